@@ -1,0 +1,133 @@
+"""``catalog.json``: what stands in it, checked when it is read."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from maskgen.head import POINT_NAMES
+
+SCHEMA_VERSION = 1
+
+Degrees = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
+Pixel = Annotated[float, Field(allow_inf_nan=False)]
+Kind = Literal["surgical", "kn95", "n95_cup", "cloth", "duckbill", "gaiter", "transparent", "other"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Rotation(_Strict):
+    """The head rotations that a view is for, degrees, both ends included.
+
+    Convention
+    ----------
+    +yaw turns the nose to image right, +pitch looks up.
+    """
+
+    yaw: tuple[Degrees, Degrees]
+    pitch: tuple[Degrees, Degrees]
+
+    @field_validator("yaw", "pitch")
+    @classmethod
+    def _ordered(cls, interval: tuple[float, float]) -> tuple[float, float]:
+        if interval[0] > interval[1]:
+            raise ValueError(f"interval {list(interval)} is empty: the first number must not exceed the second")
+        return interval
+
+    def holds(self, yaw: float, pitch: float) -> bool:
+        """Whether a head turned so may wear the view."""
+        return self.yaw[0] <= yaw <= self.yaw[1] and self.pitch[0] <= pitch <= self.pitch[1]
+
+    def mirrored(self) -> Rotation:
+        """The interval of the mirrored picture."""
+        return Rotation(yaw=(-self.yaw[1], -self.yaw[0]), pitch=self.pitch)
+
+
+class ViewEntry(_Strict):
+    """One RGBA picture of a mask, seen at one head rotation.
+
+    Attributes
+    ----------
+    file : str
+        PNG with straight (not premultiplied) alpha, relative to the catalog, inside it.
+    sha256 : str
+        Of the file's bytes.
+    rotation : Rotation
+        The head rotations it is for.
+    points : dict
+        Control points: name -> (x, y) in the picture, pixels, (0, 0) the centre of the top-left pixel. A point may lie
+        outside the picture.
+    """
+
+    file: str
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    rotation: Rotation
+    points: Annotated[dict[str, tuple[Pixel, Pixel]], Field(min_length=3)]
+
+    @field_validator("file")
+    @classmethod
+    def _inside(cls, file: str) -> str:
+        path = PurePosixPath(file)
+        if path.is_absolute() or ".." in path.parts or "\\" in file or ":" in file or path.suffix != ".png":
+            raise ValueError(f"{file!r} must name a .png inside the catalog, with forward slashes")
+        return file
+
+    @field_validator("points")
+    @classmethod
+    def _known(cls, points: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+        unknown = sorted(set(points) - POINT_NAMES)
+        if unknown:
+            raise ValueError(f"unknown control points {unknown}: use landmarks '0' to '67' or the anchors of maskgen.head")
+        return points
+
+
+class DesignEntry(_Strict):
+    """One mask design and its views.
+
+    Attributes
+    ----------
+    name : str
+        Unique in the catalog: letters, digits, dot, dash and underscore.
+    kind : str
+        What sort of mask it is.
+    colour : str
+        The main colour, in words.
+    tags : tuple of str
+        For choosing (``--tag``).
+    weight : float
+        How often it is chosen, relative to the others.
+    license : str
+        SPDX identifier.
+    mirror : bool
+        Whether the mirrored picture of each view serves the opposite yaw.
+    views : tuple of ViewEntry
+        At least one.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    kind: Kind
+    colour: str = ""
+    tags: tuple[str, ...] = ()
+    weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    license: str
+    mirror: bool = True
+    views: Annotated[tuple[ViewEntry, ...], Field(min_length=1)]
+
+
+class CatalogFile(_Strict):
+    """The whole of ``catalog.json``."""
+
+    schema_version: Literal[1]
+    masks: tuple[DesignEntry, ...]
+
+    @model_validator(mode="after")
+    def _unique(self) -> Self:
+        names = [design.name for design in self.masks]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"designs named twice: {twice}")
+        return self

@@ -1,0 +1,244 @@
+"""A catalog on disk, read and checked; its textures are loaded when first needed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final, Self
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+from scipy.spatial import Delaunay
+
+import maskgen
+from maskgen.catalog.schema import CatalogFile, DesignEntry, Rotation, ViewEntry
+from maskgen.errors import CatalogError
+from maskgen.landmarks import MIRROR_68
+
+FloatArray = npt.NDArray[np.float32]
+
+CATALOG_FILE: Final = "catalog.json"
+# Below this longer side a smaller copy of a texture is no longer worth keeping.
+_SMALLEST_SCALE: Final = 24
+
+
+def default_catalog_dir() -> Path:
+    """The catalog that ships with maskgen."""
+    package = Path(maskgen.__file__).parent
+    installed = package / "masks"
+    return installed if installed.is_dir() else package.parent / "masks"
+
+
+@dataclass(frozen=True)
+class View:
+    """One mask seen at one head rotation, ready to warp.
+
+    Attributes
+    ----------
+    design : str
+        Name of the design.
+    key : str
+        The picture's file, with ``:mirrored`` where it is mirrored.
+    path : Path
+        The PNG.
+    is_mirrored : bool
+        Whether the picture is used mirrored.
+    rotation : Rotation
+        The head rotations it is for.
+    names : tuple of str, length K
+        The control points.
+    points : (K, 2) float32 array
+        Where they lie in the (mirrored) picture, pixels.
+    """
+
+    design: str
+    key: str
+    path: Path
+    is_mirrored: bool
+    rotation: Rotation
+    names: tuple[str, ...]
+    points: FloatArray
+
+    @cached_property
+    def triangles(self) -> npt.NDArray[np.int32]:
+        """(T, 3) indices into the control points: Delaunay in the mask's frame."""
+        return Delaunay(self.points).simplices.astype(np.int32)
+
+    @cached_property
+    def textures(self) -> tuple[FloatArray, ...]:
+        """(H, W, 4) premultiplied RGBA, 0 to 1, at full size, then each half the size of the one before.
+
+        Raises
+        ------
+        CatalogError
+            If the picture is missing, not an RGBA PNG, or opaque nowhere.
+        """
+        rgba = cv2.imread(str(self.path), cv2.IMREAD_UNCHANGED)
+        if rgba is None or rgba.ndim != 3 or rgba.shape[2] != 4 or rgba.dtype != np.uint8:
+            raise CatalogError(f"{self.path}: not an 8-bit RGBA PNG; restore the file or remove design {self.design!r}")
+        if not rgba[..., 3].any():
+            raise CatalogError(f"{self.path}: transparent everywhere; remove design {self.design!r}")
+        texture = cv2.cvtColor(rgba, cv2.COLOR_BGRA2RGBA).astype(np.float32) / 255
+        # Premultiplied, or resampling drags in colour from transparent pixels.
+        texture[..., :3] *= texture[..., 3:]
+        if self.is_mirrored:
+            texture = np.ascontiguousarray(texture[:, ::-1])
+        scales = [texture]
+        while max(scales[-1].shape[:2]) >= 2 * _SMALLEST_SCALE:
+            height, width = scales[-1].shape[:2]
+            scales.append(
+                cv2.resize(scales[-1], (max(width // 2, 1), max(height // 2, 1)), interpolation=cv2.INTER_AREA)
+            )
+        return tuple(scales)
+
+
+@dataclass(frozen=True)
+class Design:
+    """A mask design with its views, mirrored ones included."""
+
+    entry: DesignEntry
+    views: tuple[View, ...]
+
+    def views_for(self, yaw: float, pitch: float) -> tuple[View, ...]:
+        """The views whose rotation interval holds a head rotation, degrees."""
+        return tuple(view for view in self.views if view.rotation.holds(yaw, pitch))
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Mask designs to choose from.
+
+    Attributes
+    ----------
+    root : Path
+        The catalog's folder.
+    designs : tuple of Design
+        In the order of ``catalog.json``.
+    sha256 : str
+        Of ``catalog.json``, which holds the hash of every picture.
+    """
+
+    root: Path
+    designs: tuple[Design, ...]
+    sha256: str
+
+    @classmethod
+    def load(cls, root: Path | None = None) -> Self:
+        """Read a catalog.
+
+        Parameters
+        ----------
+        root : Path, optional
+            Folder with ``catalog.json``; by default the catalog that ships with maskgen.
+
+        Raises
+        ------
+        CatalogError
+            If the file is missing or malformed, or names a picture that is missing.
+        """
+        root = default_catalog_dir() if root is None else Path(root)
+        path = root / CATALOG_FILE
+        try:
+            raw = path.read_bytes()
+        except OSError as error:
+            raise CatalogError(f"{path}: cannot read the catalog ({error.strerror}); --catalog takes its folder") from error
+        entries = parse(raw, path)
+        designs = tuple(Design(entry, tuple(_views(root, entry))) for entry in entries.masks)
+        for design in designs:
+            for view in design.views:
+                if not view.path.is_file():
+                    raise CatalogError(f"{view.path}: the picture of design {design.entry.name!r} is missing")
+        return cls(root, designs, hashlib.sha256(raw).hexdigest())
+
+    def select(self, kinds: Sequence[str] = (), tags: Sequence[str] = (), names: Sequence[str] = ()) -> Catalog:
+        """The designs of these kinds that carry all these tags and bear one of these names; empty means any.
+
+        Raises
+        ------
+        CatalogError
+            If no design is left.
+        """
+        chosen = tuple(
+            design
+            for design in self.designs
+            if (not kinds or design.entry.kind in kinds)
+            and set(tags) <= set(design.entry.tags)
+            and (not names or design.entry.name in names)
+        )
+        if not chosen:
+            raise CatalogError(
+                f"{self.root}: no design has kind {list(kinds) or 'any'}, tags {list(tags) or 'any'}, "
+                f"name {list(names) or 'any'}"
+            )
+        return Catalog(self.root, chosen, self.sha256)
+
+
+def parse(raw: bytes, path: Path) -> CatalogFile:
+    """The contents of ``catalog.json``.
+
+    Raises
+    ------
+    CatalogError
+        If they are not JSON or not a catalog; names the first field at fault.
+    """
+    try:
+        return CatalogFile.model_validate_json(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
+        raise CatalogError(f"{path}: {where or 'file'}: {first['msg']}") from error
+
+
+def dump(catalog: CatalogFile) -> bytes:
+    """``catalog.json`` as bytes: one design after the other, readable in a diff."""
+    return (json.dumps(catalog.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _views(root: Path, entry: DesignEntry) -> list[View]:
+    views = []
+    for view in entry.views:
+        views.append(_view(root, entry.name, view))
+        # A frontal view of a symmetric head is its own mirror image.
+        if entry.mirror and view.rotation != view.rotation.mirrored():
+            views.append(_mirrored(views[-1], _width_of(root / view.file)))
+    return views
+
+
+def _view(root: Path, design: str, entry: ViewEntry) -> View:
+    names = tuple(entry.points)
+    points = np.array([entry.points[name] for name in names], np.float32)
+    return View(design, entry.file, root / entry.file, False, entry.rotation, names, points)
+
+
+def _mirrored(view: View, width: int) -> View:
+    points = view.points.copy()
+    points[:, 0] = width - 1 - points[:, 0]
+    names = tuple(mirror_name(name) for name in view.names)
+    return View(view.design, f"{view.key}:mirrored", view.path, True, view.rotation.mirrored(), names, points)
+
+
+def mirror_name(name: str) -> str:
+    """The control point on the other side of the face."""
+    if name.isdigit():
+        return str(MIRROR_68[int(name)])
+    if "image_left" in name:
+        return name.replace("image_left", "image_right")
+    return name.replace("image_right", "image_left")
+
+
+def _width_of(path: Path) -> int:
+    # The IHDR chunk of a PNG: width and height stand at bytes 16 to 24.
+    try:
+        with path.open("rb") as file:
+            header = file.read(24)
+    except OSError as error:
+        raise CatalogError(f"{path}: cannot read the picture ({error.strerror})") from error
+    if header[:8] != b"\x89PNG\r\n\x1a\n" or len(header) < 24:
+        raise CatalogError(f"{path}: not a PNG")
+    return int.from_bytes(header[16:20], "big")

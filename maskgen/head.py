@@ -1,0 +1,151 @@
+"""The mean head: where landmarks and mask anchors lie in space.
+
+Masks are rendered on this head, head pose is measured against it, and points of a mask that no landmark marks
+(ear loops, the cloth under the chin) are carried from it to a face.
+
+Convention
+----------
+Millimetres; x to image right, y down, z towards the viewer; the origin lies between the outer eye corners.
+The frontal pose is InsightFace's: its own pose estimate reads this head as pitch 0, yaw 0, roll 0 (within 1.5 degrees).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float32]
+
+ANCHORS: Final[dict[str, tuple[float, float, float]]] = {
+    # Where ear loops leave towards the back of the ear, above and below.
+    "ear_image_left_upper": (-77.0, -12.0, -88.0),
+    "ear_image_left_lower": (-74.0, 30.0, -80.0),
+    "ear_image_right_upper": (77.0, -12.0, -88.0),
+    "ear_image_right_lower": (74.0, 30.0, -80.0),
+    # The cloth in front of the face.
+    "front_nose": (0.0, 28.0, 66.0),
+    "front_mouth": (0.0, 74.0, 66.0),
+    "front_chin": (0.0, 122.0, 46.0),
+    # The cloth under the chin and along the jaw.
+    "under_chin": (0.0, 132.0, -12.0),
+    "under_jaw_image_left": (-50.0, 112.0, -45.0),
+    "under_jaw_image_right": (50.0, 112.0, -45.0),
+    # Corners of a box around everything, so that every part of a mask lies inside some triangle at every rotation.
+    "box_image_left_top_front": (-115.0, -70.0, 110.0),
+    "box_image_right_top_front": (115.0, -70.0, 110.0),
+    "box_image_left_bottom_front": (-115.0, 200.0, 110.0),
+    "box_image_right_bottom_front": (115.0, 200.0, 110.0),
+    "box_image_left_top_back": (-115.0, -70.0, -140.0),
+    "box_image_right_top_back": (115.0, -70.0, -140.0),
+    "box_image_left_bottom_back": (-115.0, 200.0, -140.0),
+    "box_image_right_bottom_back": (115.0, 200.0, -140.0),
+}
+"""Named points beyond the landmarks, measured once on the mean head."""
+
+POINT_NAMES: Final = frozenset([str(i) for i in range(68)]) | frozenset(ANCHORS)
+"""The names a control point may have: a landmark of the 68 scheme ("0" to "67") or an anchor."""
+
+# How far, in millimetres, the difference between a face and the mean head reaches beyond a landmark.
+_RESIDUAL_REACH_MM: Final = 35.0
+
+
+@dataclass(frozen=True)
+class Head:
+    """The mean head's points.
+
+    Attributes
+    ----------
+    vertices : (V, 3) array
+        Surface points of the face, from forehead to chin, jaw to jaw.
+    vertex_ids : (V,) int array
+        The canonical face-mesh vertex of each.
+    points_68 : (68, 3) array
+        Landmarks in the 68 scheme.
+    points_106 : (106, 3) array
+        Landmarks in the 106 scheme.
+    """
+
+    vertices: FloatArray
+    vertex_ids: npt.NDArray[np.int64]
+    points_68: FloatArray
+    points_106: FloatArray
+
+
+@cache
+def mean_head() -> Head:
+    """The mean head, read from the package once."""
+    with resources.as_file(resources.files("maskgen") / "head.npz") as path, np.load(path) as file:
+        return Head(file["vertices"], file["vertex_ids"], file["points_68"], file["points_106"])
+
+
+def point_in_space(name: str) -> FloatArray:
+    """The (3,) place of a named control point on the mean head, millimetres.
+
+    Raises
+    ------
+    KeyError
+        If the name is neither "0" to "67" nor an anchor.
+    """
+    if name in ANCHORS:
+        return np.float32(ANCHORS[name])
+    if name not in POINT_NAMES:
+        raise KeyError(name)
+    point: FloatArray = mean_head().points_68[int(name)]
+    return point
+
+
+def head_to_image(landmarks_68: FloatArray) -> FloatArray:
+    """The (2, 4) affine camera that takes the mean head closest to a face's landmarks.
+
+    Parameters
+    ----------
+    landmarks_68 : (68, 2) array
+        Pixels.
+
+    Returns
+    -------
+    (2, 4) array
+        ``camera @ [x, y, z, 1]`` is a pixel.
+    """
+    space = np.concatenate([mean_head().points_68, np.ones((68, 1), np.float32)], axis=1)
+    solution = np.linalg.lstsq(space.astype(np.float64), landmarks_68.astype(np.float64), rcond=None)[0]
+    return solution.T.astype(np.float32)
+
+
+def points_on_face(names: tuple[str, ...], landmarks_68: FloatArray) -> FloatArray:
+    """Where named control points lie on a face.
+
+    A landmark is where the face has it. An anchor follows the mean head's affine camera, plus what the nearest
+    landmarks deviate from it.
+
+    Parameters
+    ----------
+    names : tuple of str, length K
+        Names out of `POINT_NAMES`.
+    landmarks_68 : (68, 2) array
+        Pixels.
+
+    Returns
+    -------
+    (K, 2) array
+        Pixels.
+    """
+    camera = head_to_image(landmarks_68)
+    head_68 = mean_head().points_68
+    residual = landmarks_68 - (head_68 @ camera[:, :3].T + camera[:, 3])  # (68, 2)
+    placed = np.empty((len(names), 2), np.float32)
+    for row, name in enumerate(names):
+        if name not in ANCHORS:
+            placed[row] = landmarks_68[int(name)]
+            continue
+        space = point_in_space(name)
+        weight = np.exp(-0.5 * np.square(np.linalg.norm(head_68 - space, axis=1) / _RESIDUAL_REACH_MM))
+        # The one keeps anchors that are far from every landmark on the camera alone.
+        correction = weight @ residual / max(1.0, float(weight.sum()))
+        placed[row] = camera[:, :3] @ space + camera[:, 3] + correction
+    return placed

@@ -1,0 +1,340 @@
+"""Train the network behind ``1k3d68.onnx`` and ``2d106det.onnx``: one backbone, 68 points in 3D and 106 in 2D.
+
+The network takes InsightFace's 192x192 crop, averages it to 96x96 and regresses all points at once.
+Coordinates are those of InsightFace's ``Landmark.get``: ``x = (output + 1) * 96``.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from maskgen.landmarks import INDEX_106_OF_68, MIRROR_68, MIRROR_106
+from maskgen.packs.training.data import CROP_OVER_BOX, CROP_SIDE, LandmarkSet
+
+FloatArray = npt.NDArray[np.float32]
+Image = npt.NDArray[np.uint8]
+
+INPUT_SIDE: Final = 192
+WORK_SIDE: Final = 96
+CROP_FACTOR: Final = 1.5  # InsightFace crops 1.5 times the longer side of the box
+# The points of the 106 that the 68 lack; the others share one output.
+EXTRA_106: Final = tuple(sorted(set(range(106)) - set(INDEX_106_OF_68)))
+OUTPUTS: Final = 68 * 3 + len(EXTRA_106) * 2
+
+
+class InvertedResidual(nn.Module):
+    """MobileNetV2's block with ReLU: expand, depthwise, project; residual where the shape stays."""
+
+    def __init__(self, channels_in: int, channels_out: int, expand: int, stride: int) -> None:
+        super().__init__()
+        hidden = channels_in * expand
+        self.layers = nn.Sequential(
+            nn.Conv2d(channels_in, hidden, 1, bias=False),
+            nn.BatchNorm2d(hidden),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(hidden, hidden, 3, stride, 1, groups=hidden, bias=False),
+            nn.BatchNorm2d(hidden),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(hidden, channels_out, 1, bias=False),
+            nn.BatchNorm2d(channels_out),
+        )
+        self.residual = stride == 1 and channels_in == channels_out
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.layers(x)
+        return x + y if self.residual else y
+
+
+class LandmarkNet(nn.Module):
+    """All landmarks of a 192x192 crop: (B, 3, 192, 192) in [-1, 1] -> (B, OUTPUTS)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, 24, 3, 2, 1, bias=False), nn.BatchNorm2d(24), nn.ReLU(inplace=True)
+        )
+        self.to_6 = nn.Sequential(
+            InvertedResidual(24, 32, 2, 2),
+            InvertedResidual(32, 32, 2, 1),
+            InvertedResidual(32, 48, 3, 2),
+            InvertedResidual(48, 48, 3, 1),
+            InvertedResidual(48, 48, 3, 1),
+            InvertedResidual(48, 88, 3, 2),
+            InvertedResidual(88, 88, 3, 1),
+            InvertedResidual(88, 88, 3, 1),
+            InvertedResidual(88, 88, 3, 1),
+        )
+        self.to_3 = nn.Sequential(InvertedResidual(88, 128, 3, 2), InvertedResidual(128, 128, 3, 1))
+        self.fine = nn.Sequential(nn.Conv2d(88, 24, 1, bias=False), nn.BatchNorm2d(24), nn.ReLU(inplace=True))
+        self.bottleneck = nn.Sequential(nn.Linear(128 * 9 + 24 * 36, 128, bias=False), nn.BatchNorm1d(128))
+        self.points = nn.Linear(128, OUTPUTS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.avg_pool2d(x, 2)  # (B, 3, 96, 96)
+        return self.from_96(x)
+
+    def from_96(self, x: Tensor) -> Tensor:
+        """The same from a picture already averaged to 96x96."""
+        at_6 = self.to_6(self.stem(x))  # (B, 88, 6, 6)
+        at_3 = self.to_3(at_6)  # (B, 128, 3, 3)
+        features = torch.cat([at_3.flatten(1), self.fine(at_6).flatten(1)], dim=1)
+        result: Tensor = self.points(self.bottleneck(features))
+        return result
+
+
+def targets_of(points_68: FloatArray, points_106: FloatArray) -> FloatArray:
+    """Network outputs (OUTPUTS,) for points in pixels of the 96x96 picture."""
+    # A pixel centre x of the 96 picture lies at 2 x + 0.5 of the 192 picture, whose outputs are x / 96 - 1.
+    p68 = points_68.astype(np.float32) * np.float32(2 / 96)
+    p68[:, :2] += 0.5 / 96 - 1
+    extra = points_106[list(EXTRA_106)] * np.float32(2 / 96) + np.float32(0.5 / 96 - 1)
+    return np.concatenate([p68.ravel(), extra.ravel()])
+
+
+def paint_mask(crop: Image, points: FloatArray, rng: np.random.Generator) -> Image:
+    """A crude mask over the lower face, so that the network learns to find faces that wear one."""
+    top = rng.uniform(27.2, 30.0) if rng.random() < 0.85 else rng.uniform(30.0, 33.0)
+    upper = points[int(top)] + (points[int(top) + 1] - points[int(top)]) * (top % 1) if top < 30 else points[33]
+    first = int(rng.integers(1, 4))
+    jaw = points[first : 17 - first].copy()
+    centre = points[[30, 33, 62]].mean(axis=0)
+    jaw = centre + (jaw - centre) * rng.uniform(0.98, 1.1, (len(jaw), 1)).astype(np.float32)
+    jaw[:, 1] += rng.uniform(0, 3)
+    cheek = rng.uniform(0.25, 0.6)
+    side_left = jaw[0] * (1 - cheek) + upper * cheek + np.float32([0, rng.uniform(-1, 6)])
+    side_right = jaw[-1] * (1 - cheek) + upper * cheek + np.float32([0, rng.uniform(-1, 6)])
+    outline = np.concatenate([jaw, side_right[None], upper[None], side_left[None]])
+    alpha = np.zeros(crop.shape[:2], np.uint8)
+    cv2.fillPoly(alpha, [np.round(outline * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    if rng.random() < 0.5:
+        alpha = cv2.GaussianBlur(alpha, (0, 0), float(rng.uniform(0.5, 1.5)))
+    colour = _mask_colour(rng)
+    layer = np.broadcast_to(colour, crop.shape).astype(np.float32)
+    grey = cv2.GaussianBlur(crop.astype(np.float32).mean(axis=2), (0, 0), float(rng.uniform(4, 12)))
+    shading = grey / max(float(grey[alpha > 0].mean()) if (alpha > 0).any() else 1.0, 1.0)
+    strength = rng.uniform(0, 1)
+    layer = layer * (1 - strength + strength * shading)[..., None]
+    if rng.random() < 0.5:  # pleats, folds, prints
+        rows = np.arange(crop.shape[0])[:, None] * math.cos(a := rng.uniform(-0.5, 0.5))
+        wave = np.sin((rows + np.arange(crop.shape[1])[None] * math.sin(a)) * rng.uniform(0.2, 1.5))
+        layer = layer * (1 + rng.uniform(0, 0.2) * wave[..., None])
+    if rng.random() < 0.3:
+        layer = layer + rng.normal(0, rng.uniform(2, 25), crop.shape)
+    a = (alpha.astype(np.float32) / 255)[..., None]
+    return np.clip(crop * (1 - a) + layer * a, 0, 255).astype(np.uint8)
+
+
+def _mask_colour(rng: np.random.Generator) -> FloatArray:
+    common = np.float32([[140, 190, 220], [235, 235, 235], [30, 30, 32], [120, 180, 160], [200, 160, 170]])
+    if rng.random() < 0.7:
+        return np.clip(common[rng.integers(len(common))] + rng.normal(0, 20, 3), 0, 255).astype(np.float32)
+    return rng.uniform(0, 255, 3).astype(np.float32)
+
+
+class Augmented(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
+    """Crops turned, moved, resized, mirrored, masked and degraded; each pass draws anew."""
+
+    def __init__(self, faces: LandmarkSet, rows: npt.NDArray[np.int64], seed: int) -> None:
+        self.faces, self.rows, self.seed = faces, rows, seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, item: int) -> tuple[Tensor, Tensor]:
+        row = int(self.rows[item])
+        rng = np.random.default_rng((self.seed, self.epoch, row))
+        crop = self.faces.crops[row]
+        p68, p106 = self.faces.points_68[row], self.faces.points_106[row]
+        if rng.random() < 0.4:
+            crop = paint_mask(crop, p68[:, :2], rng)
+        scale = WORK_SIDE / (CROP_SIDE * CROP_FACTOR / CROP_OVER_BOX) * float(np.exp(rng.normal(0, 0.1)))
+        angle = float(rng.normal(0, 15) if rng.random() < 0.9 else rng.uniform(-45, 45))
+        shift = rng.uniform(-0.09, 0.09, 2) * WORK_SIDE
+        image, p68, p106 = place(crop, p68, p106, scale, angle, shift, bool(rng.random() < 0.5))
+        return to_tensor(degrade(image, rng)), torch.from_numpy(targets_of(p68, p106))
+
+
+def place(
+    crop: Image,
+    p68: FloatArray,
+    p106: FloatArray,
+    scale: float,
+    angle_deg: float,
+    shift: npt.NDArray[np.float64],
+    mirror: bool,
+) -> tuple[Image, FloatArray, FloatArray]:
+    """The 96x96 picture and its points: turned clockwise, resized, moved, mirrored."""
+    c, s = scale * math.cos(math.radians(angle_deg)), scale * math.sin(math.radians(angle_deg))
+    centre, middle = (CROP_SIDE - 1) / 2, (WORK_SIDE - 1) / 2
+    matrix = np.float32([[c, -s, 0], [s, c, 0]])
+    matrix[:, 2] = middle + shift - matrix[:, :2] @ np.float32([centre, centre])
+    image = cv2.warpAffine(crop, matrix, (WORK_SIDE, WORK_SIDE), flags=cv2.INTER_LINEAR)
+    q68 = np.concatenate([p68[:, :2] @ matrix[:, :2].T + matrix[:, 2], p68[:, 2:] * np.float32(scale)], axis=1)
+    q106 = p106 @ matrix[:, :2].T + matrix[:, 2]
+    if mirror:
+        image = np.ascontiguousarray(image[:, ::-1])
+        q68, q106 = q68[list(MIRROR_68)], q106[list(MIRROR_106)]
+        q68[:, 0], q106[:, 0] = WORK_SIDE - 1 - q68[:, 0], WORK_SIDE - 1 - q106[:, 0]
+    return image, q68.astype(np.float32), q106.astype(np.float32)
+
+
+def degrade(image: Image, rng: np.random.Generator) -> Image:
+    """Colour, light, blur, small size, noise and erased blocks, each now and then."""
+    if rng.random() < 0.15:
+        image = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+    if rng.random() < 0.3:
+        size = int(rng.integers(20, 80))
+        small = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+        image = cv2.resize(small, (WORK_SIDE, WORK_SIDE), interpolation=cv2.INTER_LINEAR)
+    elif rng.random() < 0.2:
+        image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.4, 2.0)))
+    x = image.astype(np.float32)
+    if rng.random() < 0.7:
+        x = (x - 127) * float(np.exp(rng.normal(0, 0.25))) + 127 + float(rng.normal(0, 25))
+        x = x * np.exp(rng.normal(0, 0.08, 3)).astype(np.float32)
+    if rng.random() < 0.25:  # light from one side
+        ramp = np.linspace(-1, 1, WORK_SIDE, dtype=np.float32)
+        ramp2 = ramp[None] * math.cos(a := rng.uniform(0, 2 * math.pi)) + ramp[:, None] * math.sin(a)
+        x = x * np.exp(ramp2 * rng.uniform(0.2, 1.0))[..., None]
+    if rng.random() < 0.2:
+        x = x + rng.normal(0, rng.uniform(2, 14), x.shape).astype(np.float32)
+    if rng.random() < 0.35:
+        w, h = rng.integers(8, 44, 2)
+        left, top = rng.integers(-8, WORK_SIDE, 2)
+        block = x[max(top, 0) : max(top + h, 0), max(left, 0) : max(left + w, 0)]
+        block[:] = rng.uniform(0, 255, 3) if rng.random() < 0.5 else rng.uniform(0, 255, block.shape)
+    return np.clip(x, 0, 255).astype(np.uint8)
+
+
+def to_tensor(image: Image) -> Tensor:
+    """(3, H, W) as InsightFace feeds it: (RGB - 127.5) / 128."""
+    return (torch.from_numpy(image).permute(2, 0, 1).float() - 127.5) / 128
+
+
+def point_weights() -> Tensor:
+    """(OUTPUTS,) weights: the points that masks hang on count double, depth counts half."""
+    w = np.ones((68, 3), np.float32)
+    w[:17] = w[27:36] = 1.5
+    w[:, 2] = 0.4
+    return torch.from_numpy(np.concatenate([w.ravel(), np.full(len(EXTRA_106) * 2, 0.7, np.float32)]))
+
+
+def train(faces: LandmarkSet, work: Path, epochs: int, batch: int = 128, peak: float = 4e-3) -> nn.Module:
+    """Train, or go on from ``work/landmarks_last.pt``; the EMA weights go to ``work/landmarks.pt``."""
+    torch.manual_seed(0)
+    rows = np.flatnonzero(~faces.held_out)
+    data = Augmented(faces, rows, seed=0)
+    steps = epochs * (len(rows) // batch)
+    net = LandmarkNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = torch.optim.swa_utils.AveragedModel(
+        net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True
+    )
+    optimizer = torch.optim.AdamW(net.parameters(), lr=peak, weight_decay=0.02)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, total_steps=steps + 1, pct_start=0.1)
+    weights = point_weights()
+    first = 0
+    last_file = work / "landmarks_last.pt"
+    if last_file.exists():
+        state: dict[str, Any] = torch.load(last_file, weights_only=True)
+        net.load_state_dict(state["net"])
+        average.load_state_dict(state["average"])
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"])
+        first = state["epoch"]
+    started = time.time()
+    for epoch in range(first, epochs):
+        data.epoch = epoch
+        loader = torch.utils.data.DataLoader(
+            data,
+            batch,
+            shuffle=True,
+            drop_last=True,
+            num_workers=1,
+            generator=torch.Generator().manual_seed(epoch),
+            multiprocessing_context="fork",
+        )
+        net.train()
+        losses = []
+        for images, targets in loader:
+            images = images.to(memory_format=torch.channels_last)
+            with torch.autocast("cpu", torch.bfloat16):
+                output = net.from_96(images)
+            loss = (F.smooth_l1_loss(output.float(), targets, beta=0.02, reduction="none") * weights).mean()
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            average.update_parameters(net)
+            losses.append(float(loss.detach()))
+        torch.save(
+            {
+                "net": net.state_dict(),
+                "average": average.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "schedule": schedule.state_dict(),
+                "epoch": epoch + 1,
+            },
+            last_file,
+        )
+        torch.save(average.module.state_dict(), work / "landmarks.pt")
+        report = evaluate(average.module, faces) if epoch % 3 == 2 or epoch + 1 == epochs else {}
+        print(f"epoch {epoch + 1}/{epochs} loss {np.mean(losses):.5f} {time.time() - started:.0f}s {report}", flush=True)
+    return average.module
+
+
+def predict(net: nn.Module, images: list[Image]) -> tuple[FloatArray, FloatArray]:
+    """Points in pixels of 96x96 pictures: (N, 68, 3), (N, 106, 2)."""
+    net.eval()
+    outputs = []
+    with torch.no_grad():
+        for start in range(0, len(images), 256):
+            batch = torch.stack([to_tensor(im) for im in images[start : start + 256]])
+            outputs.append(net.from_96(batch.to(memory_format=torch.channels_last)).numpy())  # type: ignore[operator]
+    flat = np.concatenate(outputs)
+    p68 = flat[:, :204].reshape(-1, 68, 3) * np.float32(48)
+    p68[..., :2] += 48 - 0.25
+    p106 = np.zeros((len(flat), 106, 2), np.float32)
+    p106[:, list(INDEX_106_OF_68)] = p68[..., :2]
+    p106[:, list(EXTRA_106)] = flat[:, 204:].reshape(len(flat), -1, 2) * 48 + (48 - 0.25)
+    return p68, p106
+
+
+def evaluate(net: nn.Module, faces: LandmarkSet) -> dict[str, float]:
+    """Mean held-out error in per cent of the distance between the outer eye corners, plain and under a painted mask."""
+    figures: dict[str, float] = {}
+    rows = np.flatnonzero(faces.held_out)
+    for name in ("plain", "masked"):
+        images, truth, truth_106 = [], [], []
+        for row in rows:
+            rng = np.random.default_rng((1, int(row)))
+            crop, p68, p106 = faces.crops[row], faces.points_68[row], faces.points_106[row]
+            if name == "masked":
+                crop = paint_mask(crop, p68[:, :2], rng)
+            scale = WORK_SIDE / (CROP_SIDE * CROP_FACTOR / CROP_OVER_BOX) * float(np.exp(rng.normal(0, 0.04)))
+            shift = rng.normal(0, 0.02, 2) * WORK_SIDE
+            image, q68, q106 = place(crop, p68, p106, scale, float(rng.normal(0, 4)), shift, False)
+            images.append(image)
+            truth.append(q68)
+            truth_106.append(q106)
+        p68, p106 = predict(net, images)
+        t68, t106 = np.stack(truth), np.stack(truth_106)
+        # Turned faces have a short eye line in the picture; the distance in space does not shrink.
+        eyes = np.linalg.norm(t68[:, 36] - t68[:, 45], axis=1)
+        error = np.linalg.norm(p68[..., :2] - t68[..., :2], axis=2) / eyes[:, None]
+        figures[name] = round(100 * float(error.mean()), 2)
+        figures[f"{name}_jaw"] = round(100 * float(error[:, :17].mean()), 2)
+        figures[f"{name}_nose"] = round(100 * float(error[:, 27:36].mean()), 2)
+        figures[f"{name}_106"] = round(100 * float((np.linalg.norm(p106 - t106, axis=2) / eyes[:, None]).mean()), 2)
+    return figures
