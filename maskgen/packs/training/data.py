@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import tarfile
+import xml.etree.ElementTree as ET
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from maskgen.landmarks import EXTRA_PAIRS_106, INDEX_106_OF_68, JAW_106
+from maskgen.landmarks import EXTRA_PAIRS_106, INDEX_106_OF_68, JAW_106, bbox_of_points
 
 FloatArray = npt.NDArray[np.float32]
 Image = npt.NDArray[np.uint8]
@@ -46,6 +47,7 @@ MESH_EXTRA_PAIRS: Final = (
 CROP_SIDE: Final = 128
 CROP_OVER_BOX: Final = 2.0
 HELD_OUT_EVERY: Final = 10
+SCENE_HELD_OUT_EVERY: Final = 5
 
 
 def points_of_mesh(xyz: FloatArray, vertex_ids: npt.NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
@@ -67,15 +69,6 @@ def points_of_mesh(xyz: FloatArray, vertex_ids: npt.NDArray[np.int64]) -> tuple[
         for place, vertices in zip(places, pair, strict=True):
             points_106[:, place] = mean_of(vertices)[:, :2]
     return points_68.astype(np.float32), points_106
-
-
-def box_of_points(points_68: FloatArray) -> FloatArray:
-    """The detector's box (4,) xyxy around 68 points: jaw to jaw, forehead to chin.
-
-    The top stands 0.38 of the points' height above the brows: the median of the detector teacher's boxes on LFW.
-    """
-    low, high = points_68[:, :2].min(axis=0), points_68[:, :2].max(axis=0)
-    return np.float32([low[0], low[1] - 0.38 * (high[1] - low[1]), high[0], high[1]])
 
 
 @dataclass(frozen=True)
@@ -131,7 +124,7 @@ def landmark_set(data: Path) -> LandmarkSet:
     crops, points_68, points_106, held_out = [], [], [], []
 
     def add(image: Image, p68: FloatArray, p106: FloatArray, identity: str) -> None:
-        crop, matrix = crop_around(image, box_of_points(p68))
+        crop, matrix = crop_around(image, bbox_of_points(p68))
         crops.append(crop)
         points_68.append(_apply(matrix, p68))
         points_106.append(_apply(matrix, p106))
@@ -173,3 +166,27 @@ def boxes_file(path: Path) -> dict[str, tuple[FloatArray, FloatArray, FloatArray
             np.float32(row["scores"]),
         )
     return rows
+
+
+def iou_matrix(a: FloatArray, b: FloatArray) -> FloatArray:
+    """(N, M) intersection over union of xyxy boxes (N, 4) and (M, 4)."""
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    shared = np.prod(np.clip(high - low, 0, None), axis=2)
+    areas = np.prod(a[:, 2:] - a[:, :2], axis=1)[:, None] + np.prod(b[:, 2:] - b[:, :2], axis=1)[None]
+    result: FloatArray = shared / np.maximum(areas - shared, 1e-6)
+    return result
+
+
+def human_boxes(path: Path) -> FloatArray:
+    """(K, 4) xyxy boxes that people drew, of a VOC file."""
+    boxes = [
+        [float(box.findtext(key, "nan")) for key in ("xmin", "ymin", "xmax", "ymax")]
+        for box in ET.parse(path).getroot().iter("bndbox")
+    ]
+    return np.float32(boxes).reshape(-1, 4)
+
+
+def scene_number(name: str) -> int:
+    """The index of a scene: the digits at the end of its name."""
+    return int("".join(c for c in Path(name).stem if c.isdigit()))
