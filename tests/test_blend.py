@@ -1,0 +1,130 @@
+"""An overlay over an image."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from strategies import face_at
+
+from maskgen import blend
+from maskgen.warp import Overlay
+
+FACE = face_at(centre=(125, 100))
+
+
+def portrait(seed=0, skin=(170, 125, 100)):
+    """A plain wall and a face of one colour, with a little noise."""
+    image = np.full((300, 250, 3), 90.0)
+    image[blend.skin_region(FACE, (250, 300))] = skin
+    return np.clip(image + np.random.default_rng(seed).normal(0, 2, image.shape), 0, 255).astype(np.uint8)
+
+
+def cloth(colour, alpha=1.0):
+    rgba = np.zeros((80, 100, 4), np.float32)
+    rgba[10:-10, 10:-10] = (*np.float32(colour) / 255 * alpha, alpha)
+    return Overlay(rgba, 75, 130)
+
+
+def rng():
+    return np.random.default_rng(1)
+
+
+def only(**switches):
+    return dataclasses.replace(blend.PLAIN_LOOK, **switches)
+
+
+def inside(image):
+    return image[150:200, 100:150].astype(float)
+
+
+def test_an_opaque_overlay_replaces():
+    result = blend.over(portrait(), cloth((10, 200, 30)), FACE, rng(), blend.PLAIN_LOOK)
+    assert (result[140:200, 85:165] == (10, 200, 30)).all()
+
+
+def test_a_clear_overlay_leaves_every_bit():
+    image = portrait()
+    assert np.array_equal(blend.over(image, cloth((9, 9, 9), 0.0), FACE, rng()), image)
+
+
+@pytest.mark.parametrize("look", [blend.DEFAULT_LOOK, blend.PLAIN_LOOK], ids=["default", "plain"])
+def test_pixels_away_from_the_mask_never_change(look):
+    image = portrait()
+    result = blend.over(image, cloth((30, 90, 200)), FACE, rng(), look)
+    far = np.ones(image.shape[:2], bool)
+    reach = round(0.05 * max(FACE.size_wh)) + 2
+    far[130 - reach : 210 + reach, 75 - reach : 175 + reach] = False
+    assert np.array_equal(result[far], image[far])
+    assert not np.array_equal(result, image)
+
+
+def test_the_image_given_is_not_changed():
+    image = portrait()
+    before = image.copy()
+    blend.over(image, cloth((30, 90, 200)), FACE, rng())
+    assert np.array_equal(image, before)
+
+
+def test_a_mask_in_the_dark_is_dark():
+    bright, dark = (
+        inside(blend.over(portrait(skin=skin), cloth((200, 200, 200)), FACE, rng(), only(exposure=True))).mean()
+        for skin in ((170, 125, 100), (40, 30, 24))
+    )
+    assert dark < 0.6 * bright
+
+
+def test_a_mask_under_warm_light_is_warm():
+    result = inside(blend.over(portrait(skin=(190, 115, 60)), cloth((200, 200, 200)), FACE, rng(), only(white_balance=True)))
+    assert result[..., 0].mean() > result[..., 2].mean() + 15
+
+
+def test_a_mask_in_a_photograph_without_colour_is_grey():
+    result = inside(blend.over(portrait(skin=(130, 130, 130)), cloth((40, 120, 220)), FACE, rng(), only(white_balance=True)))
+    assert np.ptp(result, axis=2).max() <= 4
+
+
+def test_light_from_one_side_lies_on_the_mask():
+    image = portrait().astype(float) * np.linspace(0.4, 1.3, 250)[None, :, None]
+    result = blend.over(np.clip(image, 0, 255).astype(np.uint8), cloth((150, 150, 150)), FACE, rng(), only(shading=True))
+    row = result[140:200].astype(float).mean(axis=(0, 2))
+    assert row[150] / row[95] == pytest.approx((0.4 + 0.9 * 150 / 249) / (0.4 + 0.9 * 95 / 249), rel=0.05)
+
+
+def test_a_mask_on_a_blurred_face_is_blurred():
+    import cv2
+
+    image = portrait()
+    for x in range(70, 180, 12):
+        image[60:120, x : x + 6] //= 2  # edges to measure the blur by
+    soft = cv2.GaussianBlur(image, (0, 0), 3)
+    sharp_edge, soft_edge = (
+        np.abs(np.diff(blend.over(i, cloth((250, 250, 250)), FACE, rng(), only(sharpness=True))[170, 60:110, 0].astype(float))).max()
+        for i in (image, soft)
+    )
+    assert soft_edge < 0.6 * sharp_edge
+
+
+def test_noise_of_the_photograph_lies_on_the_mask():
+    noisy = np.clip(portrait() + np.random.default_rng(2).normal(0, 8, (300, 250, 3)), 0, 255).astype(np.uint8)
+    quiet, loud = (
+        inside(blend.over(image, cloth((128, 128, 128)), FACE, rng(), only(noise=True))).std()
+        for image in (np.full((300, 250, 3), 120, np.uint8), noisy)
+    )
+    assert quiet < 0.6
+    assert loud > 2
+
+
+def test_a_black_mask_is_black_and_opaque():
+    result = inside(blend.over(portrait(), cloth((25, 25, 27)), FACE, rng()))
+    assert result.mean() < 45
+
+
+def test_the_same_generator_gives_the_same_bytes():
+    first, second = (blend.over(portrait(), cloth((30, 90, 200)), FACE, rng()) for _ in range(2))
+    assert np.array_equal(first, second)
+
+
+def test_an_overlay_at_the_border_is_cut():
+    overlay = Overlay(np.ones((40, 40, 4), np.float32), 0, 260)
+    result = blend.over(portrait(), overlay, FACE, rng())
+    assert result.shape == (300, 250, 3)
