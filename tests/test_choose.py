@@ -1,0 +1,60 @@
+"""Catalog, face and random generator to a view."""
+
+import collections
+
+import numpy as np
+import pytest
+from catalogs import small_catalog
+from hypothesis import given
+from strategies import face_at, poses
+
+from maskgen.catalog import Catalog
+from maskgen.choose import choose
+from maskgen.errors import CatalogError
+from maskgen.face import HeadPose
+
+
+@pytest.fixture(scope="module")
+def catalog(tmp_path_factory):
+    return Catalog.load(small_catalog(tmp_path_factory.mktemp("catalog"), weights={"one": 1.0, "three": 3.0}))
+
+
+@given(poses(yaw=89, pitch=60))
+def test_the_chosen_interval_holds_the_pose(catalog, pose):
+    view = choose(catalog, face_at(pose), np.random.default_rng(0))
+    if view is None:
+        assert abs(pose.yaw) > 60 or abs(pose.pitch) > 30
+    else:
+        assert view.rotation.holds(pose.yaw, pose.pitch)
+
+
+def test_a_pose_that_no_view_covers_gets_none(catalog):
+    assert choose(catalog, face_at(HeadPose(75, 0, 0)), np.random.default_rng(0)) is None
+
+
+def test_designs_are_drawn_by_weight(catalog):
+    rng = np.random.default_rng(0)
+    drawn = collections.Counter(choose(catalog, face_at(), rng).design for _ in range(4000))
+    assert drawn["three"] / drawn["one"] == pytest.approx(3, rel=0.15)
+
+
+def test_turned_faces_get_the_view_of_their_side(catalog):
+    left, right = (choose(catalog, face_at(HeadPose(yaw, 0, 0)), np.random.default_rng(0)) for yaw in (-40, 40))
+    assert left.is_mirrored
+    assert not right.is_mirrored
+
+
+def test_one_number_is_drawn_whatever_the_outcome(catalog):
+    after = []
+    for pose in (HeadPose(0, 0, 0), HeadPose(75, 0, 0)):
+        rng = np.random.default_rng(5)
+        choose(catalog, face_at(pose), rng)
+        after.append(rng.random())
+    assert after[0] == after[1]
+
+
+def test_tags_kinds_and_names_narrow_the_catalog(catalog):
+    assert [d.entry.name for d in catalog.select(names=["one"]).designs] == ["one"]
+    assert [d.entry.name for d in catalog.select(tags=["three"]).designs] == ["three"]
+    with pytest.raises(CatalogError, match="no design has kind"):
+        catalog.select(kinds=["gaiter"])
