@@ -1,0 +1,225 @@
+"""An image to its faces, through InsightFace. The only module that imports insightface or onnxruntime; BGR lives here."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from maskgen.errors import ImageError, ModelError
+from maskgen.face import Face, HeadPose
+from maskgen.head import mean_head
+from maskgen.landmarks import bbox_of_points, keypoints_of
+from maskgen.pose import pose_from_68, pose_from_106
+
+FloatArray = npt.NDArray[np.float32]
+Image = npt.NDArray[np.uint8]
+Device = Literal["cpu", "cuda"]
+
+BUNDLED: Final = "bundled"
+ARCFACE_SIDE: Final = 112
+# InsightFace, utils/face_align.py: where ArcFace's 112x112 crops have eyes, nose tip and mouth corners.
+ARCFACE_KEYPOINTS: Final = np.float32(
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
+)
+MEAN_HEAD_KEY: Final = "mean_head"
+"""ONNX metadata: ``maskgen`` says that the points lie on the head of `maskgen.head`."""
+_LANDMARK_TASKS: Final = {68: "landmark_3d_68", 106: "landmark_2d_106"}
+_LANDMARK_FILES: Final = {68: "1k3d68*.onnx", 106: "2d106*.onnx"}
+
+
+def pack_dir(model: str) -> Path:
+    """The folder of a model pack.
+
+    Parameters
+    ----------
+    model : str
+        ``bundled``, a folder, or the name of a pack under ``~/.insightface/models``.
+
+    Raises
+    ------
+    ModelError
+        If there is no such folder; names the places looked at and how to get the pack.
+    """
+    if model == BUNDLED:
+        return Path(__file__).parent / "packs" / "bundled"
+    direct = Path(model).expanduser()
+    if direct.is_dir():
+        return direct.resolve()
+    installed = Path("~/.insightface/models").expanduser() / model
+    if installed.is_dir():
+        return installed
+    raise ModelError(
+        f"model pack {model!r}: neither {direct} nor {installed} is a folder; "
+        f"'maskgen models fetch {model}' downloads InsightFace's packs, '--model bundled' needs none"
+    )
+
+
+def pack_sha256(pack: Path) -> str:
+    """A hash over the names and bytes of a pack's ONNX files.
+
+    Raises
+    ------
+    ModelError
+        If the folder holds none.
+    """
+    files = sorted(pack.glob("*.onnx"))
+    if not files:
+        raise ModelError(f"{pack}: no .onnx files; a model pack holds det*.onnx and 1k3d68*.onnx or 2d106*.onnx")
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+class FaceDetector:
+    """Finds faces, their landmarks and head poses.
+
+    Parameters
+    ----------
+    model : str
+        A pack as `pack_dir` takes it.
+    landmarks : {68, 106}
+        The landmark scheme.
+    aligned : bool
+        Images are ArcFace crops: no detector runs, every image holds one face at the known place.
+    device : {"cpu", "cuda"}
+        Where the networks run; on the CPU with one thread each, as many detectors run side by side.
+    threshold : float
+        Detections of a lower confidence are dropped.
+
+    Raises
+    ------
+    ModelError
+        If the pack or the device is missing or unusable.
+    """
+
+    def __init__(
+        self,
+        model: str = BUNDLED,
+        *,
+        landmarks: Literal[68, 106] = 68,
+        aligned: bool = False,
+        device: Device = "cpu",
+        threshold: float = 0.5,
+    ) -> None:
+        self.pack = pack_dir(model)
+        self.sha256 = pack_sha256(self.pack)
+        self.scheme: Literal[68, 106] = landmarks
+        self.aligned = aligned
+        self.threshold = threshold
+        app = _face_analysis(self.pack, _LANDMARK_TASKS[landmarks], device)
+        self._detector = app.models["detection"]
+        self._landmarker = app.models.get(_LANDMARK_TASKS[landmarks])
+        if self._landmarker is None:
+            raise ModelError(f"{self.pack}: no {_LANDMARK_FILES[landmarks]}, which --landmarks {landmarks} needs")
+        metadata = self._landmarker.session.get_modelmeta().custom_metadata_map
+        self._on_our_head = metadata.get(MEAN_HEAD_KEY) == "maskgen"
+
+    def detect(self, image: Image) -> list[Face]:
+        """The faces of an image, largest first.
+
+        Parameters
+        ----------
+        image : (H, W, 3) uint8 array
+            RGB.
+
+        Raises
+        ------
+        ImageError
+            If the detector expects aligned crops and the image is not square.
+        """
+        bgr = np.ascontiguousarray(image[..., ::-1])
+        boxes, scores = self._aligned_box(bgr) if self.aligned else self._boxes(bgr)
+        order = np.argsort(-np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), kind="stable")
+        return [self._face(bgr, boxes[i], float(scores[i])) for i in order]
+
+    def _boxes(self, bgr: Image) -> tuple[FloatArray, FloatArray]:
+        """Boxes (K, 4) and scores (K,), from the first rung of a ladder of sizes that finds anyone.
+
+        A detector made for faces of middling size overlooks those that fill the frame (InsightFace issue 2782): the
+        ladder goes on to a smaller input, to a margin around the picture, to a larger input.
+        """
+        large = max(bgr.shape[:2]) > 480
+        rungs: list[tuple[list[int], float]] = [
+            ([320, 640] if large else [320], 0.0),
+            ([160], 0.0),
+            ([160, 320], 0.5),
+            ([640] if not large else [960], 0.0),
+        ]
+        for sides, margin in rungs:
+            border = round(margin * max(bgr.shape[:2]))
+            padded = cv2.copyMakeBorder(bgr, border, border, border, border, cv2.BORDER_CONSTANT) if border else bgr
+            found, _ = self._detector.detect(
+                padded, input_size=[(side, side) for side in sides], det_thresh=self.threshold
+            )
+            boxes = found[:, :4].astype(np.float32) - np.float32(border)
+            sane = ((boxes[:, 2:] - boxes[:, :2]) > 2).all(axis=1) & np.isfinite(boxes).all(axis=1)
+            if sane.any():
+                return boxes[sane], found[sane, 4].astype(np.float32)
+        return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+
+    def _aligned_box(self, bgr: Image) -> tuple[FloatArray, FloatArray]:
+        height, width = bgr.shape[:2]
+        if height != width:
+            raise ImageError(
+                f"an aligned crop is square, this image has {width}x{height} pixels; leave out --aligned for photographs"
+            )
+        return (aligned_bbox() * np.float32(width / ARCFACE_SIDE))[None], np.ones(1, np.float32)
+
+    def _face(self, bgr: Image, bbox: FloatArray, score: float) -> Face:
+        import insightface.app.common
+
+        seen = insightface.app.common.Face(bbox=bbox.copy())
+        points = np.asarray(self._landmarker.get(bgr, seen), np.float32)
+        if self.scheme == 106:
+            pose = pose_from_106(points)
+        elif self._on_our_head:
+            # InsightFace's mean shape has its jaw farther back than the bundled pack's points: it reads 0.9 of the yaw.
+            pose = pose_from_68(points)
+        else:
+            pitch, yaw, roll = (float(angle) for angle in seen["pose"])
+            pose = HeadPose(yaw=yaw, pitch=pitch, roll=roll)
+        return Face(bbox.astype(np.float32), keypoints_of(points), points, pose, score)
+
+
+def aligned_bbox() -> FloatArray:
+    """The box (4,) that a detector would draw on an ArcFace crop of 112x112, from the mean head put into the crop."""
+    head = mean_head().points_68[:, :2]
+    source = np.concatenate([keypoints_of(head), np.ones((5, 1), np.float32)], axis=1)
+    # Scale and shift alone: the crop is upright. Least squares over both axes.
+    x, y, one = source.T
+    system = np.concatenate([np.stack([x, one, 0 * one], axis=1), np.stack([y, 0 * one, one], axis=1)])
+    scale, left, top = np.linalg.lstsq(system, ARCFACE_KEYPOINTS.T.ravel(), rcond=None)[0]
+    return bbox_of_points((head * scale + [left, top]).astype(np.float32))
+
+
+def _face_analysis(pack: Path, landmark_task: str, device: Device) -> Any:
+    import onnxruntime
+
+    if device == "cuda" and "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        raise ModelError(
+            "--device cuda: this onnxruntime has no CUDA; install 'maskgen[gpu]', then 'maskgen doctor' shows what is wrong"
+        )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    providers = ["CUDAExecutionProvider"] * (device == "cuda") + ["CPUExecutionProvider"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecations inside InsightFace, nothing a user can act on
+        from insightface.app import FaceAnalysis
+    try:
+        app = FaceAnalysis(
+            name=str(pack), allowed_modules=["detection", landmark_task], providers=providers, sess_options=options
+        )
+        app.prepare(ctx_id=0 if device == "cuda" else -1)
+    except AssertionError as error:
+        raise ModelError(f"{pack}: no detection model (det*.onnx) in this pack") from error
+    except Exception as error:  # onnxruntime's exceptions share no base class
+        raise ModelError(f"{pack}: InsightFace cannot load the pack: {error}") from error
+    return app

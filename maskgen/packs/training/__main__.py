@@ -1,0 +1,99 @@
+"""Rebuild the bundled pack: ``python -m maskgen.packs.training --help``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+DATA = click.option(
+    "--data", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True, help="Labelled photographs."
+)
+WORK = click.option(
+    "--work", type=click.Path(path_type=Path), default=Path("runs/pack"), show_default=True, help="Weights and checkpoints."
+)
+
+
+@click.group()
+def main() -> None:
+    """Train, export and measure the bundled model pack.
+
+    Needs the extra [train]. The trainings go on from their last checkpoint where they are interrupted.
+    """
+
+
+@main.command()
+@DATA
+def head(data: Path) -> None:
+    """Measure the mean head (maskgen/head.npz)."""
+    import numpy as np
+    from insightface.data import get_object
+
+    from maskgen.packs.training.mean_head import mean_head
+
+    target = Path(__file__).parents[2] / "head.npz"
+    np.savez_compressed(target, **mean_head(data, get_object("meanshape_68.pkl")))  # type: ignore[arg-type]
+    click.echo(target)
+
+
+@main.command()
+@DATA
+@WORK
+@click.option("--epochs", default=40, show_default=True)
+@click.option("--threads", default=2, show_default=True, help="Cores for the network; loading takes part of one more.")
+def landmarks(data: Path, work: Path, epochs: int, threads: int) -> None:
+    """Train the landmark network."""
+    import torch
+
+    from maskgen.packs.training.data import landmark_set
+    from maskgen.packs.training.landmarks import train
+
+    torch.set_num_threads(threads)
+    work.mkdir(parents=True, exist_ok=True)
+    train(landmark_set(data), work, epochs)
+
+
+@main.command()
+@DATA
+@WORK
+@click.option("--epochs", default=45, show_default=True)
+@click.option("--threads", default=2, show_default=True, help="Cores for the network; loading takes part of one more.")
+def detector(data: Path, work: Path, epochs: int, threads: int) -> None:
+    """Train the face detector."""
+    import cv2
+    import torch
+
+    from maskgen.packs.training.detector import train, training_pictures
+
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(1)
+    work.mkdir(parents=True, exist_ok=True)
+    train(training_pictures(data), work, epochs)
+
+
+@main.command()
+@WORK
+@click.option("--pack", type=click.Path(path_type=Path), default=Path(__file__).parents[1] / "bundled", show_default=True)
+def export(work: Path, pack: Path) -> None:
+    """Write the ONNX files of the pack."""
+    from maskgen.packs.training.export import export as write
+
+    write(work, pack)
+    for file in sorted(pack.glob("*.onnx")):
+        click.echo(f"{file} {file.stat().st_size}")
+
+
+@main.command()
+@DATA
+@click.option("--model", default="bundled", show_default=True, help="A pack, as maskgen augment --model takes it.")
+@click.option("--limit", type=int, help="At most so many pictures of each kind.")
+def evaluate(data: Path, model: str, limit: int | None) -> None:
+    """Measure a pack on people and scenes that training never saw."""
+    from maskgen.packs.training.evaluate import evaluate as measure
+
+    click.echo(json.dumps({key: round(value, 3) for key, value in measure(data, model, limit).items()}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""Faces through InsightFace, with the bundled pack, on the photographs that the dependencies ship."""
+
+import subprocess
+import sys
+from importlib import resources
+
+import cv2
+import numpy as np
+import pytest
+
+from maskgen.detect import FaceDetector, aligned_bbox, pack_dir, pack_sha256
+from maskgen.errors import ImageError, ModelError
+
+
+def photograph(name):
+    with resources.as_file(resources.files("insightface") / "data" / "images" / name) as path:
+        return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+
+
+def astronaut():
+    import skimage.data
+
+    return skimage.data.astronaut()
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return FaceDetector()
+
+
+def test_all_six_faces_of_the_group_are_found_largest_first(detector):
+    faces = detector.detect(photograph("t1.jpg"))
+    assert len(faces) == 6
+    areas = [face.size_wh[0] * face.size_wh[1] for face in faces]
+    assert areas == sorted(areas, reverse=True)
+
+
+@pytest.mark.parametrize("landmarks", [68, 106])
+def test_landmarks_lie_on_the_face(landmarks):
+    (face,) = FaceDetector(landmarks=landmarks).detect(astronaut())
+    assert len(face.landmarks) == landmarks
+    eyes = face.keypoints[:2]
+    # Where anyone sees her eyes in scikit-image's photograph.
+    assert np.abs(eyes - [[204, 112], [248, 106]]).max() < 9
+    assert abs(face.pose.yaw) < 35
+    assert abs(face.pose.roll) < 20
+
+
+def test_a_mirrored_picture_has_mirrored_faces(detector):
+    image = astronaut()
+    (face,), (mirrored,) = detector.detect(image), detector.detect(np.ascontiguousarray(image[:, ::-1]))
+    assert mirrored.pose.yaw == pytest.approx(-face.pose.yaw, abs=6)
+    assert mirrored.pose.pitch == pytest.approx(face.pose.pitch, abs=6)
+    assert 511 - mirrored.keypoints[1, 0] == pytest.approx(face.keypoints[0, 0], abs=5)
+
+
+def test_a_turned_picture_has_rolled_faces(detector):
+    image = astronaut()
+    matrix = cv2.getRotationMatrix2D((226, 120), -15, 1)  # OpenCV counts counter-clockwise
+    (face,), (turned,) = detector.detect(image), detector.detect(cv2.warpAffine(image, matrix, (512, 512)))
+    assert turned.pose.roll - face.pose.roll == pytest.approx(15, abs=4)
+
+
+def test_a_face_that_fills_the_frame_is_found(detector):
+    face = detector.detect(astronaut())[0]
+    x1, y1, x2, y2 = face.bbox.astype(int)
+    tight = detector.detect(np.ascontiguousarray(astronaut()[y1:y2, x1:x2]))
+    assert len(tight) == 1
+    assert np.abs(tight[0].keypoints + [x1, y1] - face.keypoints).max() < 0.12 * (x2 - x1)
+
+
+def test_an_aligned_crop_needs_no_detector():
+    (face,) = FaceDetector(aligned=True).detect(photograph("Tom_Hanks_54745.png"))
+    assert np.abs(face.keypoints - [[38.3, 51.7], [73.5, 51.5], [56.0, 71.7], [41.5, 92.4], [70.7, 92.2]]).max() < 9
+
+
+def test_an_aligned_crop_of_another_size_is_scaled():
+    crop = photograph("Tom_Hanks_54745.png")
+    detector = FaceDetector(aligned=True)
+    (face,), (large,) = detector.detect(crop), detector.detect(cv2.resize(crop, (224, 224)))
+    assert (large.keypoints / 2) == pytest.approx(face.keypoints, abs=2)
+
+
+def test_a_photograph_is_no_aligned_crop():
+    with pytest.raises(ImageError, match="square"):
+        FaceDetector(aligned=True).detect(np.zeros((50, 60, 3), np.uint8))
+
+
+def test_the_aligned_box_holds_the_template():
+    x1, y1, x2, y2 = aligned_bbox()
+    assert x1 < 38 < 73 < x2
+    assert y1 < 51 < 92 < y2
+
+
+@pytest.mark.parametrize("image", [np.zeros((64, 64, 3)), np.full((200, 300, 3), 255), np.zeros((1, 1, 3))])
+def test_where_nobody_is_nobody_is_found(detector, image):
+    assert detector.detect(image.astype(np.uint8)) == []
+
+
+def test_a_missing_pack_names_the_place_and_the_command():
+    with pytest.raises(ModelError, match=r"antelope_x.*maskgen models fetch antelope_x"):
+        FaceDetector("antelope_x")
+
+
+def test_a_pack_without_landmarks_says_so(tmp_path):
+    (tmp_path / "det.onnx").write_bytes((pack_dir("bundled") / "det.onnx").read_bytes())
+    with pytest.raises(ModelError, match="1k3d68"):
+        FaceDetector(str(tmp_path))
+
+
+def test_a_broken_pack_is_refused(tmp_path):
+    (tmp_path / "det.onnx").write_bytes(b"not a model")
+    with pytest.raises(ModelError, match="cannot load"):
+        FaceDetector(str(tmp_path))
+
+
+def test_an_empty_pack_is_refused(tmp_path):
+    with pytest.raises(ModelError, match=r"no \.onnx"):
+        pack_sha256(tmp_path)
+
+
+def test_cuda_that_is_not_there_is_a_clear_error():
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this machine has CUDA")
+    with pytest.raises(ModelError, match="maskgen doctor"):
+        FaceDetector(device="cuda")
+
+
+def test_insightface_alone_loads_the_bundled_pack():
+    code = """
+import sys
+from insightface.app import FaceAnalysis
+from insightface.data import get_image
+app = FaceAnalysis(name=sys.argv[1], providers=["CPUExecutionProvider"])
+app.prepare(ctx_id=-1, det_size=(640, 640))
+faces = app.get(get_image("t1"))
+assert len(faces) == 6, len(faces)
+assert all(f.landmark_3d_68.shape == (68, 3) and f.landmark_2d_106.shape == (106, 2) for f in faces)
+assert all(abs(a) < 60 for f in faces for a in f.pose)
+assert not any(name.startswith("maskgen") for name in sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code, str(pack_dir("bundled"))], check=True)
+
+
+def test_detecting_prints_nothing(detector, capfd):
+    FaceDetector().detect(astronaut())
+    assert capfd.readouterr() == ("", "")
