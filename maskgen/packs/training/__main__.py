@@ -41,8 +41,9 @@ def head(data: Path) -> None:
 @DATA
 @WORK
 @click.option("--epochs", default=40, show_default=True)
+@click.option("--start", type=click.Path(exists=True, path_type=Path), help="Weights to begin with.")
 @click.option("--threads", default=2, show_default=True, help="Cores for the network; loading takes part of one more.")
-def landmarks(data: Path, work: Path, epochs: int, threads: int) -> None:
+def landmarks(data: Path, work: Path, epochs: int, start: Path | None, threads: int) -> None:
     """Train the landmark network."""
     import torch
 
@@ -51,7 +52,7 @@ def landmarks(data: Path, work: Path, epochs: int, threads: int) -> None:
 
     torch.set_num_threads(threads)
     work.mkdir(parents=True, exist_ok=True)
-    train(landmark_set(data), work, epochs)
+    train(landmark_set(data), work, epochs, start)
 
 
 @main.command()

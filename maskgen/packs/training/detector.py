@@ -486,7 +486,7 @@ def train(
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
         first = state["epoch"]
-    started = time.time()
+    started = time.monotonic()
     for epoch in range(first, epochs):
         data.epoch = epoch
         loader = torch.utils.data.DataLoader(
@@ -521,7 +521,7 @@ def train(
         score, box_part, keypoint_part = sums / (len(data) // batch)
         print(
             f"epoch {epoch + 1}/{epochs} score {score:.4f} box {box_part:.4f} keypoints {keypoint_part:.4f} "
-            f"{time.time() - started:.0f}s",
+            f"{time.monotonic() - started:.0f}s",
             flush=True,
         )
     return average.module

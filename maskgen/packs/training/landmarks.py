@@ -18,8 +18,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from maskgen.landmarks import INDEX_106_OF_68, MIRROR_68, MIRROR_106
+from maskgen import blend, choose, warp
+from maskgen.catalog import Catalog
+from maskgen.face import Face
+from maskgen.landmarks import INDEX_106_OF_68, MIRROR_68, MIRROR_106, bbox_of_points, keypoints_of
 from maskgen.packs.training.data import CROP_OVER_BOX, CROP_SIDE, LandmarkSet
+from maskgen.pose import pose_from_68
 
 FloatArray = npt.NDArray[np.float32]
 Image = npt.NDArray[np.uint8]
@@ -134,6 +138,15 @@ def paint_mask(crop: Image, points: FloatArray, rng: np.random.Generator) -> Ima
     return np.clip(crop * (1 - a) + layer * a, 0, 255).astype(np.uint8)
 
 
+def wear_mask(crop: Image, points: FloatArray, catalog: Catalog, rng: np.random.Generator) -> Image:
+    """The crop as ``maskgen augment`` would mask it; painted crudely now and then, and where no view fits the pose."""
+    face = Face(bbox_of_points(points), keypoints_of(points), points, pose_from_68(points))
+    view = choose.choose(catalog, face, rng)
+    if view is None or rng.random() < 0.3:
+        return paint_mask(crop, points[:, :2], rng)
+    return blend.over(crop, warp.warp(view, face, (crop.shape[1], crop.shape[0])), face, rng)
+
+
 def _mask_colour(rng: np.random.Generator) -> FloatArray:
     common = np.float32([[140, 190, 220], [235, 235, 235], [30, 30, 32], [120, 180, 160], [200, 160, 170]])
     if rng.random() < 0.7:
@@ -144,8 +157,8 @@ def _mask_colour(rng: np.random.Generator) -> FloatArray:
 class Augmented(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
     """Crops turned, moved, resized, mirrored, masked and degraded; each pass draws anew."""
 
-    def __init__(self, faces: LandmarkSet, rows: npt.NDArray[np.int64], seed: int) -> None:
-        self.faces, self.rows, self.seed = faces, rows, seed
+    def __init__(self, faces: LandmarkSet, rows: npt.NDArray[np.int64], catalog: Catalog, seed: int) -> None:
+        self.faces, self.rows, self.catalog, self.seed = faces, rows, catalog, seed
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -156,10 +169,10 @@ class Augmented(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         rng = np.random.default_rng((self.seed, self.epoch, row))
         crop = self.faces.crops[row]
         p68, p106 = self.faces.points_68[row], self.faces.points_106[row]
-        if rng.random() < 0.4:
-            crop = paint_mask(crop, p68[:, :2], rng)
+        if rng.random() < 0.45:
+            crop = wear_mask(crop, p68, self.catalog, rng)
         scale = WORK_SIDE / (CROP_SIDE * CROP_FACTOR / CROP_OVER_BOX) * float(np.exp(rng.normal(0, 0.1)))
-        angle = float(rng.normal(0, 15) if rng.random() < 0.9 else rng.uniform(-45, 45))
+        angle = float(rng.normal(0, 12) if rng.random() < 0.92 else rng.uniform(-45, 45))
         shift = rng.uniform(-0.09, 0.09, 2) * WORK_SIDE
         image, p68, p106 = place(crop, p68, p106, scale, angle, shift, bool(rng.random() < 0.5))
         return to_tensor(degrade(image, rng)), torch.from_numpy(targets_of(p68, p106))
@@ -230,13 +243,21 @@ def point_weights() -> Tensor:
     return torch.from_numpy(np.concatenate([w.ravel(), np.full(len(EXTRA_106) * 2, 0.7, np.float32)]))
 
 
-def train(faces: LandmarkSet, work: Path, epochs: int, batch: int = 128, peak: float = 4e-3) -> nn.Module:
-    """Train, or go on from ``work/landmarks_last.pt``; the EMA weights go to ``work/landmarks.pt``."""
+def train(
+    faces: LandmarkSet, work: Path, epochs: int, start: Path | None = None, batch: int = 128, peak: float = 4e-3
+) -> nn.Module:
+    """Train, or go on from ``work/landmarks_last.pt``; the EMA weights go to ``work/landmarks.pt``.
+
+    A fresh training begins with the weights of ``start``, where given.
+    """
     torch.manual_seed(0)
+    catalog = Catalog.load()
     rows = np.flatnonzero(~faces.held_out)
-    data = Augmented(faces, rows, seed=0)
+    data = Augmented(faces, rows, catalog, seed=0)
     steps = epochs * (len(rows) // batch)
     net = LandmarkNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if start is not None:
+        net.load_state_dict(torch.load(start, weights_only=True))
     average = torch.optim.swa_utils.AveragedModel(
         net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True
     )
@@ -252,7 +273,7 @@ def train(faces: LandmarkSet, work: Path, epochs: int, batch: int = 128, peak: f
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
         first = state["epoch"]
-    started = time.time()
+    started = time.monotonic()
     for epoch in range(first, epochs):
         data.epoch = epoch
         loader = torch.utils.data.DataLoader(
@@ -270,7 +291,7 @@ def train(faces: LandmarkSet, work: Path, epochs: int, batch: int = 128, peak: f
             images = images.to(memory_format=torch.channels_last)
             with torch.autocast("cpu", torch.bfloat16):
                 output = net.from_96(images)
-            loss = (F.smooth_l1_loss(output.float(), targets, beta=0.02, reduction="none") * weights).mean()
+            loss = (F.smooth_l1_loss(output.float(), targets, beta=0.008, reduction="none") * weights).mean()
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(net.parameters(), 1.0)
@@ -289,8 +310,8 @@ def train(faces: LandmarkSet, work: Path, epochs: int, batch: int = 128, peak: f
             last_file,
         )
         torch.save(average.module.state_dict(), work / "landmarks.pt")
-        report = evaluate(average.module, faces) if epoch % 3 == 2 or epoch + 1 == epochs else {}
-        print(f"epoch {epoch + 1}/{epochs} loss {np.mean(losses):.5f} {time.time() - started:.0f}s {report}", flush=True)
+        report = evaluate(average.module, faces, catalog) if epoch % 3 == 2 or epoch + 1 == epochs else {}
+        print(f"epoch {epoch + 1}/{epochs} loss {np.mean(losses):.5f} {time.monotonic() - started:.0f}s {report}", flush=True)
     return average.module
 
 
@@ -311,8 +332,8 @@ def predict(net: nn.Module, images: list[Image]) -> tuple[FloatArray, FloatArray
     return p68, p106
 
 
-def evaluate(net: nn.Module, faces: LandmarkSet) -> dict[str, float]:
-    """Mean held-out error in per cent of the distance between the outer eye corners, plain and under a painted mask."""
+def evaluate(net: nn.Module, faces: LandmarkSet, catalog: Catalog) -> dict[str, float]:
+    """Mean held-out error in per cent of the distance between the outer eye corners, plain and wearing a mask."""
     figures: dict[str, float] = {}
     rows = np.flatnonzero(faces.held_out)
     for name in ("plain", "masked"):
@@ -321,7 +342,7 @@ def evaluate(net: nn.Module, faces: LandmarkSet) -> dict[str, float]:
             rng = np.random.default_rng((1, int(row)))
             crop, p68, p106 = faces.crops[row], faces.points_68[row], faces.points_106[row]
             if name == "masked":
-                crop = paint_mask(crop, p68[:, :2], rng)
+                crop = wear_mask(crop, p68, catalog, rng)
             scale = WORK_SIDE / (CROP_SIDE * CROP_FACTOR / CROP_OVER_BOX) * float(np.exp(rng.normal(0, 0.04)))
             shift = rng.normal(0, 0.02, 2) * WORK_SIDE
             image, q68, q106 = place(crop, p68, p106, scale, float(rng.normal(0, 4)), shift, False)
