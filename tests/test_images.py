@@ -1,0 +1,274 @@
+"""Pictures come in upright, 8-bit RGB and whole, and go out as they came."""
+
+import io
+import os
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageCms
+
+from maskgen import images
+from maskgen.errors import ImageError, MaskgenError
+
+ENDINGS = sorted(images.FORMATS)
+
+
+def smooth(width=48, height=32):
+    """A picture without sharp edges, which JPEG and WebP keep well."""
+    x, y = np.meshgrid(np.linspace(0, 200, width), np.linspace(0, 200, height))
+    return np.stack([x, y, (x + y) / 2], axis=-1).astype(np.uint8)
+
+
+def saved(pixels, format, **options):
+    buffer = io.BytesIO()
+    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
+    image.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.JPG", "a.b.c.Png", "ü é.TIFF", "x y.webp", ".hidden.bmp"])
+def test_a_picture_is_known_by_its_ending_in_any_case(name):
+    assert images.format_of(name) in {"JPEG", "PNG", "WEBP", "BMP", "TIFF"}
+
+
+@pytest.mark.parametrize("name", ["a", "a.txt", ".jpg", "jpg", "a.jpg.part", "a.gif"])
+def test_other_names_are_no_pictures(name):
+    assert images.format_of(name) is None
+
+
+@pytest.mark.parametrize("suffix", ENDINGS)
+def test_a_written_picture_reads_back_with_its_size_and_about_its_colours(suffix, tmp_path):
+    path = tmp_path / f"picture{suffix}"
+    images.write_whole(path, images.encode(smooth(), images.Encoding(), path))
+    picture = images.read(path)
+    assert picture.pixels.shape == (32, 48, 3)
+    assert picture.pixels.dtype == np.uint8
+    assert picture.notes == ()
+    assert np.abs(picture.pixels.astype(int) - smooth()).mean() < 2
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".tiff"])
+@given(seed=st.integers(0, 2**32 - 1), width=st.integers(1, 40), height=st.integers(1, 40))
+def test_lossless_formats_keep_every_bit(suffix, seed, width, height, tmp_path_factory):
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    path = tmp_path_factory.getbasetemp() / f"x{suffix}"
+    assert np.array_equal(images.decode(images.encode(pixels, images.Encoding(), path), path).pixels, pixels)
+
+
+def test_a_lossless_webp_stays_lossless_and_a_lossy_one_lossy(tmp_path):
+    path = tmp_path / "x.webp"
+    noise = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    lossless = images.decode(saved(noise, "WEBP", lossless=True), path)
+    assert np.array_equal(images.decode(images.encode(lossless.pixels, lossless.encoding, path), path).pixels, noise)
+    assert not images.decode(saved(noise, "WEBP"), path).encoding.is_lossless_webp
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_exif_orientation_is_applied_and_not_written_again(orientation, format, tmp_path):
+    corner = np.zeros((32, 48, 3), np.uint8)
+    corner[:16, :16] = 255  # the upright picture is white in its top-left corner
+    stored = {
+        1: corner,
+        2: corner[:, ::-1],
+        3: corner[::-1, ::-1],
+        4: corner[::-1],
+        5: corner.transpose(1, 0, 2),
+        6: np.rot90(corner),
+        7: np.rot90(corner, 2).transpose(1, 0, 2),
+        8: np.rot90(corner, -1),
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / f"x.{format.lower()}"
+    picture = images.decode(saved(np.ascontiguousarray(stored), format, exif=exif), path)
+    assert picture.pixels.shape == corner.shape
+    assert np.abs(picture.pixels.astype(int) - corner).mean() < 4
+    again = Image.open(io.BytesIO(images.encode(picture.pixels, picture.encoding, path)))
+    assert again.getexif().get(0x0112, 1) == 1
+
+
+def test_metadata_that_could_show_the_bare_face_is_dropped(tmp_path):
+    exif = Image.Exif()
+    exif[0x010E] = "an EXIF description"
+    picture = images.decode(saved(smooth(), "JPEG", exif=exif), tmp_path / "x.jpg")
+    assert b"an EXIF description" not in images.encode(picture.pixels, picture.encoding, tmp_path / "x.jpg")
+
+
+def test_broken_exif_does_not_lose_the_picture(tmp_path):
+    raw = saved(smooth(), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\x7f")
+    assert images.decode(raw, tmp_path / "x.jpg").pixels.shape == (32, 48, 3)
+
+
+def test_a_colour_profile_of_rgb_is_kept_and_one_of_another_space_is_not(tmp_path):
+    path = tmp_path / "x.jpg"
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    picture = images.decode(saved(smooth(), "JPEG", icc_profile=srgb), path)
+    assert Image.open(io.BytesIO(images.encode(picture.pixels, picture.encoding, path))).info["icc_profile"] == srgb
+    foreign = srgb[:16] + b"CMYK" + srgb[20:]
+    assert images.decode(saved(smooth(), "JPEG", icc_profile=foreign), path).encoding.icc_profile is None
+
+
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+@pytest.mark.parametrize("quality", [30, 75, 95])
+def test_a_jpeg_keeps_its_tables_so_that_writing_it_again_changes_next_to_nothing(subsampling, quality, tmp_path):
+    path = tmp_path / "x.jpg"
+    first = images.decode(saved(smooth(), "JPEG", quality=quality, subsampling=subsampling), path)
+    second = images.decode(images.encode(first.pixels, first.encoding, path), path)
+    assert second.encoding == first.encoding
+    assert np.abs(second.pixels.astype(int) - first.pixels).mean() < 0.3
+
+
+def test_quality_when_asked_for_decides_and_gives_full_colour_resolution(tmp_path):
+    path = tmp_path / "x.jpg"
+    picture = images.decode(saved(smooth(), "JPEG", quality=95, subsampling=2), path)
+    low, high = (images.encode(picture.pixels, picture.encoding, path, quality) for quality in (20, 90))
+    assert len(low) < len(high)
+    assert images.decode(high, path).encoding.jpeg_subsampling == 0
+
+
+@pytest.mark.parametrize(
+    ("mode", "format", "note"),
+    [
+        ("L", "PNG", "grey"),
+        ("1", "PNG", "grey"),
+        ("L", "JPEG", "grey"),
+        ("P", "PNG", None),
+        ("CMYK", "JPEG", "cmyk"),
+        ("CMYK", "TIFF", "cmyk"),
+    ],
+)
+def test_other_colour_modes_become_rgb(mode, format, note, tmp_path):
+    path = tmp_path / f"x.{format.lower()}"
+    picture = images.decode(saved(Image.fromarray(smooth()).convert(mode), format), path)
+    assert picture.pixels.shape == (32, 48, 3)
+    assert picture.notes == ((note,) if note else ())
+    assert images.decode(images.encode(picture.pixels, picture.encoding, path), path).notes == ()
+
+
+def test_transparency_is_composed_on_white(tmp_path):
+    rgba = np.zeros((4, 6, 4), np.uint8)
+    rgba[:, :3, 3] = 255
+    picture = images.decode(saved(rgba, "PNG"), tmp_path / "x.png")
+    assert (picture.pixels[:, :3] == 0).all()
+    assert (picture.pixels[:, 3:] == 255).all()
+    assert picture.notes == ("alpha_on_white",)
+    rgba[..., 3] = 255
+    assert images.decode(saved(rgba, "PNG"), tmp_path / "x.png").notes == ()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tiff"])
+@pytest.mark.parametrize("shape", [(8, 9), (8, 9, 3)])
+def test_16_bits_are_scaled_to_8(suffix, shape, tmp_path):
+    deep = np.random.default_rng(0).integers(0, 65536, shape, np.uint16)
+    picture = images.decode(cv2.imencode(suffix, deep)[1].tobytes(), tmp_path / f"x{suffix}")
+    expected = (deep[..., None].repeat(3, axis=2) if deep.ndim == 2 else deep[..., ::-1]) / 257
+    assert "16_bit" in picture.notes
+    assert np.abs(picture.pixels - expected).max() < 1.001
+
+
+def test_samples_of_32_bits_are_refused(tmp_path):
+    raw = cv2.imencode(".tiff", np.zeros((4, 4), np.float32))[1].tobytes()
+    with pytest.raises(ImageError, match=r"x\.tiff: samples of 32 bits"):
+        images.decode(raw, tmp_path / "x.tiff")
+
+
+@pytest.mark.parametrize("format", ["WEBP", "TIFF", "PNG", "GIF"])
+def test_of_several_frames_the_first_is_taken_and_the_notes_say_so(format, tmp_path):
+    first, second = Image.fromarray(smooth()), Image.fromarray(255 - smooth())
+    raw = saved(first, format, save_all=True, append_images=[second])
+    picture = images.decode(raw, tmp_path / f"x.{format.lower()}")
+    assert "first_of_2_frames" in picture.notes
+    assert np.abs(picture.pixels.astype(int) - smooth()).mean() < 8
+
+
+def test_a_wrong_ending_is_noted_and_the_ending_decides_what_is_written(tmp_path):
+    path = tmp_path / "x.png"
+    picture = images.decode(saved(smooth(), "JPEG"), path)
+    assert picture.notes == ("content_is_jpeg",)
+    assert images.encode(picture.pixels, picture.encoding, path).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "BMP", "TIFF"])
+@pytest.mark.parametrize("kept", [0.0, 0.02, 0.5, 0.95])
+def test_a_file_cut_short_is_an_error_that_names_it_and_never_a_picture(format, kept, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    raw = saved(noise, format)
+    with pytest.raises(ImageError, match=r"x\.\w+: "):
+        images.decode(raw[: int(len(raw) * kept)], tmp_path / f"x.{format.lower()}")
+
+
+def test_an_empty_file_is_called_empty(tmp_path):
+    (tmp_path / "x.jpg").write_bytes(b"")
+    with pytest.raises(ImageError, match="empty file"):
+        images.read(tmp_path / "x.jpg")
+
+
+def test_what_is_no_picture_is_called_so(tmp_path):
+    with pytest.raises(ImageError, match="not a picture that can be read"):
+        images.decode(b"<html>404</html>", tmp_path / "x.jpg")
+
+
+@given(st.binary(min_size=1, max_size=200))
+def test_any_bytes_give_a_picture_or_an_image_error(raw):
+    for start in (b"", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"RIFF\x10\0\0\0WEBPVP8L", b"BM", b"II*\0"):
+        try:
+            images.decode(start + raw, images.Path("x.jpg"), max_pixels=10_000)
+        except ImageError as error:
+            assert str(error).startswith("x.jpg: ")  # noqa: PT017
+
+
+def test_huge_pictures_are_refused_before_they_are_decoded(tmp_path):
+    raw = saved(Image.new("1", (3000, 2000)), "PNG")
+    with pytest.raises(ImageError, match=r"3000 x 2000 pixels, more than the 1,000,000 allowed"):
+        images.decode(raw, tmp_path / "x.png", max_pixels=1_000_000)
+    bomb = saved(Image.new("1", (20000, 10000)), "PNG")
+    with pytest.raises(ImageError, match="more than 179 megapixels"):
+        images.decode(bomb, tmp_path / "x.png")
+
+
+def test_a_missing_file_is_an_image_error(tmp_path):
+    with pytest.raises(ImageError, match="cannot be read: No such file"):
+        images.read(tmp_path / "x.jpg")
+
+
+def test_an_ending_without_a_format_cannot_be_written(tmp_path):
+    with pytest.raises(ImageError, match="no picture format has this ending"):
+        images.encode(smooth(), images.Encoding(), tmp_path / "x.gif")
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "new" / "x.jpg"
+    images.write_whole(path, b"first")
+
+    def killed(source, target):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        images.write_whole(path, b"second")
+    assert path.read_bytes() == b"first"
+    assert [file.name for file in path.parent.iterdir()] == ["x.jpg"]
+
+
+def test_leftovers_are_the_temporary_files_and_nothing_else(tmp_path):
+    (tmp_path / "deep").mkdir()
+    left = tmp_path / "deep" / images.temporary_name()
+    for path in (left, tmp_path / "x.jpg", tmp_path / ".maskgen-notes.tmp"):
+        path.write_bytes(b"")
+    assert list(images.leftovers(tmp_path)) == [left]
+
+
+def test_a_name_that_is_too_long_is_the_fault_of_the_picture(tmp_path):
+    with pytest.raises(ImageError, match="shorten the name"):
+        images.write_whole(tmp_path / ("x" * 300 + ".jpg"), b"")
+
+
+def test_a_place_where_nothing_can_be_written_is_not_the_fault_of_the_picture(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(MaskgenError, match="cannot be written") as caught:
+        images.write_whole(tmp_path / "file" / "x.jpg", b"")
+    assert not isinstance(caught.value, ImageError)
