@@ -1,0 +1,172 @@
+"""A manifest survives a round trip, a kill, and a second writer's order."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from maskgen import manifest
+from maskgen.errors import ConfigError
+from maskgen.manifest import Counts, FaceRow, MaskRow, PoseRow, Row, RunFile, VariantRow
+
+numbers = st.floats(-1e6, 1e6).map(lambda x: round(x, 2))
+words = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12)
+paths = st.lists(words.filter(lambda word: word not in (".", "..") and "/" not in word), min_size=1, max_size=3).map(
+    "/".join
+)
+faces = st.builds(
+    FaceRow,
+    bbox=st.tuples(numbers, numbers, numbers, numbers),
+    score=st.floats(0, 1),
+    pose=st.builds(PoseRow, yaw=numbers, pitch=numbers, roll=numbers),
+    landmarks=st.none() | st.lists(st.tuples(numbers, numbers), max_size=3).map(tuple),
+)
+variants = st.builds(
+    VariantRow,
+    file=st.none() | paths,
+    seed=st.integers(0, 2**128 - 1).map("{:032x}".format),
+    masks=st.lists(st.builds(MaskRow, design=st.none() | words, view=st.none() | words), max_size=2).map(tuple),
+)
+rows = st.builds(
+    Row,
+    path=paths,
+    status=st.sampled_from(["done", "skipped", "failed"]),
+    reason=st.none() | words,
+    message=st.none() | words,
+    faces=st.lists(faces, max_size=2).map(tuple),
+    variants=st.lists(variants, max_size=2).map(tuple),
+    original=st.none() | paths,
+)
+
+
+def write(path, some_rows):
+    with manifest.Writer(path) as writer:
+        for row in some_rows:
+            writer.append(row)
+    return path
+
+
+def run_file(**changes):
+    fields = {
+        "maskgen": "0",
+        "state": "complete",
+        "source": "in",
+        "settings": {"seed": 1},
+        "pack_sha256": "a",
+        "catalog_sha256": "b",
+        "versions": {},
+        "counts": Counts(inputs=1, done=1),
+    }
+    return RunFile(**(fields | changes))
+
+
+@given(st.lists(rows, max_size=5))
+def test_rows_survive_a_round_trip(tmp_path_factory, some_rows):
+    path = tmp_path_factory.mktemp("round") / "manifest.jsonl"
+    assert list(manifest.read(write(path, some_rows))) == some_rows
+
+
+@given(st.lists(rows, max_size=6, unique_by=lambda row: row.path), st.randoms())
+def test_a_sorted_manifest_does_not_depend_on_who_finished_first(tmp_path_factory, some_rows, random):
+    folder = tmp_path_factory.mktemp("order")
+    shuffled = random.sample(some_rows, len(some_rows))
+    one, other = write(folder / "one", some_rows), write(folder / "other", shuffled)
+    assert manifest.sort(one) == manifest.sort(other)
+    assert one.read_bytes() == other.read_bytes()
+    assert [row.path for row in manifest.read(one)] == sorted(row.path for row in some_rows)
+    assert sorted(path.name for path in folder.iterdir()) == ["one", "other"]
+
+
+def test_a_later_row_of_a_path_supersedes_the_earlier(tmp_path):
+    path = write(
+        tmp_path / "m", [Row(path="a", status="failed"), Row(path="b", status="done"), Row(path="a", status="done")]
+    )
+    counts = manifest.sort(path)
+    assert [(row.path, row.status) for row in manifest.read(path)] == [("a", "done"), ("b", "done")]
+    assert (counts.inputs, counts.done, counts.failed) == (2, 2, 0)
+
+
+@given(torn=st.integers(1, 150))
+def test_a_torn_last_line_is_passed_over_and_cut_off_before_the_next(tmp_path_factory, torn):
+    path = write(tmp_path_factory.mktemp("torn") / "m", [Row(path="a", status="done"), Row(path="b", status="done")])
+    raw = path.read_bytes()
+    path.write_bytes(raw[: -min(torn, len(raw) // 2)])
+    assert [row.path for row in manifest.read(path)] == ["a"]
+    write(path, [Row(path="c", status="done")])
+    assert [row.path for row in manifest.read(path)] == ["a", "c"]
+
+
+def test_a_torn_line_longer_than_a_block_is_cut_off_whole(tmp_path):
+    path = tmp_path / "m"
+    write(path, [Row(path="a", status="done")])
+    with path.open("ab") as file:
+        file.write(b'{"path":"' + b"x" * 10_000)
+    write(path, [])
+    assert [row.path for row in manifest.read(path)] == ["a"]
+    path.write_bytes(b"x" * 10_000)
+    write(path, [])
+    assert path.read_bytes() == b""
+
+
+def test_a_line_that_is_no_row_is_named(tmp_path):
+    path = write(tmp_path / "m", [Row(path="a", status="done")])
+    with path.open("ab") as file:
+        file.write(b'{"schema_version":1,"path":"b","status":"vanished"}\n')
+    with pytest.raises(ConfigError, match=r"m, line 2: not a row of a manifest: status: "):
+        list(manifest.read(path))
+
+
+def test_a_missing_manifest_is_named(tmp_path):
+    with pytest.raises(ConfigError, match="cannot read the manifest"):
+        list(manifest.read(tmp_path / "m"))
+
+
+@pytest.mark.parametrize("file", ["../x.jpg", "/x.jpg", "a/../../x.jpg", ""])
+def test_a_row_cannot_name_files_outside_its_folder(file):
+    with pytest.raises(ValidationError):
+        Row(path="a", status="done", original=file)
+    with pytest.raises(ValidationError):
+        VariantRow(file=file, seed="0" * 32, masks=())
+
+
+def test_unknown_keys_are_refused():
+    with pytest.raises(ValidationError):
+        Row.model_validate({"path": "a", "status": "done", "colour": "red"})
+
+
+def test_counts_add_up(tmp_path):
+    masked = VariantRow(file="a_m1.jpg", seed="0" * 32, masks=(MaskRow(design="red"), MaskRow(reason="too_small")))
+    bare = VariantRow(file=None, seed="0" * 32, masks=(MaskRow(reason="no_view_for_pose"),))
+    face = FaceRow(bbox=(0, 0, 1, 1), score=1, pose=PoseRow(yaw=0, pitch=0, roll=0))
+    path = write(
+        tmp_path / "m",
+        [
+            Row(path="a", status="done", faces=(face, face), variants=(masked, masked), original="a"),
+            Row(path="b", status="skipped", reason="no_view_for_pose", faces=(face,), variants=(bare,)),
+            Row(path="c", status="failed", reason="bad_image", message="empty"),
+        ],
+    )
+    assert manifest.sort(path) == Counts(
+        inputs=3,
+        done=1,
+        skipped=1,
+        failed=1,
+        reasons={"bad_image": 1, "no_view_for_pose": 1},
+        faces=3,
+        masked=2,
+        files=3,
+    )
+
+
+def test_a_run_file_survives_a_round_trip(tmp_path):
+    manifest.write_run(tmp_path / "run.json", run_file(source="ü"))
+    assert manifest.read_run(tmp_path / "run.json") == run_file(source="ü")
+
+
+def test_a_run_file_of_another_schema_is_refused(tmp_path):
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(run_file().model_dump(mode="json") | {"schema_version": 2}))
+    with pytest.raises(ConfigError, match=r"schema_version.*another version of maskgen"):
+        manifest.read_run(path)
