@@ -1,0 +1,64 @@
+"""Fixtures of several test modules."""
+
+import hashlib
+
+import pytest
+from catalogs import small_catalog
+from fakes import FakeDetectors, write_picture
+
+from maskgen import run
+
+
+@pytest.fixture
+def catalog_dir(tmp_path):
+    folder = tmp_path / "catalog"
+    folder.mkdir()
+    return small_catalog(folder, {"red": 1, "blue": 2})
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A source with all that can happen to a picture."""
+    source = tmp_path / "in"
+    write_picture(source / "ann" / "1.jpg")
+    write_picture(source / "ann" / "2.b.JPG", "two_faces")
+    write_picture(source / "ann" / "3.png", "no_face")
+    write_picture(source / "Zoë" / "bild ü.1.PNG")
+    write_picture(source / "Zoë" / "turned.webp", "back_of_head")
+    write_picture(source / "Zoë" / "deep" / "er" / "x.bmp")
+    write_picture(source / "y.tiff", "two_faces")
+    (source / "broken.jpg").write_bytes((source / "ann" / "1.jpg").read_bytes()[:-300])
+    (source / "empty.png").write_bytes(b"")
+    (source / "readme.txt").write_text("no picture")
+    return source
+
+
+@pytest.fixture
+def job_of(catalog_dir, tmp_path):
+    """Makes jobs with the fake detector and the small catalog."""
+
+    def make(source, target="out", detectors=None, execution=None, **settings):
+        execution = {"workers": 1, **(execution or {})}
+        return run.Job(
+            source,
+            tmp_path / target,
+            run.Settings(catalog=catalog_dir, **settings),
+            run.Execution(**execution),
+            detectors=detectors or FakeDetectors(),
+        )
+
+    return make
+
+
+@pytest.fixture
+def hash_of_tree():
+    """Makes a hash over the names and bytes of all files in a folder, but run.json if told so."""
+
+    def hash_of(folder, without=()):
+        digest = hashlib.sha256()
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and path.name not in without:
+                digest.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes() + b"\0")
+        return digest.hexdigest()
+
+    return hash_of
