@@ -1,0 +1,31 @@
+"""Put masks on the faces of a face-recognition data set, and fine-tune ArcFace on the result."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from maskgen.augment import augment_image
+    from maskgen.catalog import Catalog
+    from maskgen.detect import FaceDetector
+
+__version__ = "0.1.0"
+__all__ = ["Catalog", "FaceDetector", "__version__", "augment_image"]
+
+_HOMES: Final = {
+    "Catalog": "maskgen.catalog",
+    "FaceDetector": "maskgen.detect",
+    "augment_image": "maskgen.augment",
+}
+
+
+def __getattr__(name: str) -> object:
+    # Loaded on first use: FaceDetector brings insightface, which takes seconds.
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

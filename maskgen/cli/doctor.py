@@ -1,0 +1,134 @@
+"""``maskgen doctor``: whether this installation works, and what to do if it does not."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Final, Literal
+
+import click
+
+import maskgen
+from maskgen.catalog import Catalog
+from maskgen.errors import MaskgenError
+
+LIBRARIES: Final = (
+    "numpy",
+    "scipy",
+    "opencv-python",
+    "pillow",
+    "scikit-image",
+    "joblib",
+    "pydantic",
+    "insightface",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "torch",
+)
+OPTIONAL: Final = frozenset({"onnxruntime", "onnxruntime-gpu", "torch", "opencv-python"})
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at.
+
+    Attributes
+    ----------
+    name : str
+        What was looked at.
+    state : {"ok", "absent", "broken"}
+        Only ``broken`` is a fault.
+    detail : str
+        What was found.
+    remedy : str
+        What to do; empty if nothing.
+    """
+
+    name: str
+    state: Literal["ok", "absent", "broken"]
+    detail: str
+    remedy: str = ""
+
+
+@click.command(short_help="Check this installation.")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@click.pass_context
+def doctor(ctx: click.Context, as_json: bool) -> None:
+    """Check versions, ONNX Runtime, the bundled model pack and the mask catalog; exit 1 if something is broken."""
+    findings = list(examine())
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
+    else:
+        for finding in findings:
+            click.echo(f"{finding.state:7} {finding.name:18} {finding.detail}")
+            if finding.remedy:
+                click.echo(f"{'':7} {'':18} -> {finding.remedy}")
+    if any(finding.state == "broken" for finding in findings):
+        ctx.exit(1)
+
+
+def examine() -> Iterator[Finding]:
+    """All findings, in the order in which one would look."""
+    yield Finding("python", "ok", platform.python_version())
+    yield Finding("maskgen", "ok", maskgen.__version__)
+    for name in LIBRARIES:
+        yield _library(name)
+    yield _checked("onnx runtime", _runtime)
+    yield _checked("bundled pack", _bundled_pack)
+    yield _checked("mask catalog", _catalog)
+
+
+def version_of(name: str) -> str | None:
+    """The installed version of a distribution."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _library(name: str) -> Finding:
+    version = version_of(name)
+    if version is not None:
+        return Finding(name, "ok", version)
+    if name in OPTIONAL:
+        return Finding(name, "absent", "not installed, and not needed by everybody")
+    return Finding(name, "broken", "not installed", f"pip install {name}")
+
+
+def _checked(name: str, look: Callable[[], Finding]) -> Finding:
+    try:
+        return look()
+    except (MaskgenError, ImportError) as error:
+        return Finding(name, "broken", str(error), "pip install --force-reinstall maskgen")
+
+
+def _runtime() -> Finding:
+    name = "onnx runtime"
+    if version_of("onnxruntime") and version_of("onnxruntime-gpu"):
+        # Both install the same package "onnxruntime": whichever came last overwrote half of the other.
+        return Finding(
+            name,
+            "broken",
+            "onnxruntime and onnxruntime-gpu are both installed and overwrite each other",
+            "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu (or onnxruntime, for CPUs)",
+        )
+    import onnxruntime
+
+    return Finding(name, "ok", "providers: " + ", ".join(onnxruntime.get_available_providers()))
+
+
+def _bundled_pack() -> Finding:
+    from maskgen.detect import FaceDetector
+
+    detector = FaceDetector()
+    return Finding("bundled pack", "ok", f"{detector.pack}, sha256 {detector.sha256[:12]}")
+
+
+def _catalog() -> Finding:
+    catalog = Catalog.load()
+    return Finding(
+        "mask catalog", "ok", f"{catalog.root}, {len(catalog.designs)} designs, sha256 {catalog.sha256[:12]}"
+    )

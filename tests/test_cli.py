@@ -1,0 +1,376 @@
+"""The command line: answers to stdout, messages to stderr, exit codes that scripts can trust."""
+
+import importlib.metadata
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+from fakes import FakeDetectors, write_picture
+
+from maskgen import manifest, run
+from maskgen.cli import augment as augment_cli
+from maskgen.cli import doctor as doctor_cli
+from maskgen.cli import main
+from maskgen.cli import models as models_cli
+from maskgen.detect import BUNDLED, pack_dir
+
+README = Path(__file__).parent.parent / "README.md"
+HAS_PACK = any(pack_dir(BUNDLED).glob("det*.onnx"))
+
+
+def commands(command=main, path=()):
+    """(path, command) of all commands."""
+    if isinstance(command, click.Group):
+        for name, inner in command.commands.items():
+            yield from commands(inner, (*path, name))
+    else:
+        yield path, command
+
+
+COMMANDS = dict(commands())
+
+
+@pytest.fixture
+def invoke(monkeypatch, catalog_dir):
+    """Runs the command line with the fake detector and the small catalog."""
+    monkeypatch.setattr(run.PackDetectors, "build", lambda self, settings: FakeDetectors().build(settings))
+    monkeypatch.setattr(run.PackDetectors, "sha256", lambda self, settings: "f" * 64)
+
+    def call(*args):
+        args = [str(arg) for arg in args]
+        if args[:1] == ["augment"]:
+            args += ["--catalog", str(catalog_dir), "--workers", "1"]
+        return CliRunner().invoke(main, args)
+
+    return call
+
+
+# ---- help and README
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_every_command_and_every_option_has_help(path):
+    command = COMMANDS[path]
+    assert command.help
+    assert all(option.help for option in command.params if isinstance(option, click.Option))
+    result = CliRunner().invoke(main, [*path, "--help"])
+    assert result.exit_code == 0
+    assert "Usage:" in result.stdout
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_every_command_has_an_example_in_the_readme(path):
+    assert re.search(rf"^maskgen {' '.join(path)}\b", README.read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("option", [p.opts[0] for p in COMMANDS["augment",].params if isinstance(p, click.Option)])
+def test_every_option_of_augment_stands_in_the_readme(option):
+    assert re.search(rf"{option}\b", README.read_text())
+
+
+def test_examples_in_the_readme_can_be_parsed():
+    for line in re.findall(r"^maskgen (.+?)\s*(?:#.*)?$", README.read_text(), re.MULTILINE):
+        words = line.split()
+        command, rest = main, words
+        while isinstance(command, click.Group):
+            command, rest = command.commands[rest[0]], rest[1:]
+        command.make_context("maskgen", rest)
+
+
+def test_defaults_of_options_are_those_of_the_settings():
+    fields = run.Settings.model_fields
+    with click.Context(COMMANDS["augment",]) as ctx:
+        options = {option.name: option for option in ctx.command.params}
+        assert fields.keys() <= options.keys()
+        for name, field in fields.items():
+            if not options[name].multiple:  # which have none: an empty list
+                assert options[name].get_default(ctx) == field.default, name
+
+
+# ---- augment
+
+
+def test_augment_masks_a_folder_and_says_so_on_stdout(tree, tmp_path, invoke):
+    result = invoke("augment", tree, tmp_path / "out")
+    assert result.exit_code == 3  # two inputs are broken
+    assert "done     5: 5 masks" in result.stdout
+    assert "bad_image 2" in result.stdout
+    assert result.stderr == ""
+
+
+def test_augment_json_is_the_only_thing_on_stdout(tree, tmp_path, invoke):
+    result = invoke("augment", tree, tmp_path / "out", "--json")
+    summary = json.loads(result.stdout)
+    assert (summary["state"], summary["inputs"], summary["done"], summary["failed"]) == ("complete", 10, 5, 2)
+    assert summary["reasons"] == {"bad_image": 2, "no_face": 1, "no_view_for_pose": 1, "not_an_image": 1}
+
+
+def test_exit_code_0_although_pictures_were_skipped(tmp_path, invoke):
+    write_picture(tmp_path / "in" / "a.png", "no_face")
+    assert invoke("augment", tmp_path / "in", tmp_path / "out").exit_code == 0
+
+
+def test_exit_code_1_and_one_line_for_our_own_errors(tree, invoke):
+    result = invoke("augment", tree, tree / "out")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert re.fullmatch(r"error: .*lie in each other.*\n", result.stderr)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["in"],
+        ["in", "out", "more"],
+        ["--demo", "in", "out"],
+        ["in", "out", "--variants", "0"],
+        ["in", "out", "--quality", "101"],
+    ],
+)
+def test_exit_code_2_for_wrong_usage(args, invoke):
+    result = invoke("augment", *args)
+    assert result.exit_code == 2
+    assert "Usage:" in result.stderr
+
+
+def test_exit_code_130_after_ctrl_c_and_a_line_on_how_to_go_on(tmp_path, invoke):
+    write_picture(tmp_path / "in" / "1.png")
+    write_picture(tmp_path / "in" / "2.png", "interrupt")
+    result = invoke("augment", tmp_path / "in", tmp_path / "out")
+    assert result.exit_code == 130
+    assert result.stderr == "interrupted: 1 of 2 inputs recorded; the same command again goes on from there\n"
+    assert len(list(manifest.read(tmp_path / "out" / "manifest.jsonl"))) == 1
+
+
+def test_sigterm_ends_a_run_like_ctrl_c(tmp_path, invoke, monkeypatch):
+    write_picture(tmp_path / "in" / "1.png")
+    monkeypatch.setattr(run, "augment_file", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    assert invoke("augment", tmp_path / "in", tmp_path / "out").exit_code == 130
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_resume_overwrite_retry_and_limit_reach_the_run(tree, tmp_path, invoke):
+    out = tmp_path / "out"
+    assert invoke("augment", tree, out, "--resume").exit_code == 1
+    first = json.loads(invoke("augment", tree, out, "--json", "--limit", 1).stdout)
+    assert (first["state"], first["taken"], first["left"]) == ("limited", 2, 8)
+    assert json.loads(invoke("augment", tree, out, "--json", "--resume").stdout)["taken"] == 8
+    assert json.loads(invoke("augment", tree, out, "--json").stdout)["taken"] == 0
+    assert json.loads(invoke("augment", tree, out, "--json", "--retry-failed").stdout)["taken"] == 2
+    assert invoke("augment", tree, out, "--seed", 5).exit_code == 1
+    assert json.loads(invoke("augment", tree, out, "--json", "--seed", 5, "--overwrite").stdout)["taken"] == 10
+
+
+def test_settings_reach_the_run(tree, tmp_path, invoke):
+    out = tmp_path / "out"
+    invoke(
+        "augment", tree, out, "--seed", 9, "--variants", 2, "--originals", "--copy-skipped", "--faces", "all",
+        "--min-face", 3, "--landmarks", 106, "--kind", "cloth", "--tag", "red", "--design", "red", "--save-landmarks",
+        "--quality", 90, "--max-pixels", 1000000, "--aligned", "--model", "some", "--device", "cuda",
+    )  # fmt: skip
+    settings = manifest.read_run(out / "run.json").settings
+    assert {name: settings[name] for name in settings if name != "catalog"} == {
+        "seed": 9, "variants": 2, "originals": True, "copy_skipped": True, "faces": "all", "min_face": 3.0,
+        "landmarks": 106, "kinds": ["cloth"], "tags": ["red"], "designs": ["red"], "save_landmarks": True,
+        "quality": 90, "max_pixels": 1000000, "aligned": True, "model": "some", "device": "cuda",
+    }  # fmt: skip
+
+
+def test_a_dry_run_says_what_would_be_done_and_writes_nothing(tree, tmp_path, invoke):
+    result = invoke("augment", tree, tmp_path / "out", "--dry-run")
+    assert result.exit_code == 0
+    assert "would mask     9 pictures" in result.stdout
+    assert json.loads(invoke("augment", tree, tmp_path / "out", "--dry-run", "--json").stdout)["pending"] == 9
+    assert not (tmp_path / "out").exists()
+
+
+def test_verbose_shows_where_an_unknown_fault_comes_from(tmp_path, invoke, caplog):
+    write_picture(tmp_path / "in" / "a.png", "bug")
+    assert invoke("augment", tmp_path / "in", tmp_path / "out", "--verbose").exit_code == 3
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_the_demo_takes_the_photographs_that_the_dependencies_ship(tmp_path, invoke):
+    result = invoke("augment", "--demo", tmp_path / "out", "--json")
+    assert result.exit_code == 0
+    rows = list(manifest.read(tmp_path / "out" / "manifest.jsonl"))
+    assert [row.path for row in rows] == ["Tom_Hanks_54745.png", "astronaut.png", "t1.jpg"]
+    record = manifest.read_run(tmp_path / "out" / "run.json")
+    assert (record.source, record.settings["faces"]) == ("demo photographs", "all")
+    assert json.loads(invoke("augment", "--demo", tmp_path / "out", "--json").stdout)["taken"] == 0
+
+
+@pytest.mark.skipif(not HAS_PACK, reason="maskgen/packs/bundled holds no detector yet")
+def test_the_demo_masks_every_photograph_with_the_bundled_pack(tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-m", "maskgen", "augment", "--demo", str(tmp_path / "out"), "--json", "--workers", "1"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    summary = json.loads(result.stdout)
+    assert (summary["done"], summary["skipped"], summary["failed"]) == (3, 0, 0)
+    assert summary["masked"] >= 7  # six people in t1.jpg, of whom one or two turn away, and one in each other
+    assert result.stderr == ""
+
+
+def test_a_missing_demo_photograph_is_named(monkeypatch, invoke, tmp_path):
+    monkeypatch.setattr(augment_cli, "DEMO_PHOTOGRAPHS", (("skimage", "data/gone.png"),))
+    result = invoke("augment", "--demo", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "gone.png is missing" in result.stderr
+
+
+# ---- catalog
+
+
+def test_catalog_list_names_the_designs(catalog_dir, invoke):
+    result = invoke("catalog", "list", "--catalog", catalog_dir)
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["red", "blue"]
+    designs = json.loads(invoke("catalog", "list", "--catalog", catalog_dir, "--json").stdout)
+    assert [design["name"] for design in designs] == ["red", "blue"]
+
+
+def test_catalog_show_gives_views_and_rotations(catalog_dir, invoke):
+    result = invoke("catalog", "show", "red", "--catalog", catalog_dir)
+    assert "red_40.png:mirrored: yaw -60 to -20" in result.stdout
+    assert json.loads(invoke("catalog", "show", "red", "--catalog", catalog_dir, "--json").stdout)["name"] == "red"
+    assert invoke("catalog", "show", "mauve", "--catalog", catalog_dir).exit_code == 1
+
+
+def test_catalog_check_finds_gaps_and_calls_them_no_fault(catalog_dir, invoke):
+    result = invoke("catalog", "check", "--catalog", catalog_dir)
+    assert result.exit_code == 0
+    assert "gap    red: no view for yaw -90 to -65" in result.stdout
+    report = json.loads(invoke("catalog", "check", "--catalog", catalog_dir, "--json").stdout)
+    assert report["yaw_gaps_deg"]["red"] == [[-90, -65], [65, 90]]
+
+
+def test_catalog_check_finds_pictures_that_changed(catalog_dir, invoke):
+    with (catalog_dir / "red_0.png").open("ab") as file:
+        file.write(b"x")
+    result = invoke("catalog", "check", "--catalog", catalog_dir)
+    assert result.exit_code == 1
+    assert "fault  red_0.png: sha256 is" in result.stdout
+
+
+def test_catalog_check_finds_pictures_that_are_missing(catalog_dir, invoke):
+    (catalog_dir / "red_0.png").unlink()
+    result = invoke("catalog", "check", "--catalog", catalog_dir)
+    assert result.exit_code == 1
+    assert "red_0.png" in result.stderr
+
+
+def test_the_catalog_that_ships_is_faultless(invoke):
+    result = invoke("catalog", "check")
+    assert result.exit_code == 0, result.output
+
+
+# ---- models
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    folder = tmp_path / "models"
+    folder.mkdir()
+    monkeypatch.setattr(models_cli, "INSTALLED", folder)
+    return folder
+
+
+def test_models_list_shows_the_bundled_pack_and_the_installed(installed, invoke):
+    (installed / "buffalo_l").mkdir()
+    (installed / "buffalo_l" / "det_10g.onnx").write_bytes(b"")
+    (installed / "antelopev2").mkdir()
+    lines = invoke("models", "list").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["bundled", "antelopev2", "buffalo_l"]
+    packs = json.loads(invoke("models", "list", "--json").stdout)
+    assert [pack["complete"] for pack in packs[1:]] == [False, True]
+
+
+def test_models_path_prints_the_folder_or_says_where_it_looked(tmp_path, invoke):
+    assert invoke("models", "path", tmp_path).stdout == f"{tmp_path}\n"
+    result = invoke("models", "path", "no-such-pack")
+    assert result.exit_code == 1
+    assert "no-such-pack" in result.stderr
+
+
+@pytest.fixture
+def downloads(monkeypatch, tmp_path):
+    """Stands in for InsightFace's downloader; gives the list of what was asked for."""
+    asked = []
+
+    def ensure_available(kind, name):
+        asked.append((kind, name))
+        print("download_path:", tmp_path)
+        (tmp_path / name / name).mkdir(parents=True)
+        (tmp_path / name / name / "det.onnx").write_bytes(b"")
+        return str(tmp_path / name)
+
+    monkeypatch.setattr("insightface.utils.storage.ensure_available", ensure_available)
+    return asked
+
+
+def test_models_fetch_shows_the_licence_and_downloads_nothing_without_consent(downloads):
+    result = CliRunner().invoke(main, ["models", "fetch", "buffalo_l"], input="n\n")
+    assert result.exit_code == 1
+    assert "non-commercial research" in result.stderr
+    assert downloads == []
+
+
+@pytest.mark.parametrize(("args", "answer"), [(["--yes"], ""), ([], "y\n")])
+def test_models_fetch_downloads_with_consent_and_prints_the_folder(downloads, tmp_path, args, answer):
+    result = CliRunner().invoke(main, ["models", "fetch", "antelopev2", *args], input=answer)
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[-1] == str(tmp_path / "antelopev2")
+    assert downloads == [("models", "antelopev2")]
+    assert (tmp_path / "antelopev2" / "det.onnx").is_file()  # lifted out of the folder in the archive
+
+
+def test_models_fetch_explains_a_failed_download_in_one_line(monkeypatch):
+    def fail(kind, name):
+        raise ConnectionError("no route\nto host")
+
+    monkeypatch.setattr("insightface.utils.storage.ensure_available", fail)
+    result = CliRunner().invoke(main, ["models", "fetch", "buffalo_s", "--yes"])
+    assert result.exit_code == 1
+    assert "error: model pack buffalo_s: download failed (ConnectionError: no route to host)" in result.stderr
+
+
+# ---- doctor
+
+
+def test_doctor_reports_versions_and_is_content_or_says_what_is_broken(invoke):
+    result = invoke("doctor", "--json")
+    findings = {finding["name"]: finding for finding in json.loads(result.stdout)}
+    assert findings["insightface"]["detail"] == importlib.metadata.version("insightface")
+    assert "CPUExecutionProvider" in findings["onnx runtime"]["detail"]
+    assert findings["mask catalog"]["state"] == "ok"
+    assert findings["bundled pack"]["state"] == ("ok" if HAS_PACK else "broken")
+    assert result.exit_code == (0 if HAS_PACK else 1)
+
+
+def test_doctor_finds_the_clash_of_the_two_onnx_runtimes_and_prints_the_remedy(monkeypatch, invoke):
+    monkeypatch.setattr(doctor_cli, "version_of", lambda name: "1.2.3")
+    result = invoke("doctor")
+    assert result.exit_code == 1
+    assert "overwrite each other" in result.stdout
+    assert "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu" in result.stdout
+
+
+def test_doctor_finds_a_missing_library(monkeypatch, invoke):
+    installed = doctor_cli.version_of
+    monkeypatch.setattr(doctor_cli, "version_of", lambda name: None if name == "insightface" else installed(name))
+    result = invoke("doctor")
+    assert result.exit_code == 1
+    assert "pip install insightface" in result.stdout
+
+
+def test_version_is_printed(invoke):
+    assert invoke("--version").stdout.startswith("maskgen 0.")
