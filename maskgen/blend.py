@@ -29,7 +29,7 @@ SKIN_RGB: Final[tuple[float, float, float]] = (173.0, 128.0, 102.0)
 # How much of what the skin deviates from that is put down to the light; the rest is the colour of the person.
 _LIGHT_SHARE: Final = 0.55
 _SAMPLE: Final = 20_000  # pixels that are enough for a statistic
-_LUMA: Final = np.float32([0.299, 0.587, 0.114])
+_LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,7 @@ class Light:
     saturation: float
 
 
-def over(
-    image: Image, overlay: Overlay, face: Face, rng: np.random.Generator, look: Look = DEFAULT_LOOK
-) -> Image:
+def over(image: Image, overlay: Overlay, face: Face, rng: np.random.Generator, look: Look = DEFAULT_LOOK) -> Image:
     """The image with the overlay on it.
 
     Parameters
@@ -101,7 +99,8 @@ def over(
         A new image. Pixels farther from the mask than its shadow reaches keep every bit.
     """
     if not overlay.rgba.size or not overlay.rgba[..., 3].any():
-        return image.copy()
+        unchanged: Image = image.copy()
+        return unchanged
     size = max(face.size_wh)
     overlay = padded(overlay, round(0.05 * size) + 2, (image.shape[1], image.shape[0]))
     skin = skin_region(face, (image.shape[1], image.shape[0]))
@@ -114,12 +113,12 @@ def over(
     if look.sharpness:
         softness = float(np.hypot(softness, blur_of(image, face)))
     rgba = blurred(rgba, softness)
-    below = image[overlay.region].astype(np.float32) / 255
+    below: FloatArray = (image[overlay.region] / np.float32(255)).astype(np.float32)
     if look.shadow:
         below *= _three(1 - rim_shadow(rgba[..., 3], size))
     if look.noise:
         rgba = with_noise(rgba, noise_of(image, face), rng)
-    result = image.copy()
+    result: Image = image.copy()
     # Rounds to the nearest; a pixel that nothing lies on comes back as it was.
     result[overlay.region] = cv2.convertScaleAbs(composite(below, rgba), alpha=255)
     return result
@@ -171,13 +170,13 @@ def light_on(image: Image, skin: npt.NDArray[np.bool_]) -> Light:
     vary (log-normal priors of like width) the best guess puts about half of the deviation, in the logarithm, down to
     the light.
     """
-    pixels = image[skin]
-    pixels = pixels[:: max(len(pixels) // _SAMPLE, 1)].astype(np.float32)
+    every = image[skin]
+    pixels: FloatArray = every[:: max(len(every) // _SAMPLE, 1)].astype(np.float32)
     if len(pixels) < 12:
         return Light(1.0, np.ones(3, np.float32), 1.0)
     luma = pixels @ _LUMA
     middle = middle_of_skin(pixels)
-    reference = np.float32(SKIN_RGB)
+    reference = np.array(SKIN_RGB, np.float32)
     exposure = float((middle @ _LUMA) / (reference @ _LUMA)) ** _LIGHT_SHARE
     tint = (middle / (middle @ _LUMA)) / (reference / (reference @ _LUMA))
     balance = np.clip(tint**_LIGHT_SHARE, 0.75, 1.3).astype(np.float32)
@@ -288,30 +287,34 @@ def noise_of(image: Image, face: Face) -> float:
     patch = _patch(image, face)
     if min(patch.shape) < 8:
         return 0.0
-    kernel = np.float32([[1, -2, 1], [-2, 4, -2], [1, -2, 1]])
+    kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
     response = np.abs(cv2.filter2D(patch, cv2.CV_32F, kernel))
     return float(min(np.median(response) / 0.6745 / 6 / 255, 0.03))
 
 
 def blurred(rgba: FloatArray, sigma: float) -> FloatArray:
     """The overlay blurred by a Gaussian, premultiplied as it is."""
-    return cv2.GaussianBlur(rgba, (0, 0), sigma) if sigma > 0.2 else rgba
+    if sigma <= 0.2:
+        return rgba
+    soft: FloatArray = cv2.GaussianBlur(rgba, (0, 0), sigma)
+    return soft
 
 
 def with_noise(rgba: FloatArray, sigma: float, rng: np.random.Generator) -> FloatArray:
-    """The overlay with the grain of a photograph: noise in brightness, a little wider than a pixel as JPEG leaves it."""
+    """The overlay with a photograph's grain: noise in brightness, a little wider than a pixel, as JPEG leaves it."""
     grain = rng.standard_normal(rgba.shape[:2], np.float32)
     if sigma <= 0:
         return rgba
     grain = cv2.GaussianBlur(grain, (0, 0), 0.5) * (np.float32(sigma * 1.6) * rgba[..., 3])
-    return rgba + cv2.merge([grain, grain, grain, np.zeros_like(grain)])
+    noisy: FloatArray = rgba + cv2.merge([grain, grain, grain, np.zeros_like(grain)])
+    return noisy
 
 
 def rim_shadow(alpha: FloatArray, size: float) -> FloatArray:
     """(H, W) darkness, 0 to 0.3, next to the mask and mostly below it, where light from above does not reach."""
     reach = max(0.012 * size, 0.6)
     low = cv2.GaussianBlur(alpha, (0, 0), reach)
-    shift = np.float32([[1, 0, 0], [0, 1, 0.5 * reach]])
+    shift = np.array([[1, 0, 0], [0, 1, 0.5 * reach]], np.float32)
     low = cv2.warpAffine(low, shift, (alpha.shape[1], alpha.shape[0]))
     # The tail of a Gaussian would reach beyond the overlay's margin.
     shadow: FloatArray = 0.3 * cv2.threshold(low, 0.02, 0, cv2.THRESH_TOZERO)[1] * (1 - alpha)
@@ -335,4 +338,5 @@ def _patch(image: Image, face: Face) -> FloatArray:
 
 
 def _gradient(patch: FloatArray) -> FloatArray:
-    return cv2.magnitude(cv2.Sobel(patch, cv2.CV_32F, 1, 0), cv2.Sobel(patch, cv2.CV_32F, 0, 1))
+    magnitude: FloatArray = cv2.magnitude(cv2.Sobel(patch, cv2.CV_32F, 1, 0), cv2.Sobel(patch, cv2.CV_32F, 0, 1))
+    return magnitude

@@ -26,7 +26,9 @@ def choose(catalog: Catalog, face: Face, rng: np.random.Generator) -> View | Non
         None if no design has a view for this pose.
     """
     draw = rng.random()
-    fitting = [(design, views) for design in catalog.designs if (views := design.views_for(face.pose.yaw, face.pose.pitch))]
+    fitting = [
+        (design, views) for design in catalog.designs if (views := design.views_for(face.pose.yaw, face.pose.pitch))
+    ]
     if not fitting:
         return None
     shares = np.cumsum([design.entry.weight for design, _ in fitting])

@@ -1,4 +1,7 @@
-"""An image to its faces, through InsightFace. The only module that imports insightface or onnxruntime; BGR lives here."""
+"""An image to its faces, through InsightFace.
+
+The only module that imports insightface or onnxruntime. BGR lives here.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,8 @@ Device = Literal["cpu", "cuda"]
 BUNDLED: Final = "bundled"
 ARCFACE_SIDE: Final = 112
 # InsightFace, utils/face_align.py: where ArcFace's 112x112 crops have eyes, nose tip and mouth corners.
-ARCFACE_KEYPOINTS: Final = np.float32(
-    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
+ARCFACE_KEYPOINTS: Final = np.array(
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]], np.float32
 )
 MEAN_HEAD_KEY: Final = "mean_head"
 """ONNX metadata: ``maskgen`` says that the points lie on the head of `maskgen.head`."""
@@ -168,7 +171,8 @@ class FaceDetector:
         height, width = bgr.shape[:2]
         if height != width:
             raise ImageError(
-                f"an aligned crop is square, this image has {width}x{height} pixels; leave out --aligned for photographs"
+                f"an aligned crop is square, this image has {width}x{height} pixels; "
+                "leave out --aligned for photographs"
             )
         return (aligned_bbox() * np.float32(width / ARCFACE_SIDE))[None], np.ones(1, np.float32)
 
@@ -204,7 +208,8 @@ def _face_analysis(pack: Path, landmark_task: str, device: Device) -> Any:
 
     if device == "cuda" and "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         raise ModelError(
-            "--device cuda: this onnxruntime has no CUDA; install 'maskgen[gpu]', then 'maskgen doctor' shows what is wrong"
+            "--device cuda: this onnxruntime has no CUDA; install 'maskgen[gpu]', "
+            "then 'maskgen doctor' shows what is wrong"
         )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1

@@ -31,6 +31,11 @@ ANCHORS: Final[dict[str, tuple[float, float, float]]] = {
     "front_nose": (0.0, 28.0, 66.0),
     "front_mouth": (0.0, 74.0, 66.0),
     "front_chin": (0.0, 122.0, 46.0),
+    # The cloth where it spans from the nose and the mouth to the cheeks and the jaw.
+    "front_cheek_image_left": (-50.0, 58.0, 14.0),
+    "front_cheek_image_right": (50.0, 58.0, 14.0),
+    "front_jaw_image_left": (-32.0, 93.0, 24.0),
+    "front_jaw_image_right": (32.0, 93.0, 24.0),
     # The cloth under the chin and along the jaw.
     "under_chin": (0.0, 132.0, -12.0),
     "under_jaw_image_left": (-50.0, 112.0, -45.0),
@@ -92,7 +97,7 @@ def point_in_space(name: str) -> FloatArray:
         If the name is neither "0" to "67" nor an anchor.
     """
     if name in ANCHORS:
-        return np.float32(ANCHORS[name])
+        return np.array(ANCHORS[name], np.float32)
     if name not in POINT_NAMES:
         raise KeyError(name)
     point: FloatArray = mean_head().points_68[int(name)]
@@ -114,7 +119,8 @@ def head_to_image(landmarks_68: FloatArray) -> FloatArray:
     """
     space = np.concatenate([mean_head().points_68, np.ones((68, 1), np.float32)], axis=1)
     solution = np.linalg.lstsq(space.astype(np.float64), landmarks_68.astype(np.float64), rcond=None)[0]
-    return solution.T.astype(np.float32)
+    camera: FloatArray = solution.T.astype(np.float32)
+    return camera
 
 
 def points_on_face(names: tuple[str, ...], landmarks_68: FloatArray) -> FloatArray:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float32]
 
-JAW_68: Final = range(0, 17)
+JAW_68: Final = range(17)
 BROWS_68: Final = range(17, 27)
 NOSE_BRIDGE_68: Final = range(27, 31)
 NOSE_BASE_68: Final = range(31, 36)

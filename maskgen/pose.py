@@ -26,7 +26,8 @@ def rotation_matrix(pose: HeadPose) -> npt.NDArray[np.float64]:
     about_x = np.array([[1, 0, 0], [0, math.cos(x), -math.sin(x)], [0, math.sin(x), math.cos(x)]])
     about_y = np.array([[math.cos(y), 0, math.sin(y)], [0, 1, 0], [-math.sin(y), 0, math.cos(y)]])
     about_z = np.array([[math.cos(z), -math.sin(z), 0], [math.sin(z), math.cos(z), 0], [0, 0, 1]])
-    return about_z @ about_y @ about_x
+    rotation: npt.NDArray[np.float64] = about_z @ about_y @ about_x
+    return rotation
 
 
 def pose_of_rotation(rotation: npt.NDArray[np.floating]) -> HeadPose:

@@ -99,7 +99,7 @@ def warp_points(
         return Overlay(np.zeros((0, 0, 4), np.float32), 0, 0)
     shape = (bottom - top, right - left)
     which = np.zeros(shape, np.uint16)  # 1 + index of the triangle that covers the pixel
-    offset = np.float32([left, top])
+    offset = np.array([left, top], np.float32)
     subpixel = np.round((corners - offset) * 16).astype(np.int32)
     for index, triangle in enumerate(subpixel):
         cv2.fillConvexPoly(which, triangle, index + 1, cv2.LINE_8, 4)
@@ -119,7 +119,7 @@ def _scale_for(view: View, on_face: FloatArray) -> tuple[FloatArray, FloatArray]
     level = int(np.log2(max(spread[0] / max(spread[1], 1e-6), 1.0)))
     level = min(level, len(view.textures) - 1)
     full, texture = view.textures[0], view.textures[level]
-    ratio = np.float32([texture.shape[1] / full.shape[1], texture.shape[0] / full.shape[0]])
+    ratio = np.array([texture.shape[1] / full.shape[1], texture.shape[0] / full.shape[0]], np.float32)
     # Pixel centres: the first pixel of a halved texture covers the first two.
     return texture, (view.points + 0.5) * ratio - 0.5
 

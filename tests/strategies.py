@@ -8,6 +8,8 @@ from maskgen.head import mean_head
 from maskgen.landmarks import INDEX_106_OF_68, bbox_of_points, keypoints_of
 from maskgen.pose import rotation_matrix
 
+FRONTAL = HeadPose(0, 0, 0)
+
 
 def angles(limit: float) -> st.SearchStrategy[float]:
     return st.floats(-limit, limit, allow_nan=False)
@@ -24,7 +26,10 @@ def seen(points: np.ndarray, pose: HeadPose, pixels_a_mm: float, centre: tuple[f
 
 
 def face_at(
-    pose: HeadPose = HeadPose(0, 0, 0), pixels_a_mm: float = 1.0, centre: tuple[float, float] = (125, 100), scheme: int = 68
+    pose: HeadPose = FRONTAL,
+    pixels_a_mm: float = 1.0,
+    centre: tuple[float, float] = (125, 100),
+    scheme: int = 68,
 ) -> Face:
     """The mean head as a face."""
     head = mean_head()

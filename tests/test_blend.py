@@ -74,18 +74,24 @@ def test_a_mask_in_the_dark_is_dark():
 
 
 def test_a_mask_under_warm_light_is_warm():
-    result = inside(blend.over(portrait(skin=(190, 115, 60)), cloth((200, 200, 200)), FACE, rng(), only(white_balance=True)))
+    result = inside(
+        blend.over(portrait(skin=(190, 115, 60)), cloth((200, 200, 200)), FACE, rng(), only(white_balance=True))
+    )
     assert result[..., 0].mean() > result[..., 2].mean() + 15
 
 
 def test_a_mask_in_a_photograph_without_colour_is_grey():
-    result = inside(blend.over(portrait(skin=(130, 130, 130)), cloth((40, 120, 220)), FACE, rng(), only(white_balance=True)))
+    result = inside(
+        blend.over(portrait(skin=(130, 130, 130)), cloth((40, 120, 220)), FACE, rng(), only(white_balance=True))
+    )
     assert np.ptp(result, axis=2).max() <= 4
 
 
 def test_light_from_one_side_lies_on_the_mask():
     image = portrait().astype(float) * np.linspace(0.4, 1.3, 250)[None, :, None]
-    result = blend.over(np.clip(image, 0, 255).astype(np.uint8), cloth((150, 150, 150)), FACE, rng(), only(shading=True))
+    result = blend.over(
+        np.clip(image, 0, 255).astype(np.uint8), cloth((150, 150, 150)), FACE, rng(), only(shading=True)
+    )
     row = result[140:200].astype(float).mean(axis=(0, 2))
     assert row[150] / row[95] == pytest.approx((0.4 + 0.9 * 150 / 249) / (0.4 + 0.9 * 95 / 249), rel=0.05)
 
@@ -98,7 +104,11 @@ def test_a_mask_on_a_blurred_face_is_blurred():
         image[60:120, x : x + 6] //= 2  # edges to measure the blur by
     soft = cv2.GaussianBlur(image, (0, 0), 3)
     sharp_edge, soft_edge = (
-        np.abs(np.diff(blend.over(i, cloth((250, 250, 250)), FACE, rng(), only(sharpness=True))[170, 60:110, 0].astype(float))).max()
+        np.abs(
+            np.diff(
+                blend.over(i, cloth((250, 250, 250)), FACE, rng(), only(sharpness=True))[170, 60:110, 0].astype(float)
+            )
+        ).max()
         for i in (image, soft)
     )
     assert soft_edge < 0.6 * sharp_edge

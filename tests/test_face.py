@@ -9,7 +9,9 @@ from strategies import face_at
 from maskgen.face import HeadPose
 
 
-@pytest.mark.parametrize(("field", "value"), [("bbox", np.zeros(5)), ("keypoints", np.zeros((4, 2))), ("landmarks", np.zeros((67, 2)))])
+@pytest.mark.parametrize(
+    ("field", "value"), [("bbox", np.zeros(5)), ("keypoints", np.zeros((4, 2))), ("landmarks", np.zeros((67, 2)))]
+)
 def test_wrong_shape_is_refused_by_name(field, value):
     with pytest.raises(ValueError, match=field):
         dataclasses.replace(face_at(), **{field: value})

@@ -32,7 +32,12 @@ def test_pose_of_the_turned_mean_head_is_the_turn_106(pose):
 
 @pytest.mark.parametrize(
     ("pose", "moves"),
-    [(HeadPose(30, 0, 0), (1, 0)), (HeadPose(-30, 0, 0), (-1, 0)), (HeadPose(0, 25, 0), (0, -1)), (HeadPose(0, -25, 0), (0, 1))],
+    [
+        (HeadPose(30, 0, 0), (1, 0)),
+        (HeadPose(-30, 0, 0), (-1, 0)),
+        (HeadPose(0, 25, 0), (0, -1)),
+        (HeadPose(0, -25, 0), (0, 1)),
+    ],
 )
 def test_signs_nose_goes_right_with_yaw_and_up_with_pitch(pose, moves):
     nose, bridge = mean_head().points_68[[30, 27]]

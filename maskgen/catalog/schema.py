@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -81,7 +81,9 @@ class ViewEntry(_Strict):
     def _known(cls, points: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
         unknown = sorted(set(points) - POINT_NAMES)
         if unknown:
-            raise ValueError(f"unknown control points {unknown}: use landmarks '0' to '67' or the anchors of maskgen.head")
+            raise ValueError(
+                f"unknown control points {unknown}: use landmarks '0' to '67' or the anchors of maskgen.head"
+            )
         return points
 
 
@@ -125,7 +127,7 @@ class CatalogFile(_Strict):
     masks: tuple[DesignEntry, ...]
 
     @model_validator(mode="after")
-    def _unique(self) -> Self:
+    def _unique(self) -> CatalogFile:
         names = [design.name for design in self.masks]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:

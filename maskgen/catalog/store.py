@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 import cv2
 import numpy as np
@@ -68,7 +68,8 @@ class View:
     @cached_property
     def triangles(self) -> npt.NDArray[np.int32]:
         """(T, 3) indices into the control points: Delaunay in the mask's frame."""
-        return Delaunay(self.points).simplices.astype(np.int32)
+        simplices: npt.NDArray[np.int32] = Delaunay(self.points).simplices.astype(np.int32)
+        return simplices
 
     @cached_property
     def textures(self) -> tuple[FloatArray, ...]:
@@ -129,7 +130,7 @@ class Catalog:
     sha256: str
 
     @classmethod
-    def load(cls, root: Path | None = None) -> Self:
+    def load(cls, root: Path | None = None) -> Catalog:
         """Read a catalog.
 
         Parameters
@@ -147,7 +148,9 @@ class Catalog:
         try:
             raw = path.read_bytes()
         except OSError as error:
-            raise CatalogError(f"{path}: cannot read the catalog ({error.strerror}); --catalog takes its folder") from error
+            raise CatalogError(
+                f"{path}: cannot read the catalog ({error.strerror}); --catalog takes its folder"
+            ) from error
         entries = parse(raw, path)
         designs = tuple(Design(entry, tuple(_views(root, entry))) for entry in entries.masks)
         for design in designs:

@@ -27,7 +27,10 @@ def main(data: Path) -> None:
         face = Face(bbox_of_points(p), keypoints_of(p), p, HeadPose(0, 0, 0))
         colours.append(middle_of_skin(image[skin_region(face, (image.shape[1], image.shape[0]))].astype(np.float32)))
     logarithms = np.log(colours)
-    print(f"{len(colours)} faces: RGB {np.exp(logarithms.mean(axis=0)).round(1)}, log sd {logarithms.std(axis=0).round(2)}")
+    print(
+        f"{len(colours)} faces: RGB {np.exp(logarithms.mean(axis=0)).round(1)}, "
+        f"log sd {logarithms.std(axis=0).round(2)}"
+    )
 
 
 if __name__ == "__main__":

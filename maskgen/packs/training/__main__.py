@@ -11,7 +11,11 @@ DATA = click.option(
     "--data", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True, help="Labelled photographs."
 )
 WORK = click.option(
-    "--work", type=click.Path(path_type=Path), default=Path("runs/pack"), show_default=True, help="Weights and checkpoints."
+    "--work",
+    type=click.Path(path_type=Path),
+    default=Path("runs/pack"),
+    show_default=True,
+    help="Weights and checkpoints.",
 )
 
 
@@ -75,7 +79,9 @@ def detector(data: Path, work: Path, epochs: int, threads: int) -> None:
 
 @main.command()
 @WORK
-@click.option("--pack", type=click.Path(path_type=Path), default=Path(__file__).parents[1] / "bundled", show_default=True)
+@click.option(
+    "--pack", type=click.Path(path_type=Path), default=Path(__file__).parents[1] / "bundled", show_default=True
+)
 def export(work: Path, pack: Path) -> None:
     """Write the ONNX files of the pack."""
     from maskgen.packs.training.export import export as write

@@ -51,16 +51,16 @@ SCENE_HELD_OUT_EVERY: Final = 5
 
 
 def points_of_mesh(xyz: FloatArray, vertex_ids: npt.NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
-    """The 68 points (N, 68, 3) and the 106 points (N, 106, 2) of face meshes (N, V, 3), pixels.
+    """The 68 points (N, 68, 3) and 106 points (N, 106, 2) of face meshes (N, V, 3), pixels.
 
-    z of the 68 points grows towards the viewer, as InsightFace's ``meanshape_68.pkl`` has it; the mesh has it grow away.
+    z of the 68 points grows towards the viewer, as in InsightFace's ``meanshape_68.pkl``; the mesh's grows away.
     """
     column = {int(v): i for i, v in enumerate(vertex_ids)}
 
     def mean_of(vertices: tuple[int, ...]) -> FloatArray:
         return xyz[:, [column[v] for v in vertices]].mean(axis=1)
 
-    points_68 = xyz[:, [column[v] for v in MESH_VERTEX_OF_68]] * np.float32([1, 1, -1])
+    points_68 = xyz[:, [column[v] for v in MESH_VERTEX_OF_68]] * np.array([1, 1, -1], np.float32)
     points_106 = np.zeros((len(xyz), 106, 2), np.float32)
     points_106[:, list(INDEX_106_OF_68)] = points_68[..., :2]
     for place, vertices in zip(JAW_106[1::2], MESH_BETWEEN_JAW, strict=True):
@@ -104,7 +104,7 @@ def crop_around(image: Image, box: FloatArray) -> tuple[Image, FloatArray]:
     scale = CROP_SIDE / side
     centre = (box[:2] + box[2:]) / 2
     shift = (CROP_SIDE - 1) / 2 - scale * centre
-    matrix = np.float32([[scale, 0, shift[0]], [0, scale, shift[1]]])
+    matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]], np.float32)
     # Averaging before shrinking, or a large face aliases.
     shrink = int(1 / scale)
     if shrink > 1:
@@ -161,9 +161,9 @@ def boxes_file(path: Path) -> dict[str, tuple[FloatArray, FloatArray, FloatArray
     for line in path.read_text().splitlines():
         row = json.loads(line)
         rows[row["path"]] = (
-            np.float32(row["boxes"]).reshape(-1, 4),
-            np.float32(row["kps"]).reshape(-1, 5, 2),
-            np.float32(row["scores"]),
+            np.array(row["boxes"], np.float32).reshape(-1, 4),
+            np.array(row["kps"], np.float32).reshape(-1, 5, 2),
+            np.array(row["scores"], np.float32),
         )
     return rows
 
@@ -184,7 +184,7 @@ def human_boxes(path: Path) -> FloatArray:
         [float(box.findtext(key, "nan")) for key in ("xmin", "ymin", "xmax", "ymax")]
         for box in ET.parse(path).getroot().iter("bndbox")
     ]
-    return np.float32(boxes).reshape(-1, 4)
+    return np.array(boxes, np.float32).reshape(-1, 4)
 
 
 def scene_number(name: str) -> int:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,8 +23,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812
 
+from maskgen.catalog import Catalog
 from maskgen.landmarks import bbox_of_points, keypoints_of
 from maskgen.packs.training.data import (
     SCENE_HELD_OUT_EVERY,
@@ -37,7 +39,7 @@ from maskgen.packs.training.data import (
     points_of_mesh,
     scene_number,
 )
-from maskgen.packs.training.landmarks import paint_mask
+from maskgen.packs.training.landmarks import Residual, conv, wear_mask
 
 STRIDES: Final = (8, 16, 32)
 ANCHOR_SIDES: Final = ((16, 32), (64, 128), (256, 512))
@@ -48,16 +50,8 @@ KEYPOINT_MIRROR: Final = [1, 0, 2, 4, 3]
 # --- the network ------------------------------------------------------------------------------------------------------
 
 
-def _conv(channels_in: int, channels_out: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(channels_in, channels_out, kernel, stride, kernel // 2, groups=groups, bias=False),
-        nn.BatchNorm2d(channels_out),
-        nn.ReLU(inplace=True),
-    )
-
-
 def _separable(channels_in: int, channels_out: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(_conv(channels_in, channels_in, 3, stride, channels_in), _conv(channels_in, channels_out, 1))
+    return nn.Sequential(conv(channels_in, channels_in, 3, stride, channels_in), conv(channels_in, channels_out, 1))
 
 
 class Head(nn.Module):
@@ -85,13 +79,12 @@ class Head(nn.Module):
 class DetectorNet(nn.Module):
     """(B, 3, H, W) in [-1, 1], H and W multiples of 32 -> score logits, boxes and keypoints by stride."""
 
-    def __init__(self, channels: int = 64) -> None:
+    def __init__(self, channels: int = 56) -> None:
         super().__init__()
-        self.to_4 = nn.Sequential(_conv(3, 20, 3, 2), _separable(20, 40, 2), _separable(40, 40))
-        self.to_8 = nn.Sequential(_separable(40, 88, 2), _separable(88, 88), _separable(88, 88))
-        self.to_16 = nn.Sequential(_separable(88, 144, 2), _separable(144, 144), _separable(144, 144))
-        self.to_32 = nn.Sequential(_separable(144, 200, 2), _separable(200, 200), _separable(200, 200))
-        self.lateral = nn.ModuleList(_conv(c, channels, 1) for c in (88, 144, 200))
+        self.to_8 = nn.Sequential(conv(3, 16, 3, 2), conv(16, 24, 3, 2), conv(24, 40, 3, 2), Residual(40))
+        self.to_16 = nn.Sequential(conv(40, 64, 3, 2), Residual(64))
+        self.to_32 = nn.Sequential(conv(64, 88, 3, 2), Residual(88))
+        self.lateral = nn.ModuleList(conv(c, channels, 1) for c in (40, 64, 88))
         self.smooth = nn.ModuleList(_separable(channels, channels) for _ in range(2))
         self.down = nn.ModuleList(_separable(channels, channels, 2) for _ in range(2))
         self.heads = nn.ModuleList(
@@ -100,7 +93,7 @@ class DetectorNet(nn.Module):
 
     def maps(self, x: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
         """What each stride's head says, as maps."""
-        at_8 = self.to_8(self.to_4(x))
+        at_8 = self.to_8(x)
         at_16 = self.to_16(at_8)
         at_32 = self.to_32(at_16)
         p32 = self.lateral[2](at_32)
@@ -218,6 +211,7 @@ class Canvases(torch.utils.data.Dataset[tuple[Tensor, ...]]):
 
     def __init__(self, pictures: dict[str, list[Picture]], side: int, length: int, seed: int) -> None:
         self.pictures, self.side, self.length, self.seed = pictures, side, length, seed
+        self.catalog = Catalog.load()
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -230,9 +224,9 @@ class Canvases(torch.utils.data.Dataset[tuple[Tensor, ...]]):
         boxes, keypoints, ignored = [], [], []
         kind = rng.random()
         across = 1 if kind < 0.35 else 2 if kind < 0.8 else 3 if kind < 0.95 else 0
-        inner = rng.uniform(-0.15, 0.15, (2, max(across - 1, 0)))
+        inner = rng.uniform(-0.3, 0.3, (2, max(across - 1, 0)))
         cuts = [
-            [0, *(int(side * ((i + 1) / across + d)) for i, d in enumerate(axis)), side] if across else [0]
+            [0, *(int(side * ((i + 1 + d) / across)) for i, d in enumerate(axis)), side] if across else [0]
             for axis in inner
         ]
         for tile in [
@@ -261,8 +255,9 @@ class Canvases(torch.utils.data.Dataset[tuple[Tensor, ...]]):
         x1, y1, x2, y2 = tile
         w, h = x2 - x1, y2 - y1
         if picture.points_68 is not None and rng.random() < 0.35:
-            image = paint_mask(image, picture.points_68, rng)
-        if len(picture.boxes):
+            image = wear_mask(image, picture.points_68, self.catalog, rng)
+        # Now and then look elsewhere: hands, ears, clothes and background are what a face is taken for.
+        if len(picture.boxes) and rng.random() < 0.85:
             chosen = picture.boxes[rng.integers(len(picture.boxes))]
             face = float(np.sqrt(np.prod(chosen[2:] - chosen[:2])))
             largest = min(w, h) * (1.05 if rng.random() < 0.25 else 0.8)
@@ -274,20 +269,20 @@ class Canvases(torch.utils.data.Dataset[tuple[Tensor, ...]]):
             centre = (chosen[:2] + chosen[2:]) / 2
             target = np.array([rng.uniform(0.25, 0.75) * w, rng.uniform(0.25, 0.75) * h])
         else:
-            scale = math.exp(rng.uniform(math.log(0.5), math.log(2.0)))
-            centre = np.array([image.shape[1], image.shape[0]]) / 2
+            scale = math.exp(rng.uniform(math.log(0.5), math.log(4.0))) * w / self.side
+            centre = rng.uniform(0.1, 0.9, 2) * [image.shape[1], image.shape[0]]
             target = np.array([w, h]) / 2
         angle = float(rng.normal(0, 12)) if rng.random() < 0.3 else 0.0
         c, s = scale * math.cos(math.radians(angle)), scale * math.sin(math.radians(angle))
-        matrix = np.float32([[c, -s, 0], [s, c, 0]])
+        matrix = np.array([[c, -s, 0], [s, c, 0]], np.float32)
         matrix[:, 2] = target - matrix[:, :2] @ centre
         shrink = int(1 / scale)
         if shrink > 1:
             image = cv2.blur(image, (shrink, shrink))
         region = canvas[y1:y2, x1:x2]
         if rng.random() < 0.5:
-            border = {"borderMode": cv2.BORDER_CONSTANT, "borderValue": [int(v) for v in rng.integers(0, 255, 3)]}
-            region[:] = cv2.warpAffine(image, matrix, (w, h), flags=cv2.INTER_LINEAR, **border)
+            border = [int(v) for v in rng.integers(0, 255, 3)]
+            region[:] = cv2.warpAffine(image, matrix, (w, h), flags=cv2.INTER_LINEAR, borderValue=border)
         else:
             cv2.warpAffine(image, matrix, (w, h), region, cv2.INTER_LINEAR, cv2.BORDER_TRANSPARENT)
             canvas[y1:y2, x1:x2] = region
@@ -297,14 +292,14 @@ class Canvases(torch.utils.data.Dataset[tuple[Tensor, ...]]):
             canvas[y1:y2, x1:x2] = canvas[y1:y2, x1:x2][:, ::-1].copy()
             boxes = np.stack([w - boxes[:, 2], boxes[:, 1], w - boxes[:, 0], boxes[:, 3]], axis=1)
             ignored = np.stack([w - ignored[:, 2], ignored[:, 1], w - ignored[:, 0], ignored[:, 3]], axis=1)
-            keypoints = keypoints[:, KEYPOINT_MIRROR] * np.float32([-1, 1]) + np.float32([w - 1, 0])
+            keypoints = keypoints[:, KEYPOINT_MIRROR] * np.array([-1, 1], np.float32) + np.array([w - 1, 0], np.float32)
         inside = np.prod(
             np.clip(np.minimum(boxes[:, 2:], [w, h]) - np.maximum(boxes[:, :2], 0), 0, None), axis=1
         ) / np.maximum(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), 1e-6)
         size = np.sqrt(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1))
         good = (inside > 0.65) & (size >= SMALLEST_FACE)
         unsure = ~good & (inside > 0.15)
-        offset = np.float32([x1, y1])
+        offset = np.array([x1, y1], np.float32)
         return (
             (boxes[good] + np.tile(offset, 2)).astype(np.float32),
             (keypoints[good] + offset).astype(np.float32),
@@ -344,26 +339,24 @@ def _degrade(image: Image, rng: np.random.Generator) -> Image:
         image = np.clip(image.astype(np.int16) + noise, 0, 255).astype(np.uint8)
     if rng.random() < 0.2:
         _, coded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 85))])
-        image = cv2.imdecode(coded, cv2.IMREAD_COLOR)
+        image = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)
     return image
 
 
 # --- assignment and loss ----------------------------------------------------------------------------------------------
 
 
+@cache
 def anchors(side: int) -> tuple[FloatArray, FloatArray]:
     """Boxes (A, 4) and strides (A,) of all anchors of a square canvas, in the order of the outputs."""
     boxes, strides = [], []
     for stride, sides in zip(STRIDES, ANCHOR_SIDES, strict=True):
         grid = np.stack(np.meshgrid(np.arange(side // stride), np.arange(side // stride)), axis=-1) * stride
         centre = np.repeat(grid.reshape(-1, 1, 2), 2, axis=1).astype(np.float32)  # (H W, 2, 2)
-        half = np.float32(sides)[None, :, None] / 2
+        half = np.array(sides, np.float32)[None, :, None] / 2
         boxes.append(np.concatenate([centre - half, centre + half], axis=2).reshape(-1, 4))
         strides.append(np.full(len(boxes[-1]), stride, np.float32))
     return np.concatenate(boxes), np.concatenate(strides)
-
-
-_ANCHORS: dict[int, tuple[FloatArray, FloatArray]] = {}
 
 
 def assign(
@@ -380,7 +373,7 @@ def assign(
     keypoints : (A, 10) array
         The face's keypoints, pixels; NaN where unknown.
     """
-    anchor_boxes, strides = _ANCHORS.setdefault(side, anchors(side))
+    anchor_boxes, strides = anchors(side)
     label = np.zeros(len(anchor_boxes), np.int8)
     target_box = np.zeros((len(anchor_boxes), 4), np.float32)
     target_keypoints = np.full((len(anchor_boxes), 10), np.nan, np.float32)
@@ -388,7 +381,10 @@ def assign(
     if len(ignored):
         low = np.maximum(anchor_boxes[:, None, :2], ignored[None, :, :2])
         high = np.minimum(anchor_boxes[:, None, 2:], ignored[None, :, 2:])
-        covered = np.prod(np.clip(high - low, 0, None), axis=2) / np.prod(anchor_boxes[:, 2:] - anchor_boxes[:, :2], axis=1)[:, None]
+        covered = (
+            np.prod(np.clip(high - low, 0, None), axis=2)
+            / np.prod(anchor_boxes[:, 2:] - anchor_boxes[:, :2], axis=1)[:, None]
+        )
         within = ((centre[:, None] > ignored[None, :, :2]) & (centre[:, None] < ignored[None, :, 2:])).all(axis=2)
         label[(within | (covered > 0.5)).any(axis=1)] = -1
     if not len(boxes):
@@ -424,7 +420,7 @@ def losses(
     score = torch.cat(outputs[0:3], dim=1).float().squeeze(2)  # (B, A)
     distance = torch.cat(outputs[3:6], dim=1).float()  # (B, A, 4)
     offset = torch.cat(outputs[6:9], dim=1).float()  # (B, A, 10)
-    anchor_boxes, strides = (torch.from_numpy(a) for a in _ANCHORS.setdefault(side, anchors(side)))
+    anchor_boxes, strides = (torch.from_numpy(a) for a in anchors(side))
     centre = (anchor_boxes[:, :2] + anchor_boxes[:, 2:]) / 2
     positive = label == 1
     rows = positive.nonzero()[:, 1]
@@ -467,7 +463,10 @@ def _iou_and_giou(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 def train(
     pictures: dict[str, list[Picture]], work: Path, epochs: int, side: int = 256, batch: int = 32, peak: float = 3e-3
 ) -> nn.Module:
-    """Train, or go on from ``work/detector_last.pt``; an epoch is 4096 canvases; the EMA weights go to ``detector.pt``."""
+    """Train, or go on from ``work/detector_last.pt``; the EMA weights go to ``work/detector.pt``.
+
+    An epoch is 4096 canvases.
+    """
     torch.manual_seed(0)
     data = Canvases(pictures, side, 4096, seed=0)
     steps = epochs * (len(data) // batch)

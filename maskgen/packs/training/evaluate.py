@@ -79,9 +79,7 @@ def on_lfw(data: Path, detector: FaceDetector, limit: int | None) -> Figures:
         points = truth[name]
         errors.append(_error(face.landmarks_68, points))
         expected = pose_from_68(points)
-        angles.append(
-            [face.pose.yaw - expected.yaw, face.pose.pitch - expected.pitch, face.pose.roll - expected.roll]
-        )
+        angles.append([face.pose.yaw - expected.yaw, face.pose.pitch - expected.pitch, face.pose.roll - expected.roll])
     if misses:
         print("missed:", *misses[:40])
     error = np.stack(errors)

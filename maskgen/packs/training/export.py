@@ -11,7 +11,7 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812
 
 from maskgen.detect import MEAN_HEAD_KEY
 from maskgen.landmarks import INDEX_106_OF_68

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812
 
 from maskgen import blend, choose, warp
 from maskgen.catalog import Catalog
@@ -36,27 +36,32 @@ EXTRA_106: Final = tuple(sorted(set(range(106)) - set(INDEX_106_OF_68)))
 OUTPUTS: Final = 68 * 3 + len(EXTRA_106) * 2
 
 
-class InvertedResidual(nn.Module):
-    """MobileNetV2's block with ReLU: expand, depthwise, project; residual where the shape stays."""
+def conv(channels_in: int, channels_out: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
+    """Convolution, batch norm, ReLU; the size stays, or is halved by a stride of 2."""
+    return nn.Sequential(
+        nn.Conv2d(channels_in, channels_out, kernel, stride, kernel // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(channels_out),
+        nn.ReLU(inplace=True),
+    )
 
-    def __init__(self, channels_in: int, channels_out: int, expand: int, stride: int) -> None:
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions beside the identity.
+
+    Full convolutions, not depthwise ones: at these widths a CPU does four times the arithmetic in the same time, and
+    trains more than twice as fast.
+    """
+
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        hidden = channels_in * expand
         self.layers = nn.Sequential(
-            nn.Conv2d(channels_in, hidden, 1, bias=False),
-            nn.BatchNorm2d(hidden),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(hidden, hidden, 3, stride, 1, groups=hidden, bias=False),
-            nn.BatchNorm2d(hidden),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(hidden, channels_out, 1, bias=False),
-            nn.BatchNorm2d(channels_out),
+            conv(channels, channels, 3),
+            nn.Conv2d(channels, channels, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(channels),
         )
-        self.residual = stride == 1 and channels_in == channels_out
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.layers(x)
-        return x + y if self.residual else y
+        return F.relu(x + self.layers(x))
 
 
 class LandmarkNet(nn.Module):
@@ -64,23 +69,19 @@ class LandmarkNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Sequential(
-            nn.Conv2d(3, 24, 3, 2, 1, bias=False), nn.BatchNorm2d(24), nn.ReLU(inplace=True)
-        )
+        self.stem = nn.Sequential(conv(3, 24, 3, 2), conv(24, 32, 3, 2))
         self.to_6 = nn.Sequential(
-            InvertedResidual(24, 32, 2, 2),
-            InvertedResidual(32, 32, 2, 1),
-            InvertedResidual(32, 48, 3, 2),
-            InvertedResidual(48, 48, 3, 1),
-            InvertedResidual(48, 48, 3, 1),
-            InvertedResidual(48, 88, 3, 2),
-            InvertedResidual(88, 88, 3, 1),
-            InvertedResidual(88, 88, 3, 1),
-            InvertedResidual(88, 88, 3, 1),
+            Residual(32),
+            conv(32, 56, 3, 2),
+            Residual(56),
+            Residual(56),
+            conv(56, 88, 3, 2),
+            Residual(88),
+            Residual(88),
         )
-        self.to_3 = nn.Sequential(InvertedResidual(88, 128, 3, 2), InvertedResidual(128, 128, 3, 1))
-        self.fine = nn.Sequential(nn.Conv2d(88, 24, 1, bias=False), nn.BatchNorm2d(24), nn.ReLU(inplace=True))
-        self.bottleneck = nn.Sequential(nn.Linear(128 * 9 + 24 * 36, 128, bias=False), nn.BatchNorm1d(128))
+        self.to_3 = nn.Sequential(conv(88, 176, 1), conv(176, 176, 3, 2, 176), conv(176, 128, 1))
+        self.fine = conv(88, 16, 1)
+        self.bottleneck = nn.Sequential(nn.Linear(128 * 9 + 16 * 36, 128, bias=False), nn.BatchNorm1d(128))
         self.points = nn.Linear(128, OUTPUTS)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -115,8 +116,8 @@ def paint_mask(crop: Image, points: FloatArray, rng: np.random.Generator) -> Ima
     jaw = centre + (jaw - centre) * rng.uniform(0.98, 1.1, (len(jaw), 1)).astype(np.float32)
     jaw[:, 1] += rng.uniform(0, 3)
     cheek = rng.uniform(0.25, 0.6)
-    side_left = jaw[0] * (1 - cheek) + upper * cheek + np.float32([0, rng.uniform(-1, 6)])
-    side_right = jaw[-1] * (1 - cheek) + upper * cheek + np.float32([0, rng.uniform(-1, 6)])
+    side_left = jaw[0] * (1 - cheek) + upper * cheek + np.array([0, rng.uniform(-1, 6)], np.float32)
+    side_right = jaw[-1] * (1 - cheek) + upper * cheek + np.array([0, rng.uniform(-1, 6)], np.float32)
     outline = np.concatenate([jaw, side_right[None], upper[None], side_left[None]])
     alpha = np.zeros(crop.shape[:2], np.uint8)
     cv2.fillPoly(alpha, [np.round(outline * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
@@ -126,16 +127,16 @@ def paint_mask(crop: Image, points: FloatArray, rng: np.random.Generator) -> Ima
     layer = np.broadcast_to(colour, crop.shape).astype(np.float32)
     grey = cv2.GaussianBlur(crop.astype(np.float32).mean(axis=2), (0, 0), float(rng.uniform(4, 12)))
     shading = grey / max(float(grey[alpha > 0].mean()) if (alpha > 0).any() else 1.0, 1.0)
-    strength = rng.uniform(0, 1)
-    layer = layer * (1 - strength + strength * shading)[..., None]
+    strength = float(rng.uniform(0, 1))
+    layer = layer * np.asarray(1 - strength + strength * shading)[..., None]
     if rng.random() < 0.5:  # pleats, folds, prints
         rows = np.arange(crop.shape[0])[:, None] * math.cos(a := rng.uniform(-0.5, 0.5))
         wave = np.sin((rows + np.arange(crop.shape[1])[None] * math.sin(a)) * rng.uniform(0.2, 1.5))
         layer = layer * (1 + rng.uniform(0, 0.2) * wave[..., None])
     if rng.random() < 0.3:
         layer = layer + rng.normal(0, rng.uniform(2, 25), crop.shape)
-    a = (alpha.astype(np.float32) / 255)[..., None]
-    return np.clip(crop * (1 - a) + layer * a, 0, 255).astype(np.uint8)
+    opacity = (alpha.astype(np.float32) / 255)[..., None]
+    return np.clip(crop * (1 - opacity) + layer * opacity, 0, 255).astype(np.uint8)
 
 
 def wear_mask(crop: Image, points: FloatArray, catalog: Catalog, rng: np.random.Generator) -> Image:
@@ -148,7 +149,7 @@ def wear_mask(crop: Image, points: FloatArray, catalog: Catalog, rng: np.random.
 
 
 def _mask_colour(rng: np.random.Generator) -> FloatArray:
-    common = np.float32([[140, 190, 220], [235, 235, 235], [30, 30, 32], [120, 180, 160], [200, 160, 170]])
+    common = np.array([[140, 190, 220], [235, 235, 235], [30, 30, 32], [120, 180, 160], [200, 160, 170]], np.float32)
     if rng.random() < 0.7:
         return np.clip(common[rng.integers(len(common))] + rng.normal(0, 20, 3), 0, 255).astype(np.float32)
     return rng.uniform(0, 255, 3).astype(np.float32)
@@ -190,8 +191,8 @@ def place(
     """The 96x96 picture and its points: turned clockwise, resized, moved, mirrored."""
     c, s = scale * math.cos(math.radians(angle_deg)), scale * math.sin(math.radians(angle_deg))
     centre, middle = (CROP_SIDE - 1) / 2, (WORK_SIDE - 1) / 2
-    matrix = np.float32([[c, -s, 0], [s, c, 0]])
-    matrix[:, 2] = middle + shift - matrix[:, :2] @ np.float32([centre, centre])
+    matrix = np.array([[c, -s, 0], [s, c, 0]], np.float32)
+    matrix[:, 2] = middle + shift - matrix[:, :2] @ np.array([centre, centre], np.float32)
     image = cv2.warpAffine(crop, matrix, (WORK_SIDE, WORK_SIDE), flags=cv2.INTER_LINEAR)
     q68 = np.concatenate([p68[:, :2] @ matrix[:, :2].T + matrix[:, 2], p68[:, 2:] * np.float32(scale)], axis=1)
     q106 = p106 @ matrix[:, :2].T + matrix[:, 2]
@@ -311,7 +312,10 @@ def train(
         )
         torch.save(average.module.state_dict(), work / "landmarks.pt")
         report = evaluate(average.module, faces, catalog) if epoch % 3 == 2 or epoch + 1 == epochs else {}
-        print(f"epoch {epoch + 1}/{epochs} loss {np.mean(losses):.5f} {time.monotonic() - started:.0f}s {report}", flush=True)
+        print(
+            f"epoch {epoch + 1}/{epochs} loss {np.mean(losses):.5f} {time.monotonic() - started:.0f}s {report}",
+            flush=True,
+        )
     return average.module
 
 

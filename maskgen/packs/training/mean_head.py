@@ -41,7 +41,7 @@ def mean_head(data: Path, mean_shape: FloatArray) -> dict[str, npt.NDArray[np.ge
         ids = mesh["vertex_ids"]
         xyz = mesh["xyz"].astype(np.float64)
     xyz[..., 2] *= -1
-    p68 = points_of_mesh(xyz.astype(np.float32) * np.float32([1, 1, -1]), ids)[0].astype(np.float64)
+    p68 = points_of_mesh(xyz.astype(np.float32) * np.array([1, 1, -1], np.float32), ids)[0].astype(np.float64)
     yaw = np.array([_pose(mean_shape, p)[1] for p in p68])
     frontal = np.abs(yaw) < 20
     xyz, p68 = xyz[frontal], p68[frontal]
