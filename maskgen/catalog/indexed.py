@@ -1,0 +1,87 @@
+"""RGBA pictures as indexed PNG files: a third of the size, and every reader turns them back into RGBA.
+
+PNG is ISO/IEC 15948: a palette (PLTE) with an opacity for each colour (tRNS).
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+Image = npt.NDArray[np.uint8]
+
+_SOLID_COLOURS: Final = 160
+_EDGE_COLOURS: Final = 48
+
+
+def encode(rgba: Image) -> bytes:
+    """A PNG of a (H, W, 4) picture in at most 256 colours.
+
+    Opaque pixels stay opaque and clear pixels stay clear; clear pixels take the mean colour of the half-clear ones, so
+    that resampling shows no dark fringe.
+    """
+    flat = rgba.reshape(-1, 4)
+    solid, clear = flat[:, 3] == 255, flat[:, 3] == 0
+    edge = ~solid & ~clear
+    index = np.zeros(len(flat), np.uint8)
+    palette = [np.zeros((1, 4))]
+    for chosen, count in ((solid, _SOLID_COLOURS), (edge, _EDGE_COLOURS)):
+        if chosen.any():
+            colours, place = _quantised(flat[chosen], count)
+            index[chosen] = place + sum(len(part) for part in palette)
+            palette.append(colours)
+    if not clear.all():
+        palette[0][0, :3] = flat[edge if edge.any() else solid, :3].mean(axis=0)
+    table = np.clip(np.round(np.concatenate(palette)), 0, 255).astype(np.uint8)
+    height, width = rgba.shape[:2]
+    rows = np.concatenate([np.zeros((height, 1), np.uint8), index.reshape(height, width)], axis=1)
+    return b"".join(
+        (
+            b"\x89PNG\r\n\x1a\n",
+            _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)),
+            _chunk(b"PLTE", table[:, :3].tobytes()),
+            _chunk(b"tRNS", table[:, 3].tobytes()),
+            _chunk(b"IDAT", zlib.compress(rows.tobytes(), 9)),
+            _chunk(b"IEND", b""),
+        )
+    )
+
+
+def _quantised(pixels: Image, count: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """At most `count` colours (K, 4) and which of them each pixel (N, 4) takes.
+
+    The group of pixels with the greatest squared error is split at its mean, along the axis of its greatest spread,
+    until there are enough (a variant of median cut: P. Heckbert, "Color image quantization", SIGGRAPH 1982).
+    """
+    distinct, place, weight = np.unique(pixels, axis=0, return_inverse=True, return_counts=True)
+    values = distinct.astype(np.float64)
+    groups = [np.arange(len(values))]
+    errors = [_error(values, weight, groups[0])]
+    while len(groups) < count and max(error for error, _ in errors) > 0:
+        worst = max(range(len(groups)), key=lambda i: errors[i][0])
+        group, axis = groups[worst], errors[worst][1]
+        below = values[group, axis] <= np.average(values[group, axis], weights=weight[group])
+        groups[worst], errors[worst] = group[below], _error(values, weight, group[below])
+        groups.append(group[~below])
+        errors.append(_error(values, weight, group[~below]))
+    colours = np.stack([np.average(values[group], axis=0, weights=weight[group]) for group in groups])
+    owner = np.empty(len(values), np.int64)
+    for number, group in enumerate(groups):
+        owner[group] = number
+    return colours, owner[place.reshape(-1)]
+
+
+def _error(
+    values: npt.NDArray[np.float64], weight: npt.NDArray[np.int64], group: npt.NDArray[np.int64]
+) -> tuple[float, int]:
+    mean = np.average(values[group], axis=0, weights=weight[group])
+    spread = (weight[group, None] * np.square(values[group] - mean)).sum(axis=0)
+    return float(spread.sum()), int(spread.argmax())
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -1,0 +1,467 @@
+"""The shapes that a rendered mask is made of: the head that wears it, the sheet of cloth, the ear loops.
+
+The cloth is found as cloth finds it: a net held along its outline shortens itself until it lies on the head or spans
+a hollow.
+
+Convention
+----------
+The frame of `maskgen.head`: millimetres, x to image right, y down, z towards the viewer. Directions round the head are
+angles about a vertical axis behind the face, degrees, 0 towards the viewer, positive to image right.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy.interpolate import PchipInterpolator, RBFInterpolator
+from scipy.ndimage import gaussian_filter, map_coordinates, zoom
+
+from maskgen.head import ANCHORS, mean_head
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+AXIS_Z_MM: Final = -70.0
+"""Where the vertical axis stands that directions are measured about."""
+
+# The grid of the head's radius: full turn by height.
+_ANGLE_STEP_DEG: Final = 2.0
+_HEIGHT_STEP_MM: Final = 1.5
+_TOP_MM: Final = -95.0
+_BOTTOM_MM: Final = 215.0
+# Degrees to millimetres for the spline that is laid through the head, about the arc at the cheek.
+_ARC_MM_PER_DEG: Final = 1.5
+
+# What the landmark mesh does not reach, image right: side and back of the head, jaw angle, underside of the jaw, neck.
+_SKULL: Final = (
+    *((73.0, y, -85.0) for y in (-60.0, -30.0, 0.0, 25.0, 45.0)),
+    *((70.0, y, -115.0) for y in (-60.0, -20.0, 20.0, 50.0)),
+    *((52.0, y, -155.0) for y in (-60.0, -20.0, 20.0, 60.0)),
+    *((0.0, y, -180.0) for y in (-60.0, -20.0, 20.0)),
+    *((64.0, y, -20.0) for y in (-75.0, -95.0)),
+    *((40.0, y, 2.0) for y in (-75.0, -95.0)),
+    *((0.0, y, 8.0) for y in (-75.0, -95.0)),
+    (70.0, 62.0, -60.0),
+    (65.0, 80.0, -60.0),
+    (58.0, 96.0, -54.0),
+    (45.0, 109.0, -38.0),
+    (0.0, 123.0, 6.0),
+    (0.0, 128.0, -6.0),
+    (0.0, 134.0, -20.0),
+    (22.0, 122.0, -8.0),
+    (22.0, 130.0, -24.0),
+    (40.0, 120.0, -36.0),
+    *((0.0, y, -30.0 - 0.05 * (y - 150)) for y in (148.0, 175.0, 215.0)),
+    *((36.0, y, -46.0) for y in (140.0, 160.0, 180.0, 215.0)),
+    *((55.0, y, -84.0) for y in (100.0, 125.0, 150.0, 180.0, 215.0)),
+    *((40.0, y, -124.0) for y in (100.0, 125.0, 150.0, 180.0, 215.0)),
+    *((0.0, y, -140.0) for y in (100.0, 125.0, 150.0, 180.0, 215.0)),
+)
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """Triangles in space.
+
+    Attributes
+    ----------
+    vertices : (V, 3) array
+        Millimetres.
+    triangles : (T, 3) int array
+        Indices into the vertices.
+    """
+
+    vertices: FloatArray
+    triangles: IntArray
+
+
+@dataclass(frozen=True)
+class Solid:
+    """The mean head, closed all round: its distance from the vertical axis, direction by direction.
+
+    Attributes
+    ----------
+    radius : (H, A) array
+        Millimetres; rows are heights from the top, columns directions from -180 degrees.
+    """
+
+    radius: FloatArray
+
+    def radius_at(self, angle_deg: FloatArray, height: FloatArray) -> FloatArray:
+        """Distance of the skin from the axis, millimetres."""
+        return _sample(self.radius, angle_deg, height)
+
+    def on_skin(self, angle_deg: FloatArray, height: FloatArray) -> FloatArray:
+        """(..., 3) points of the skin."""
+        return _from_cylinder(angle_deg, height, self.radius_at(angle_deg, height))
+
+    def distance(self, points: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """How far points stand off the skin, and the way out.
+
+        Parameters
+        ----------
+        points : (..., 3) array
+
+        Returns
+        -------
+        (...) array
+            Millimetres, negative inside; exact to first order near the skin.
+        (..., 3) array
+            Unit vectors away from the skin.
+        """
+        x, y, z = points[..., 0], points[..., 1], points[..., 2] - AXIS_Z_MM
+        angle, radius = np.degrees(np.arctan2(x, z)), np.hypot(x, z)
+        skin = self.radius_at(angle, y)
+        per_height = _sample(np.gradient(self.radius, axis=0) / _HEIGHT_STEP_MM, angle, y)
+        per_arc = _sample(np.gradient(self.radius, axis=1) / np.radians(_ANGLE_STEP_DEG), angle, y) / radius
+        sine, cosine = x / radius, z / radius
+        gradient = np.stack([sine - per_arc * cosine, -per_height, cosine + per_arc * sine], axis=-1)
+        steepness = np.linalg.norm(gradient, axis=-1)
+        return (radius - skin) / steepness, gradient / steepness[..., None]
+
+
+@cache
+def head_solid() -> Solid:
+    """The mean head with a skull, jaw and neck laid behind its face by a smoothing spline."""
+    side = np.array(_SKULL)
+    known = np.concatenate([mean_head().vertices.astype(np.float64), side, side[side[:, 0] > 0] * [-1, 1, 1]])
+    angle = np.degrees(np.arctan2(known[:, 0], known[:, 2] - AXIS_Z_MM))
+    radius = np.hypot(known[:, 0], known[:, 2] - AXIS_Z_MM)
+    # The back of the head is one place, at +180 and at -180 degrees: points near it are given on both sides.
+    behind = np.abs(angle) > 90
+    angle = np.concatenate([angle, angle[behind] - 360 * np.sign(angle[behind] + 1e-9)])
+    height, radius = np.concatenate([known[:, 1], known[behind, 1]]), np.concatenate([radius, radius[behind]])
+    places = np.round(np.stack([angle * _ARC_MM_PER_DEG, height], axis=1), 3)
+    places, first = np.unique(places, axis=0, return_index=True)
+    spline = RBFInterpolator(places, radius[first], smoothing=2.0)
+    angles = np.arange(-180, 180 + _ANGLE_STEP_DEG / 2, _ANGLE_STEP_DEG)
+    heights = np.arange(_TOP_MM, _BOTTOM_MM + _HEIGHT_STEP_MM / 2, _HEIGHT_STEP_MM)
+    grid = np.stack(np.meshgrid(angles * _ARC_MM_PER_DEG, heights), axis=-1)
+    field = spline(grid.reshape(-1, 2)).reshape(grid.shape[:2])
+    return Solid((field + field[:, ::-1]) / 2)
+
+
+@cache
+def occluder() -> Mesh:
+    """The head and its ears, which hide whatever lies behind them; a little inside the skin, so that cloth on the skin
+    is never hidden by it."""
+    solid = head_solid()
+    heights, angles = solid.radius.shape
+    grid = np.meshgrid(np.arange(angles) * _ANGLE_STEP_DEG - 180, np.arange(heights) * _HEIGHT_STEP_MM + _TOP_MM)
+    head = grid_mesh(_from_cylinder(grid[0], grid[1], solid.radius - 1.2))
+    ears = [_ear(side) for side in (-1, 1)]
+    return join([head, *ears])
+
+
+def _ear(side: int) -> Mesh:
+    """An ear as a tilted, flattened ball; side is -1 at image left, 1 at image right."""
+    longitude, latitude = np.meshgrid(np.linspace(-np.pi, np.pi, 25), np.linspace(-np.pi / 2, np.pi / 2, 13))
+    ball = np.stack(
+        [5 * np.cos(latitude) * np.sin(longitude), 29 * np.sin(latitude), 14 * np.cos(latitude) * np.cos(longitude)],
+        axis=-1,
+    )
+    # The back edge of an ear stands away from the head.
+    turn = np.radians(28)
+    x = ball[..., 0] * np.cos(turn) - ball[..., 2] * np.sin(turn)
+    z = ball[..., 0] * np.sin(turn) + ball[..., 2] * np.cos(turn)
+    return grid_mesh(np.stack([side * (x + 80), ball[..., 1] + 10, z - 101], axis=-1))
+
+
+@dataclass(frozen=True)
+class SheetShape:
+    """How a mask lies on the head; half of it, the other half is its mirror image.
+
+    Attributes
+    ----------
+    upper, side, lower : tuples of (degrees, millimetres)
+        The outline at image right as (direction, height): from the nose outwards, from the upper corner down, from
+        under the chin outwards. The ends of `side` are the ends of the other two.
+    clearance_mm : float
+        How far the cloth stays off the skin.
+    pressure : float
+        What rounds the sheet outwards, against a tension of 120.
+    stiffness : float
+        How little the sheet bends, 0 to 0.35 (beyond that the net does not settle), against a tension of 0.06.
+    ridge : tuple of (height, z), optional
+        Profile of a fold down the middle, from the upper edge to the lower, millimetres.
+    wire_reach_deg : float
+        How far the nose wire keeps the upper edge on the skin.
+    tension : (float, float)
+        Pull across and down, relative to each other.
+    """
+
+    upper: tuple[tuple[float, float], ...]
+    side: tuple[tuple[float, float], ...]
+    lower: tuple[tuple[float, float], ...]
+    clearance_mm: float = 1.5
+    pressure: float = 0.0
+    stiffness: float = 0.2
+    ridge: tuple[tuple[float, float], ...] | None = None
+    wire_reach_deg: float = 30.0
+    tension: tuple[float, float] = (1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A mask's cloth as a regular net.
+
+    Attributes
+    ----------
+    points : (R, C, 3) array
+        Rows from the upper edge to the lower, columns from image left to image right.
+    from_upper, from_lower, from_side : (R, C) arrays
+        Distance along the cloth to the edges, millimetres.
+    across : (R, C) array
+        Distance along the cloth from the middle, negative at image left, millimetres.
+    """
+
+    points: FloatArray
+    from_upper: FloatArray
+    from_lower: FloatArray
+    from_side: FloatArray
+    across: FloatArray
+
+    @property
+    def rows(self) -> FloatArray:
+        """(R, 1) array from 0 at the upper edge to 1 at the lower."""
+        return np.linspace(0, 1, self.points.shape[0])[:, None]
+
+    @property
+    def columns(self) -> FloatArray:
+        """(1, C) array from -1 at image left to 1 at image right."""
+        return np.linspace(-1, 1, self.points.shape[1])[None, :]
+
+
+_NET: Final = (49, 65)
+_STEPS: Final = 1300
+# Share of a vertex's velocity that is left at the next step: heavy-ball descent, for bending settles slowly.
+_MOMENTUM: Final = 0.9
+_TENSION: Final = 0.06
+_PRESSURE_UNIT_MM: Final = 0.0005
+
+
+@cache
+def net(shape: SheetShape) -> FloatArray:
+    """The (49, 65, 3) net of a mask, pulled taut over the head."""
+    solid = head_solid()
+    points = _spanned(*_outline(shape, solid))
+    middle = _NET[1] // 2
+    if shape.ridge is not None:
+        points[:, middle] = _ridge(shape.ridge, points[0, middle], points[-1, middle])
+        for start, stop in ((0, middle), (middle, _NET[1] - 1)):
+            points[:, start : stop + 1] = _spanned(
+                points[0, start : stop + 1], points[-1, start : stop + 1], points[:, start], points[:, stop]
+            )
+    free = np.ones((_NET[0], _NET[1], 1))
+    free[[0, -1]] = free[:, [0, -1]] = 0
+    if shape.ridge is not None:
+        free[:, middle] = 0
+    velocity = np.zeros_like(points)
+    for _ in range(_STEPS):
+        bent = _laplacian(points, shape.tension) * free
+        force = _TENSION * bent - shape.stiffness * _laplacian(bent, (1, 1))
+        _, outwards = solid.distance(points)
+        force += outwards * shape.pressure * _PRESSURE_UNIT_MM
+        velocity = (_MOMENTUM * velocity + force) * free
+        moved = points + velocity
+        distance, outwards = solid.distance(moved)
+        short = outwards * np.maximum(shape.clearance_mm - distance, 0)[..., None] * free
+        points, velocity = moved + short, velocity + short
+    return np.asarray((points + points[:, ::-1] * [-1, 1, 1]) / 2)
+
+
+def _laplacian(points: FloatArray, pull: tuple[float, float]) -> FloatArray:
+    """Mean of the four neighbours less the vertex, (R, C, 3); zero along the edges."""
+    across, down = pull
+    result = np.zeros_like(points)
+    inner = points[1:-1, 1:-1]
+    sides = points[1:-1, :-2] + points[1:-1, 2:]
+    ends = points[:-2, 1:-1] + points[2:, 1:-1]
+    result[1:-1, 1:-1] = (across * sides + down * ends) / (2 * (across + down)) - inner
+    return result
+
+
+def sheet(shape: SheetShape, spacing_mm: float) -> Sheet:
+    """A mask's cloth with its vertices about so far apart."""
+    coarse = net(shape)
+    span = np.linalg.norm(np.diff(coarse, axis=1), axis=-1).sum(axis=1).max()
+    drop = np.linalg.norm(np.diff(coarse, axis=0), axis=-1).sum(axis=0).max()
+    rows, half = round(float(drop) / spacing_mm) + 1, round(float(span) / 2 / spacing_mm) + 1
+    middle = _NET[1] // 2
+    # Each half by itself, or a fold down the middle is smoothed away.
+    right = _finer(coarse[:, middle:], rows, half)
+    points = np.concatenate([right[:, :0:-1] * [-1, 1, 1], right], axis=1)
+    steps_down = np.linalg.norm(np.diff(points, axis=0, prepend=points[:1]), axis=-1)
+    steps_across = np.linalg.norm(np.diff(points, axis=1, prepend=points[:, :1]), axis=-1)
+    from_upper, from_left = np.cumsum(steps_down, axis=0), np.cumsum(steps_across, axis=1)
+    across = from_left - from_left[:, half - 1 : half]
+    from_side = np.minimum(from_left, from_left[:, -1:] - from_left)
+    return Sheet(points, from_upper, from_upper[-1:] - from_upper, from_side, across)
+
+
+def normals(points: FloatArray) -> FloatArray:
+    """(R, C, 3) unit normals of a (R, C, 3) net, away from the head."""
+    normal = np.cross(np.gradient(points, axis=1), np.gradient(points, axis=0))
+    return np.asarray(normal / np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-9))
+
+
+def ear_loop(
+    start: FloatArray, away: FloatArray, anchor: str, thickness_mm: float, sag_mm: float, width_mm: float
+) -> tuple[Mesh, FloatArray]:
+    """An elastic band from a corner of the mask to the ear.
+
+    Parameters
+    ----------
+    start : (3,) array
+        Where the band leaves the mask.
+    away : (3,) array
+        Unit vector in which it leaves.
+    anchor : str
+        The ear anchor it runs to.
+    thickness_mm, width_mm : float
+        Of the band's section, away from the head and along it.
+    sag_mm : float
+        How far its middle hangs down.
+
+    Returns
+    -------
+    Mesh
+        A tube.
+    (V, 3) array
+        Its normals.
+    """
+    end = np.array(ANCHORS[anchor])
+    # It is fastened behind the edge.
+    start = start - away * 3.0
+    t = np.linspace(0, 1, 48)[:, None]
+    length = float(np.linalg.norm(end - start))
+    elbow = start + away * length * 0.35
+    path = (1 - t) ** 2 * start + 2 * t * (1 - t) * (0.5 * elbow + 0.5 * (start + end) / 2) + t**2 * end
+    path[:, 1] += sag_mm * 4 * t[:, 0] * (1 - t[:, 0])
+    solid = head_solid()
+    for _ in range(4):
+        distance, outwards = solid.distance(path)
+        path = path + outwards * np.maximum(0.5 * thickness_mm + 0.6 - distance, 0)[:, None]
+        path[1:-1] = (path[:-2] + 2 * path[1:-1] + path[2:]) / 4
+    tangent = np.gradient(path, axis=0)
+    tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
+    _, outwards = solid.distance(path)
+    sideways = np.cross(tangent, outwards)
+    sideways /= np.linalg.norm(sideways, axis=1, keepdims=True)
+    outwards = np.cross(sideways, tangent)
+    turn = np.linspace(0, 2 * np.pi, 13)
+    out, along = np.cos(turn)[None, :, None], np.sin(turn)[None, :, None]
+    # Closed at both ends, or one looks into the tube.
+    open_mm = np.ones(len(path))
+    open_mm[[0, -1]] = 0
+    section = out * outwards[:, None] * thickness_mm / 2 + along * sideways[:, None] * width_mm / 2
+    ring = path[:, None] + section * open_mm[:, None, None]
+    normal = out * outwards[:, None] / thickness_mm + along * sideways[:, None] / width_mm
+    normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
+    return grid_mesh(ring), normal.reshape(-1, 3)
+
+
+def grid_mesh(points: FloatArray) -> Mesh:
+    """Two triangles for every cell of a (R, C, 3) net."""
+    rows, columns = points.shape[:2]
+    index = np.arange(rows * columns).reshape(rows, columns)
+    a, b, c, d = index[:-1, :-1].ravel(), index[:-1, 1:].ravel(), index[1:, :-1].ravel(), index[1:, 1:].ravel()
+    triangles = np.concatenate([np.stack([a, c, b], axis=1), np.stack([b, c, d], axis=1)])
+    return Mesh(points.reshape(-1, 3), triangles)
+
+
+def join(meshes: list[Mesh]) -> Mesh:
+    """Several meshes as one, vertices in order."""
+    offsets = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes[:-1])])
+    triangles = [mesh.triangles + offset for mesh, offset in zip(meshes, offsets, strict=True)]
+    return Mesh(np.concatenate([mesh.vertices for mesh in meshes]), np.concatenate(triangles))
+
+
+def _sample(field: FloatArray, angle_deg: FloatArray, height: FloatArray) -> FloatArray:
+    place = np.stack(np.broadcast_arrays((height - _TOP_MM) / _HEIGHT_STEP_MM, (angle_deg + 180) / _ANGLE_STEP_DEG))
+    values: FloatArray = map_coordinates(field, place, order=1, mode="nearest")
+    return values
+
+
+def _from_cylinder(angle_deg: FloatArray, height: FloatArray, radius: FloatArray) -> FloatArray:
+    angle = np.radians(angle_deg)
+    return np.stack(
+        np.broadcast_arrays(radius * np.sin(angle), height, radius * np.cos(angle) + AXIS_Z_MM), axis=-1
+    ).astype(np.float64)
+
+
+def _outline(shape: SheetShape, solid: Solid) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """The upper, lower, image-left and image-right edges, (C, 3), (C, 3), (R, 3), (R, 3)."""
+    rows, columns = _NET
+    upper = _edge(shape.upper, columns, solid, shape.clearance_mm, shape.wire_reach_deg)
+    lower = _edge(shape.lower, columns, solid, shape.clearance_mm, 0)
+    angle, height = np.array(shape.side).T
+    # Even steps between the corners, as the folds of the cloth run into the side at even steps.
+    even = np.linspace(height[0], height[-1], rows)
+    turned = PchipInterpolator(height, angle)(even)
+    right = solid.on_skin(turned, even)
+    right = right + solid.distance(right)[1] * shape.clearance_mm
+    right[0], right[-1] = upper[-1], lower[-1]
+    return upper, lower, right * [-1, 1, 1], right
+
+
+def _edge(
+    half: tuple[tuple[float, float], ...], count: int, solid: Solid, clearance: float, wire_reach_deg: float
+) -> FloatArray:
+    """(count, 3) points of a symmetric edge, evenly spread, from image left to image right."""
+    angle, height = np.array(half).T
+    middle_out = np.linspace(0, angle[-1], 400)
+    both = np.concatenate([-angle[:0:-1], angle]), np.concatenate([height[:0:-1], height])
+    right = solid.on_skin(middle_out, PchipInterpolator(*both)(middle_out))
+    right = right + solid.distance(right)[1] * clearance
+    line = np.concatenate([right[:0:-1] * [-1, 1, 1], right])
+    line = _taut(line, solid, clearance, np.concatenate([middle_out[:0:-1], middle_out]) < wire_reach_deg)
+    along = np.cumsum(np.linalg.norm(np.diff(line, axis=0, prepend=line[:1]), axis=1))
+    even = np.linspace(0, along[-1], count)
+    return np.stack([np.interp(even, along, line[:, axis]) for axis in range(3)], axis=1)
+
+
+def _taut(line: FloatArray, solid: Solid, clearance: float, wired: npt.NDArray[np.bool_]) -> FloatArray:
+    """An edge without the hollows that cloth spans; a wire follows the skin, less closely than skin itself."""
+    smooth = gaussian_filter(line, (9, 0), mode="nearest")
+    line = np.where(wired[:, None], smooth, line)
+    for step in range(1500):
+        pulled = line.copy()
+        pulled[1:-1] = (line[:-2] + line[2:]) / 2
+        pulled[:, 1] = line[:, 1]
+        line = np.where(wired[:, None] & (step > 60), line, pulled)
+        distance, outwards = solid.distance(line)
+        push = outwards * np.maximum(clearance - distance, 0)[:, None]
+        push[[0, -1]] = 0
+        line = line + push
+    return line
+
+
+def _spanned(upper: FloatArray, lower: FloatArray, left: FloatArray, right: FloatArray) -> FloatArray:
+    """A net between four edges (Coons patch)."""
+    v = np.linspace(0, 1, len(left))[:, None, None]
+    u = np.linspace(0, 1, len(upper))[None, :, None]
+    across = (1 - u) * left[:, None] + u * right[:, None]
+    down = (1 - v) * upper[None] + v * lower[None]
+    corners = (1 - u) * (1 - v) * upper[0] + u * (1 - v) * upper[-1] + (1 - u) * v * lower[0] + u * v * lower[-1]
+    return np.asarray(across + down - corners)
+
+
+def _ridge(profile: tuple[tuple[float, float], ...], top: FloatArray, bottom: FloatArray) -> FloatArray:
+    """(R, 3) points down the middle fold, evenly spread."""
+    y, z = np.array([(top[1], top[2]), *profile, (bottom[1], bottom[2])]).T
+    chord = np.cumsum(np.hypot(np.diff(y, prepend=y[0]), np.diff(z, prepend=z[0])))
+    fine = np.linspace(0, chord[-1], 400)
+    line = np.stack([np.zeros(400), PchipInterpolator(chord, y)(fine), PchipInterpolator(chord, z)(fine)], axis=1)
+    along = np.cumsum(np.linalg.norm(np.diff(line, axis=0, prepend=line[:1]), axis=1))
+    even = np.linspace(0, along[-1], _NET[0])
+    return np.stack([np.interp(even, along, line[:, axis]) for axis in range(3)], axis=1)
+
+
+def _finer(points: FloatArray, rows: int, columns: int) -> FloatArray:
+    scale = rows / points.shape[0], columns / points.shape[1], 1
+    return np.asarray(zoom(points, scale, order=3, mode="nearest", grid_mode=False))
