@@ -95,11 +95,17 @@ def export(work: Path, pack: Path) -> None:
 @DATA
 @click.option("--model", default="bundled", show_default=True, help="A pack, as maskgen augment --model takes it.")
 @click.option("--limit", type=int, help="At most so many pictures of each kind.")
-def evaluate(data: Path, model: str, limit: int | None) -> None:
+@click.option("--card", is_flag=True, help="Write the figures into the pack's MODEL_CARD.md.")
+def evaluate(data: Path, model: str, limit: int | None, card: bool) -> None:
     """Measure a pack on people and scenes that training never saw."""
+    from maskgen.detect import pack_dir
     from maskgen.packs.training.evaluate import evaluate as measure
+    from maskgen.packs.training.evaluate import write_card
 
-    click.echo(json.dumps({key: round(value, 3) for key, value in measure(data, model, limit).items()}, indent=1))
+    figures = {key: round(value, 3) for key, value in measure(data, model, limit).items()}
+    click.echo(json.dumps(figures, indent=1))
+    if card:
+        write_card(pack_dir(model) / "MODEL_CARD.md", figures)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from maskgen.detect import FaceDetector
+from maskgen.catalog import Catalog
+from maskgen.detect import FaceDetector, pack_dir
 from maskgen.face import Face
 from maskgen.landmarks import keypoints_of
 from maskgen.packs.training.data import (
@@ -20,12 +21,33 @@ from maskgen.packs.training.data import (
     human_boxes,
     iou_matrix,
     is_held_out,
+    loose_crops,
     points_of_mesh,
     scene_number,
 )
+from maskgen.packs.training.landmarks import wear_mask
 from maskgen.pose import pose_from_68
 
 Figures = dict[str, float]
+
+PICTURES_WITHOUT_PEOPLE = (
+    "brick.png",
+    "cell.png",
+    "chelsea.png",
+    "clock_motion.png",
+    "coffee.png",
+    "color.png",
+    "grass.png",
+    "gravel.png",
+    "hubble_deep_field.jpg",
+    "ihc.png",
+    "moon.png",
+    "motorcycle_left.png",
+    "page.png",
+    "retina.jpg",
+    "rocket.jpg",
+    "text.png",
+)
 
 
 def read(path: Path) -> Image:
@@ -49,9 +71,22 @@ def evaluate(data: Path, model: str, limit: int | None = None) -> Figures:
     figures |= on_lfw(data, FaceDetector(model), limit)
     figures |= on_scenes(data, FaceDetector(model), limit)
     figures |= on_group(FaceDetector(model))
+    figures |= under_masks(data, FaceDetector(model), limit)
+    figures |= turned(data, FaceDetector(model), limit)
+    figures |= without_people(FaceDetector(model))
     figures |= points_106(data, FaceDetector(model, landmarks=106), limit)
     figures |= speed(data, FaceDetector(model))
+    figures["pack_megabytes"] = sum(file.stat().st_size for file in pack_dir(model).glob("*.onnx")) / 1e6
     return figures
+
+
+def write_card(card: Path, figures: Figures) -> None:
+    """Put figures as a table between the markers of a model card."""
+    before, rest = card.read_text().split("<!-- figures -->")
+    _, after = rest.split("<!-- /figures -->")
+    rows = "\n".join(f"| {name.replace('_', ' ')} | {value:g} |" for name, value in figures.items())
+    table = f"<!-- figures -->\n| figure | value |\n|---|---|\n{rows}\n<!-- /figures -->"
+    card.write_text(before + table + after)
 
 
 def on_lfw(data: Path, detector: FaceDetector, limit: int | None) -> Figures:
@@ -73,7 +108,7 @@ def on_lfw(data: Path, detector: FaceDetector, limit: int | None) -> Figures:
             held_out_misses += unseen
         if not unseen or name not in truth:
             continue
-        face = min(faces, key=lambda f: float(np.abs(f.keypoints - keypoints_of(truth[name])).mean()), default=None)
+        face = _nearest(faces, truth[name])
         if face is None:
             continue
         points = truth[name]
@@ -107,9 +142,8 @@ def points_106(data: Path, detector: FaceDetector, limit: int | None) -> Figures
     rows = [i for i, name in enumerate(names) if is_held_out(name.split("/")[0])][:limit]
     errors = []
     for i in rows:
-        faces = detector.detect(read(data / "lfw" / names[i]))
-        if faces:
-            face = min(faces, key=lambda f: float(np.abs(f.keypoints - keypoints_of(all_68[i])).mean()))
+        face = _nearest(detector.detect(read(data / "lfw" / names[i])), all_68[i])
+        if face is not None:
             eyes = float(np.linalg.norm(all_68[i][36] - all_68[i][45]))
             errors.append(np.linalg.norm(face.landmarks - all_106[i], axis=1) / eyes)
     return {"points_106_error_percent": 100 * float(np.stack(errors).mean())}
@@ -144,6 +178,82 @@ def on_group(detector: FaceDetector) -> Figures:
         return {"t1_faces": len(detector.detect(read(file)))}
 
 
+def under_masks(data: Path, detector: FaceDetector, limit: int | None) -> Figures:
+    """Misses and landmark error on LFW's held-out people after maskgen has masked them."""
+    catalog = Catalog.load()
+    missed, errors = 0, []
+    rows = list(held_out_meshes(data, limit))
+    for index, (name, points) in enumerate(rows):
+        masked = wear_mask(read(data / "lfw" / name), points, catalog, np.random.default_rng(index))
+        face = _nearest(detector.detect(masked), points)
+        if face is None:
+            missed += 1
+        else:
+            errors.append(_error(face.landmarks_68, points))
+    error = np.stack(errors)
+    return {
+        "masked_lfw_pictures": len(rows),
+        "masked_lfw_misses": missed,
+        "masked_points_68_error_percent": 100 * float(error.mean()),
+        "masked_points_68_jaw_error_percent": 100 * float(error[:, :17].mean()),
+        "masked_points_68_nose_bridge_error_percent": 100 * float(error[:, 27:31].mean()),
+        "masked_points_68_chin_error_percent": 100 * float(error[:, 7:10].mean()),
+    }
+
+
+def turned(data: Path, detector: FaceDetector, limit: int | None) -> Figures:
+    """Pose error on faces turned by more than 25 degrees, held-out loose crops and LFW, by the mesh's own pose."""
+    with np.load(data / "landmark_crops_mesh.npz") as mesh:
+        crops = points_of_mesh(mesh["xyz"].astype(np.float32), mesh["vertex_ids"])[0]
+    pictures = [(image, crops[index]) for index, image in loose_crops(data) if is_held_out(f"{index:05d}")]
+    pictures += [(read(data / "lfw" / name), points) for name, points in held_out_meshes(data, None)]
+    angles, count = [], 0
+    for image, points in pictures[:limit]:
+        expected = pose_from_68(points)
+        if abs(expected.yaw) < 25:
+            continue
+        count += 1
+        face = _nearest(detector.detect(image), points)
+        if face is not None:
+            angles.append(
+                [face.pose.yaw - expected.yaw, face.pose.pitch - expected.pitch, face.pose.roll - expected.roll]
+            )
+    mean = np.abs(np.array(angles)).mean(axis=0) if angles else np.full(3, np.nan)
+    return {
+        "turned_faces": count,
+        "turned_misses": count - len(angles),
+        "turned_yaw_error_deg": float(mean[0]),
+        "turned_pitch_error_deg": float(mean[1]),
+        "turned_roll_error_deg": float(mean[2]),
+    }
+
+
+def without_people(detector: FaceDetector) -> Figures:
+    """False faces a hundred pictures: scikit-image's pictures and tiles of them, and our masks on plain ground."""
+    pictures = []
+    for name in PICTURES_WITHOUT_PEOPLE:
+        with resources.as_file(resources.files("skimage") / "data" / name) as file:
+            whole = read(file)
+        pictures.append(whole)
+        height, width = whole.shape[0] // 2, whole.shape[1] // 2
+        pictures += [
+            np.ascontiguousarray(whole[y : y + height, x : x + width]) for y in (0, height) for x in (0, width)
+        ]
+    for design in Catalog.load().designs:
+        rgba = design.views[0].textures[0]
+        pictures.append(np.round((rgba[..., :3] + 0.6 * (1 - rgba[..., 3:])) * 255).astype(np.uint8))
+    found = sum(len(detector.detect(picture)) for picture in pictures)
+    return {"pictures_without_people": len(pictures), "false_faces_per_100": 100 * found / len(pictures)}
+
+
+def held_out_meshes(data: Path, limit: int | None) -> list[tuple[str, FloatArray]]:
+    """(picture, 68 points) of LFW's held-out people."""
+    with np.load(data / "lfw_mesh.npz") as mesh:
+        names = [str(name) for name in mesh["names"]]
+        points = points_of_mesh(mesh["xyz"].astype(np.float32), mesh["vertex_ids"])[0]
+    return [(name, p) for name, p in zip(names, points, strict=True) if is_held_out(name.split("/")[0])][:limit]
+
+
 def speed(data: Path, detector: FaceDetector) -> Figures:
     """Milliseconds a picture of LFW on one core, decoding left out: the median over 200."""
     images = [read(path) for path in sorted((data / "lfw").glob("*/*.jpg"))[:200]]
@@ -154,6 +264,14 @@ def speed(data: Path, detector: FaceDetector) -> Figures:
         detector.detect(image)
         times.append(time.perf_counter() - start)
     return {"milliseconds_a_picture": 1000 * float(np.median(times))}
+
+
+def _nearest(faces: list[Face], points: FloatArray) -> Face | None:
+    """The face whose keypoints lie nearest to those of 68 points, if they lie on the same face at all."""
+    face = min(faces, key=lambda f: float(np.abs(f.keypoints - keypoints_of(points)).mean()), default=None)
+    if face is None or np.abs(face.keypoints - keypoints_of(points)).mean() > 0.25 * max(face.size_wh):
+        return None
+    return face
 
 
 def _best(faces: list[Face], box: FloatArray) -> Face | None:
