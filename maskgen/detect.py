@@ -32,6 +32,8 @@ ARCFACE_KEYPOINTS: Final = np.array(
 )
 MEAN_HEAD_KEY: Final = "mean_head"
 """ONNX metadata: ``maskgen`` says that the points lie on the head of `maskgen.head`."""
+# A face this small at an input of 320 hints at smaller ones beside it.
+_SMALL_FACE: Final = 40
 _LANDMARK_TASKS: Final = {68: "landmark_3d_68", 106: "landmark_2d_106"}
 _LANDMARK_FILES: Final = {68: "1k3d68*.onnx", 106: "2d106*.onnx"}
 
@@ -143,29 +145,34 @@ class FaceDetector:
         return [self._face(bgr, boxes[i], float(scores[i])) for i in order]
 
     def _boxes(self, bgr: Image) -> tuple[FloatArray, FloatArray]:
-        """Boxes (K, 4) and scores (K,), from the first rung of a ladder of sizes that finds anyone.
+        """Boxes (K, 4) and scores (K,), by a ladder of input sizes.
 
-        A detector made for faces of middling size overlooks those that fill the frame (InsightFace issue 2782): the
-        ladder goes on to a smaller input, to a margin around the picture, to a larger input.
+        A detector made for faces of middling size overlooks those that fill the frame (InsightFace issue 2782), and a
+        small input those in the back row. Large pictures and crowds get a second look at twice the size; where nobody
+        is found, a smaller input, a margin around the picture and a larger input are tried, and must be surer.
         """
-        large = max(bgr.shape[:2]) > 480
-        rungs: list[tuple[list[int], float]] = [
-            ([320, 640] if large else [320], 0.0),
-            ([160], 0.0),
-            ([160, 320], 0.5),
-            ([640] if not large else [960], 0.0),
-        ]
-        for sides, margin in rungs:
-            border = round(margin * max(bgr.shape[:2]))
-            padded = cv2.copyMakeBorder(bgr, border, border, border, border, cv2.BORDER_CONSTANT) if border else bgr
-            found, _ = self._detector.detect(
-                padded, input_size=[(side, side) for side in sides], det_thresh=self.threshold
-            )
-            boxes = found[:, :4].astype(np.float32) - np.float32(border)
-            sane = ((boxes[:, 2:] - boxes[:, :2]) > 2).all(axis=1) & np.isfinite(boxes).all(axis=1)
-            if sane.any():
-                return boxes[sane], found[sane, 4].astype(np.float32)
-        return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+        longer = max(bgr.shape[:2])
+        found = self._look(bgr, [320], 0.0, self.threshold)
+        sides = (found[:, 2:4] - found[:, :2]).max(axis=1)
+        if longer > 480 or (sides * 320 / longer < _SMALL_FACE).any():
+            found = self._look(bgr, [320, 640], 0.0, self.threshold)
+        surer = self.threshold + (1 - self.threshold) / 3
+        for inputs, margin in (([160], 0.0), ([160, 320], 0.5), ([640], 0.0), ([960], 0.0)):
+            # Beyond that enlargement there is nothing more to see, and texture turns into faces.
+            if len(found) or max(inputs) > 2.5 * longer or (max(inputs) == 640 and longer > 480):
+                continue
+            found = self._look(bgr, inputs, margin, surer)
+        return found[:, :4], found[:, 4]
+
+    def _look(self, bgr: Image, sides: list[int], margin: float, threshold: float) -> FloatArray:
+        """Detections (K, 5): x1, y1, x2, y2, score; the picture gets a margin that is a share of its longer side."""
+        border = round(margin * max(bgr.shape[:2]))
+        padded = cv2.copyMakeBorder(bgr, border, border, border, border, cv2.BORDER_CONSTANT) if border else bgr
+        found, _ = self._detector.detect(padded, input_size=[(side, side) for side in sides], det_thresh=threshold)
+        found = np.asarray(found, np.float32) - np.array([border] * 4 + [0], np.float32)
+        sane = ((found[:, 2:4] - found[:, :2]) > 2).all(axis=1) & np.isfinite(found).all(axis=1)
+        kept: FloatArray = found[sane]
+        return kept
 
     def _aligned_box(self, bgr: Image) -> tuple[FloatArray, FloatArray]:
         height, width = bgr.shape[:2]

@@ -212,6 +212,7 @@ class Canvases(torch.utils.data.Dataset[tuple[Tensor, ...]]):
     def __init__(self, pictures: dict[str, list[Picture]], side: int, length: int, seed: int) -> None:
         self.pictures, self.side, self.length, self.seed = pictures, side, length, seed
         self.catalog = Catalog.load()
+        self.catalog.preload()
         self.epoch = 0
 
     def __len__(self) -> int:

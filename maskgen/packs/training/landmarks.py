@@ -253,6 +253,7 @@ def train(
     """
     torch.manual_seed(0)
     catalog = Catalog.load()
+    catalog.preload()
     rows = np.flatnonzero(~faces.held_out)
     data = Augmented(faces, rows, catalog, seed=0)
     steps = epochs * (len(rows) // batch)
