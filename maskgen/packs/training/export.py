@@ -20,7 +20,7 @@ from maskgen.packs.training.landmarks import EXTRA_106, INPUT_SIDE, LandmarkNet
 
 OUTPUTS_1K3D68: Final = 3309
 SCORE_SHIFT: Final = 0.575
-"""Subtracted from the detector's logits: a raw score of 0.64, where precision on held-out crowds is 0.95, becomes 0.5."""
+"""Subtracted from the detector's logits: a raw 0.64, where precision on held-out crowds is 0.95, becomes 0.5."""
 
 
 class Landmarks68(nn.Module):
