@@ -18,6 +18,11 @@ WORK = click.option(
     help="Weights and checkpoints.",
 )
 
+# Two threads wait for each other whenever another process takes a core; one and a loader fill two cores.
+THREADS = click.option(
+    "--threads", default=1, show_default=True, help="Cores for the network; the loader takes one more."
+)
+
 
 @click.group()
 def main() -> None:
@@ -44,10 +49,11 @@ def head(data: Path) -> None:
 @main.command()
 @DATA
 @WORK
-@click.option("--epochs", default=40, show_default=True)
+@click.option("--epochs", default=45, show_default=True)
 @click.option("--start", type=click.Path(exists=True, path_type=Path), help="Weights to begin with.")
-@click.option("--threads", default=2, show_default=True, help="Cores for the network; loading takes part of one more.")
-def landmarks(data: Path, work: Path, epochs: int, start: Path | None, threads: int) -> None:
+@click.option("--peak", default=4e-3, show_default=True, help="Highest learning rate.")
+@THREADS
+def landmarks(data: Path, work: Path, epochs: int, start: Path | None, peak: float, threads: int) -> None:
     """Train the landmark network."""
     import torch
 
@@ -56,15 +62,17 @@ def landmarks(data: Path, work: Path, epochs: int, start: Path | None, threads: 
 
     torch.set_num_threads(threads)
     work.mkdir(parents=True, exist_ok=True)
-    train(landmark_set(data), work, epochs, start)
+    train(landmark_set(data), work, epochs, start, peak=peak)
 
 
 @main.command()
 @DATA
 @WORK
-@click.option("--epochs", default=45, show_default=True)
-@click.option("--threads", default=2, show_default=True, help="Cores for the network; loading takes part of one more.")
-def detector(data: Path, work: Path, epochs: int, threads: int) -> None:
+@click.option("--epochs", default=60, show_default=True)
+@click.option("--start", type=click.Path(exists=True, path_type=Path), help="Weights to begin with.")
+@click.option("--peak", default=3e-3, show_default=True, help="Highest learning rate.")
+@THREADS
+def detector(data: Path, work: Path, epochs: int, start: Path | None, peak: float, threads: int) -> None:
     """Train the face detector."""
     import cv2
     import torch
@@ -74,7 +82,7 @@ def detector(data: Path, work: Path, epochs: int, threads: int) -> None:
     torch.set_num_threads(threads)
     cv2.setNumThreads(1)
     work.mkdir(parents=True, exist_ok=True)
-    train(training_pictures(data), work, epochs)
+    train(training_pictures(data), work, epochs, start, peak=peak)
 
 
 @main.command()
