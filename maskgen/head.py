@@ -23,9 +23,9 @@ FloatArray = npt.NDArray[np.float32]
 
 ANCHORS: Final[dict[str, tuple[float, float, float]]] = {
     # Where ear loops leave towards the back of the ear, above and below.
-    "ear_image_left_upper": (-77.0, -12.0, -88.0),
+    "ear_image_left_upper": (-75.0, -6.0, -82.0),
     "ear_image_left_lower": (-74.0, 30.0, -80.0),
-    "ear_image_right_upper": (77.0, -12.0, -88.0),
+    "ear_image_right_upper": (75.0, -6.0, -82.0),
     "ear_image_right_lower": (74.0, 30.0, -80.0),
     # The cloth in front of the face.
     "front_nose": (0.0, 28.0, 66.0),
@@ -123,11 +123,11 @@ def head_to_image(landmarks_68: FloatArray) -> FloatArray:
     return camera
 
 
-def points_on_face(names: tuple[str, ...], landmarks_68: FloatArray) -> FloatArray:
+def points_on_face(names: tuple[str, ...], landmarks_68: FloatArray, displaced: FloatArray | None = None) -> FloatArray:
     """Where named control points lie on a face.
 
     A landmark is where the face has it. An anchor follows the mean head's affine camera, plus what the nearest
-    landmarks deviate from it.
+    landmarks deviate from it; so does any point that has been moved on the head.
 
     Parameters
     ----------
@@ -135,6 +135,8 @@ def points_on_face(names: tuple[str, ...], landmarks_68: FloatArray) -> FloatArr
         Names out of `POINT_NAMES`.
     landmarks_68 : (68, 2) array
         Pixels.
+    displaced : (K, 3) array, optional
+        Where the points lie on the mean head instead, millimetres.
 
     Returns
     -------
@@ -146,12 +148,13 @@ def points_on_face(names: tuple[str, ...], landmarks_68: FloatArray) -> FloatArr
     residual = landmarks_68 - (head_68 @ camera[:, :3].T + camera[:, 3])  # (68, 2)
     placed = np.empty((len(names), 2), np.float32)
     for row, name in enumerate(names):
-        if name not in ANCHORS:
+        home = point_in_space(name)
+        space = home if displaced is None else displaced[row]
+        if name not in ANCHORS and np.array_equal(space, home):
             placed[row] = landmarks_68[int(name)]
             continue
-        space = point_in_space(name)
         weight = np.exp(-0.5 * np.square(np.linalg.norm(head_68 - space, axis=1) / _RESIDUAL_REACH_MM))
-        # The one keeps anchors that are far from every landmark on the camera alone.
+        # The one keeps points that are far from every landmark on the camera alone.
         correction = weight @ residual / max(1.0, float(weight.sum()))
         placed[row] = camera[:, :3] @ space + camera[:, 3] + correction
     return placed

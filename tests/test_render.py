@@ -3,30 +3,55 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 from scipy.spatial import Delaunay
 
-from maskgen.catalog import Catalog, Rotation, View, indexed, raster, render
+from maskgen.catalog import Catalog, CatalogFile, DesignEntry, Rotation, View, ViewEntry, indexed, raster, render
 from maskgen.catalog.control import project, squeezes
-from maskgen.catalog.designs import DESIGNS, SURGICAL_SHAPE, DesignSpec
+from maskgen.catalog.designs import (
+    CUP_SHAPE,
+    DESIGNS,
+    DUCKBILL_SHAPE,
+    RENDERED_KINDS,
+    SURGICAL_SHAPE,
+    DesignSpec,
+    Straps,
+    random_specs,
+)
 from maskgen.catalog.render import PITCHES, YAWS, Model, Picture, Quality, build, draw, render_catalog
 from maskgen.catalog.sheet import Mesh, head_solid, net
+from maskgen.catalog.store import dump
+from maskgen.cli.render import render as render_command
+from maskgen.errors import CatalogError
 from maskgen.face import HeadPose
 from maskgen.head import mean_head, point_in_space
 from maskgen.pose import rotation_matrix
 
 COARSE = Quality(pixels_per_mm=0.8, spacing_mm=1.6, samples=2)
-SURGICAL, KN95, BLACK, CLOTH = (
+SURGICAL, KN95, BLACK, CLOTH, CUP, VALVE, WINDOW, DUCKBILL, GAITER = (
     next(spec for spec in DESIGNS if spec.name == name)
-    for name in ("surgical-blue", "kn95-white", "surgical-black", "cloth-grey")
+    for name in (
+        "surgical-blue",
+        "kn95-white",
+        "surgical-black",
+        "cloth-grey",
+        "n95-cup-white",
+        "n95-cup-white-valve",
+        "window-blue",
+        "duckbill-white",
+        "gaiter-blue",
+    )
 )
-SHIPPED_BYTES = 6_000_000
+SHIPPED_BYTES = 15_000_000
 
 
 @cache
@@ -64,7 +89,7 @@ class TestHead:
 
 
 class TestSheet:
-    @pytest.mark.parametrize("spec", [SURGICAL, KN95, CLOTH], ids=lambda spec: spec.name)
+    @pytest.mark.parametrize("spec", [SURGICAL, KN95, CLOTH, CUP, DUCKBILL, GAITER], ids=lambda spec: spec.name)
     def test_cloth_stays_outside_the_head(self, spec: DesignSpec):
         distance, _ = head_solid().distance(net(spec.shape))
         assert distance.min() > 0
@@ -82,6 +107,27 @@ class TestSheet:
     def test_stiff_fold_stands_off_the_mouth(self):
         middle = net(KN95.shape)[:, 32]
         assert 20 < np.interp(62, middle[:, 1], middle[:, 2]) - point_in_space("51")[2] < 40
+
+    def test_cup_stands_off_nose_and_lips(self):
+        middle = net(CUP_SHAPE)[:, 32]
+        for landmark in ("30", "51", "57"):
+            _, y, z = point_in_space(landmark)
+            assert np.interp(y, middle[:, 1], middle[:, 2]) > z + 4
+
+    def test_beak_is_the_foremost_part_of_a_duckbill(self):
+        points = net(DUCKBILL_SHAPE)
+        row, _ = np.unravel_index(points[..., 2].argmax(), points.shape[:2])
+        assert row == points.shape[0] // 2
+        assert points[..., 2].max() > point_in_space("30")[2] + 20
+
+    def test_stiff_cloth_bridges_the_nose(self):
+        loose, stiff = (net(replace(SURGICAL_SHAPE, tent_mm=tent)) for tent in (0.0, 13.0))
+        beside_the_nose = np.array([16.0, 34.0])
+        depths = []
+        for points in (loose, stiff):
+            flat = points.reshape(-1, 3)
+            depths.append(flat[np.square(flat[:, :2] - beside_the_nose).sum(axis=1).argmin(), 2])
+        assert depths[1] > depths[0] + 2
 
 
 class TestRaster:
@@ -115,14 +161,14 @@ class TestRaster:
 
 class TestIndexedPng:
     def test_reads_back_as_rgba(self):
-        rgba = view(SURGICAL, 30.0).rgba
+        rgba = view(SURGICAL, 20.0).rgba
         read = cv2.imdecode(np.frombuffer(indexed.encode(rgba), np.uint8), cv2.IMREAD_UNCHANGED)
         assert read.shape == rgba.shape
         error = np.abs(read[..., [2, 1, 0, 3]].astype(int) - rgba)[rgba[..., 3] == 255]
         assert error.mean() < 2
 
     def test_opaque_stays_opaque_and_clear_stays_clear(self):
-        rgba = view(SURGICAL, 30.0).rgba
+        rgba = view(SURGICAL, 20.0).rgba
         alpha = cv2.imdecode(np.frombuffer(indexed.encode(rgba), np.uint8), cv2.IMREAD_UNCHANGED)[..., 3]
         assert ((alpha == 255) == (rgba[..., 3] == 255)).all()
         assert ((alpha == 0) == (rgba[..., 3] == 0)).all()
@@ -135,14 +181,14 @@ class TestIndexedPng:
 
 
 class TestView:
-    @pytest.mark.parametrize(("yaw", "pitch"), [(0.0, 0.0), (30.0, -20.0), (75.0, 20.0)])
+    @pytest.mark.parametrize(("yaw", "pitch"), [(0.0, 0.0), (20.0, -20.0), (77.0, 20.0)])
     def test_control_points_are_the_projection_of_the_head(self, yaw: float, pitch: float):
         picture = view(SURGICAL, yaw, pitch)
         projected = project(tuple(picture.points), turn_of(yaw, pitch), COARSE.pixels_per_mm)
         shift = points_of(picture) - projected
-        assert np.allclose(shift, shift[0], atol=2e-3)
+        assert np.allclose(shift, shift[0], atol=1.1e-2)
 
-    @pytest.mark.parametrize("spec", [SURGICAL, KN95, CLOTH], ids=lambda spec: spec.name)
+    @pytest.mark.parametrize("spec", [SURGICAL, KN95, CLOTH, CUP, GAITER], ids=lambda spec: spec.name)
     def test_opaque_pixels_lie_inside_the_hull_of_the_control_points(self, spec: DesignSpec):
         for yaw in dict(YAWS):
             picture = view(spec, yaw)
@@ -172,12 +218,12 @@ class TestView:
         assert np.abs(blurred - blurred_mirror)[both].mean() < 6
 
     def test_positive_yaw_shows_the_side_at_image_left(self):
-        picture = view(SURGICAL, 45.0)
+        picture = view(SURGICAL, 40.0)
         assert "ear_image_left_upper" in picture.points
         assert "ear_image_right_upper" not in picture.points
 
     def test_hidden_side_is_not_drawn(self, monkeypatch: pytest.MonkeyPatch):
-        turn = turn_of(75.0, 0.0)
+        turn = turn_of(77.0, 0.0)
         corner = net(SURGICAL.shape)[0, -1]
         halfway_up_the_far_loop = turn @ ((corner + point_in_space("ear_image_right_upper")) / 2)
 
@@ -187,15 +233,15 @@ class TestView:
             column, row = place.round().astype(int)
             return shown.rgba[row - 3 : row + 4, column - 3 : column + 4, 3]
 
-        assert not around_the_far_loop(view(SURGICAL, 75.0)).any()
+        assert not around_the_far_loop(view(SURGICAL, 77.0)).any()
         nothing = Mesh(np.full((3, 3), -500.0), np.array([[0, 1, 2]]))
         monkeypatch.setattr(render, "occluder", lambda: nothing)
-        without_the_head = draw(coarse(SURGICAL), 75.0, 0.0, interval(75.0, 0.0), COARSE)
+        without_the_head = draw(coarse(SURGICAL), 77.0, 0.0, interval(77.0, 0.0), COARSE)
         assert around_the_far_loop(without_the_head).any()
 
     def test_cloth_is_never_pure_white_or_black(self):
         for spec in (KN95, BLACK):
-            for yaw in (0.0, 45.0):
+            for yaw in (0.0, 40.0):
                 rgba = view(spec, yaw).rgba
                 solid = rgba[rgba[..., 3] == 255][:, :3]
                 assert solid.max() < 250
@@ -207,11 +253,82 @@ class TestView:
         assert solid.mean() < 50
         assert len(solid) > 0.5 * rgba[..., 3].size
 
+    def test_window_shows_the_mouth_through_it(self):
+        picture = view(WINDOW, 0.0)
+        column, row = (np.array(picture.points["30"]) + [0, 32 * COARSE.pixels_per_mm]).round().astype(int)
+        assert 20 < picture.rgba[row, column, 3] < 130
+        assert picture.rgba[row, 12, 3] > 250
+
+    def test_head_straps_pass_above_and_below_the_ear(self):
+        with_straps = view(CUP, 77.0)
+        alone = draw(coarse(replace(CUP, straps=Straps("none"))), 77.0, 0.0, interval(77.0, 0.0), COARSE)
+        assert with_straps.rgba.shape[1] > alone.rgba.shape[1] + 40
+        behind = with_straps.rgba[:, 40, 3] > 100
+        assert np.diff(np.flatnonzero(behind)).max() > 20
+
+    def test_valve_sits_where_it_is_told(self):
+        shapes = [view(replace(VALVE, valves=valves), 0.0).rgba for valves in ((), VALVE.valves)]
+        assert shapes[0].shape == shapes[1].shape
+        changed = np.abs(shapes[0].astype(int) - shapes[1]).sum(axis=-1) > 60
+        rows, columns = np.nonzero(changed)
+        assert np.ptp(rows) < 45
+        assert np.ptp(columns) < 45
+        assert abs(columns.mean() - view(VALVE, 0.0).points["30"][0]) < 3
+
     def test_another_seed_folds_otherwise(self):
         other = draw(coarse(replace(SURGICAL, seed=99)), 0.0, 0.0, interval(0.0, 0.0), COARSE)
         size = np.minimum(other.rgba.shape, view(SURGICAL, 0.0).rgba.shape)
         crops = [picture.rgba[: size[0], : size[1]].astype(int) for picture in (other, view(SURGICAL, 0.0))]
         assert np.abs(crops[0] - crops[1]).max() > 10
+
+
+class TestRandomSpecs:
+    def test_same_seed_draws_the_same_designs(self):
+        assert random_specs(number=4, seed=3) == random_specs(number=4, seed=3)
+        assert random_specs(number=4, seed=3) != random_specs(number=4, seed=4)
+
+    def test_a_longer_row_begins_with_the_shorter(self):
+        assert random_specs(number=6, seed=1)[:2] == random_specs(number=2, seed=1)
+
+    def test_wishes_are_kept(self):
+        for spec in random_specs("gaiter", "#102030", "stripes", number=5):
+            assert (spec.kind, spec.fabric.colour, spec.fabric.pattern) == ("gaiter", (16, 32, 48), "stripes")
+
+    def test_every_kind_comes_up(self):
+        assert {spec.kind for spec in random_specs(number=60)} == set(RENDERED_KINDS)
+
+    def test_names_are_names_of_designs(self):
+        for spec in random_specs(number=40, seed=2) + random_specs(colour="#A0b1C2", number=3):
+            assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", spec.name)
+
+    def test_unknown_colour_or_kind_is_refused(self):
+        with pytest.raises(CatalogError, match="no colour"):
+            random_specs(colour="#12")
+        with pytest.raises(CatalogError, match="other"):
+            random_specs("other")
+
+
+def test_catalog_file_survives_its_compact_form():
+    entry = DesignEntry(
+        name="one",
+        kind="cloth",
+        colour="bräunlich",
+        license="CC0-1.0",
+        views=(
+            ViewEntry(
+                file="a/b.png",
+                sha256="0" * 64,
+                rotation=Rotation(yaw=(-10, 10), pitch=(-10, 10)),
+                points={"0": (1.25, -3.5), "8": (0.01, 7.0), "16": (9.0, 2.0)},
+            ),
+        )
+        * 2,
+    )
+    for masks in ((), (entry,), (entry, entry.model_copy(update={"name": "other"}))):
+        catalog = CatalogFile(schema_version=1, masks=masks)
+        raw = dump(catalog)
+        assert CatalogFile.model_validate_json(raw) == catalog
+        assert raw.count(b"\n") < 8 + 8 * len(masks)
 
 
 def test_same_seed_gives_the_same_bytes(tmp_path: Path):
@@ -225,18 +342,62 @@ def test_same_seed_gives_the_same_bytes(tmp_path: Path):
     assert len(files[0]) == len(YAWS) * len(PITCHES) + 1
 
 
+class TestCommand:
+    @pytest.fixture
+    def invoke(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        rough = Quality(pixels_per_mm=0.4, spacing_mm=3.0, samples=1)
+        monkeypatch.setattr(render, "new_design", partial(render.new_design, quality=rough))
+
+        def call(*args: str) -> Result:
+            return CliRunner().invoke(render_command, ["--catalog", str(tmp_path / "mine"), *args])
+
+        return call
+
+    def test_puts_what_was_asked_for_into_a_catalog(self, tmp_path: Path, invoke):
+        wishes = "--kind", "cloth", "--colour", "red", "--pattern", "dots"
+        report = json.loads(invoke(*wishes, "--json").stdout)
+        (design,) = Catalog.load(tmp_path / "mine").designs
+        assert design.entry.name == report["added"][0]["name"] == "cloth-red-dots-0-1"
+        assert {"pattern", "ear-loops", "rendered"} <= set(design.entry.tags)
+        assert all(design.views_for(yaw, 0) for yaw in range(-90, 91, 5))
+        taken = invoke(*wishes)
+        assert isinstance(taken.exception, CatalogError)
+        assert "--rename" in str(taken.exception)
+        assert "cloth-red-dots-0-1-2" in invoke(*wishes, "--rename").stdout
+
+    def test_no_colour_is_a_usage_error(self, invoke):
+        result = invoke("--colour", "#12")
+        assert result.exit_code == 2
+        assert "no colour" in result.output
+
+
 @pytest.fixture(scope="module")
 def catalog() -> Catalog:
     return Catalog.load()
 
 
 class TestShippedCatalog:
+    def test_has_at_least_forty_designs_of_every_kind(self, catalog: Catalog):
+        assert len(catalog.designs) >= 40
+        assert {design.entry.kind for design in catalog.designs} == set(RENDERED_KINDS)
+
+    def test_is_ours_to_give_away(self, catalog: Catalog):
+        assert {design.entry.license for design in catalog.designs} == {"CC0-1.0"}
+
+    def test_common_masks_are_commoner_than_rare_ones(self, catalog: Catalog):
+        weights = {design.entry.name: design.entry.weight for design in catalog.designs}
+        assert max(weights, key=weights.__getitem__) == "surgical-blue"
+        by_kind = {
+            kind: sum(d.entry.weight for d in catalog.designs if d.entry.kind == kind) for kind in RENDERED_KINDS
+        }
+        assert by_kind["surgical"] > by_kind["cloth"] > by_kind["gaiter"] > by_kind["transparent"]
+
     def test_has_the_designs_that_we_render(self, catalog: Catalog):
         assert [design.entry.name for design in catalog.designs] == [spec.name for spec in DESIGNS]
 
     def test_every_design_covers_every_pose(self, catalog: Catalog):
         for design in catalog.designs:
-            for yaw in range(-80, 81, 5):
+            for yaw in range(-90, 91, 5):
                 for pitch in range(-30, 31, 5):
                     assert design.views_for(yaw, pitch), (design.entry.name, yaw, pitch)
 
@@ -246,8 +407,8 @@ class TestShippedCatalog:
                 # Frontal once, every other both ways.
                 views = [v for v in design.views if v.rotation.pitch[0] < pitch < v.rotation.pitch[1]]
                 yaws = sorted(v.rotation.yaw for v in views)
-                assert yaws[0][0] <= -85
-                assert yaws[-1][1] >= 85
+                assert yaws[0][0] <= -90
+                assert yaws[-1][1] >= 90
                 assert [high for _, high in yaws[:-1]] == [low for low, _ in yaws[1:]]
 
     def test_interval_holds_the_rotation_that_was_rendered(self, catalog: Catalog):
@@ -268,7 +429,7 @@ class TestShippedCatalog:
     def test_every_view_is_held_by_enough_points(self, catalog: Catalog):
         for design in catalog.designs:
             for shown in design.views:
-                assert sum(not name.startswith("box_") for name in shown.names) >= 12, shown.key
+                assert sum(not name.startswith("box_") for name in shown.names) >= 7, shown.key
 
     def test_pictures_read_as_rgba(self, catalog: Catalog):
         for design in catalog.designs:

@@ -1,7 +1,7 @@
 """Mask catalogs: what a mask looks like from every side, and where it sits on a face."""
 
 from maskgen.catalog.schema import CatalogFile, DesignEntry, Rotation, ViewEntry
-from maskgen.catalog.store import Catalog, Design, View, default_catalog_dir
+from maskgen.catalog.store import Catalog, Design, View, default_catalog_dir, user_catalog_dir
 
 __all__ = [
     "Catalog",
@@ -12,4 +12,5 @@ __all__ = [
     "View",
     "ViewEntry",
     "default_catalog_dir",
+    "user_catalog_dir",
 ]

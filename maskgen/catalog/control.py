@@ -145,9 +145,9 @@ def _faces(yaw: float, pitch: float, rotation: Rotation) -> FloatArray:
     They are the mean face, turned as far as the view allows, and faces unlike it, turned half as far.
     """
     mean = mean_head().points_68.astype(np.float64)
-    yaws = [np.clip(yaw + step, *rotation.yaw) for step in (-8, 0, 8)]
+    yaws = [np.clip(yaw + step, *rotation.yaw) for step in (-10, 0, 10)]
     pitches = [np.clip(pitch + step, *rotation.pitch) for step in (-10, 0, 10)]
-    turned = [(mean, a, b) for a in yaws for b in pitches]
+    turned = [(mean, a, b) for a in yaws for b in (rotation.pitch[0], *pitches, rotation.pitch[1])]
     turned += [(face, (yaw + a) / 2, (pitch + b) / 2) for face in _variants() for a in yaws[::2] for b in pitches[::2]]
     placed = []
     for face, face_yaw, face_pitch in turned:

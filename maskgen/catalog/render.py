@@ -23,13 +23,14 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, map_coordinates
 
 from maskgen.catalog import fabric, indexed, raster
 from maskgen.catalog.control import control_points, project
-from maskgen.catalog.designs import DESIGNS, DesignSpec, Loops
+from maskgen.catalog.designs import DESIGNS, DesignSpec
+from maskgen.catalog.edit import NewDesign, NewView
 from maskgen.catalog.schema import CatalogFile, DesignEntry, Rotation, ViewEntry
-from maskgen.catalog.sheet import Mesh, Sheet, ear_loop, grid_mesh, join, normals, occluder, sheet
+from maskgen.catalog.sheet import Mesh, Sheet, ear_loop, grid_mesh, head_strap, join, normals, occluder, sheet, valve
 from maskgen.catalog.store import CATALOG_FILE, dump
 from maskgen.face import HeadPose
 from maskgen.images import write_whole
@@ -38,7 +39,13 @@ from maskgen.pose import rotation_matrix
 FloatArray = npt.NDArray[np.float64]
 Image = npt.NDArray[np.uint8]
 
-YAWS: Final = ((0.0, (-7.5, 7.5)), *((a, (a - 7.5, a + 7.5)) for a in (15.0, 30.0, 45.0, 60.0)), (75.0, (67.5, 85.0)))
+YAWS: Final = (
+    (0.0, (-10.0, 10.0)),
+    (20.0, (10.0, 30.0)),
+    (40.0, (30.0, 50.0)),
+    (60.0, (50.0, 68.0)),
+    (77.0, (68.0, 90.0)),
+)
 """Rendered yaw and the interval it is for; mirrored views serve the negative ones."""
 PITCHES: Final = ((-20.0, (-40.0, -10.0)), (0.0, (-10.0, 10.0)), (20.0, (10.0, 40.0)))
 """Rendered pitch and the interval it is for."""
@@ -58,8 +65,8 @@ class Quality:
         Samples a pixel, across and down.
     """
 
-    pixels_per_mm: float = 1.9
-    spacing_mm: float = 0.6
+    pixels_per_mm: float = 1.75
+    spacing_mm: float = 0.65
     samples: int = 3
 
 
@@ -74,7 +81,7 @@ class Model:
     Attributes
     ----------
     mesh : Mesh
-        Cloth, then ear loops.
+        Cloth, then straps, then valves.
     normals : (V, 3) array
         Away from the head.
     albedo : (V, 3) array
@@ -84,7 +91,7 @@ class Model:
     openness : (V,) array
         How much of the sky a vertex sees, 1 for a flat place.
     opacity : (V,) array
-        0 to 1; ear loops fade where the ear would cover them.
+        0 to 1; windows are nearly clear, and straps fade where ears or hair would cover them.
     sheen : float
         See `Fabric`.
     """
@@ -137,6 +144,17 @@ def render_catalog(specs: Sequence[DesignSpec], root: Path, quality: Quality = S
     return catalog
 
 
+def new_design(spec: DesignSpec, quality: Quality = SHIPPED) -> NewDesign:
+    """A design rendered, to be put into a catalog by `maskgen.catalog.edit.add`."""
+    views = tuple(
+        NewView(indexed.encode(picture.rgba), rotation, picture.points)
+        for rotation, _, picture in render_design(spec, quality)
+    )
+    return NewDesign(
+        spec.name, spec.kind, spec.license, views, spec.colour, (*spec.tags, "rendered"), spec.weight, mirror=True
+    )
+
+
 def render_design(spec: DesignSpec, quality: Quality = SHIPPED) -> list[tuple[Rotation, str, Picture]]:
     """All views of a design: rotation interval, file name without its ending, picture."""
     model = build(spec, quality)
@@ -148,23 +166,33 @@ def render_design(spec: DesignSpec, quality: Quality = SHIPPED) -> list[tuple[Ro
     return views
 
 
-def build(spec: DesignSpec, quality: Quality = SHIPPED) -> Model:
-    """A design in space."""
+def build(spec: DesignSpec, quality: Quality = SHIPPED, picture: FloatArray | None = None) -> Model:
+    """A design in space.
+
+    Parameters
+    ----------
+    picture : (H, W, 3) array, optional
+        The flat mask, 0 to 1: its left edge goes to the image-left edge of the cloth, its top to the upper edge.
+    """
     cut = sheet(spec.shape, quality.spacing_mm)
-    cover = fabric.cover(spec.fabric, cut, quality.spacing_mm, np.random.default_rng(spec.seed))
+    colours = None if picture is None else _laid_on(picture, cut)
+    cover = fabric.cover(spec.fabric, cut, quality.spacing_mm, np.random.default_rng(spec.seed), colours)
     points = cut.points + normals(cut.points) * cover.relief[..., None]
-    cloth_mesh = grid_mesh(points)
-    openness = _openness(cover.relief, quality.spacing_mm)
-    loops = _loops(cut, spec.loops)
-    loop_count = sum(len(mesh.vertices) for mesh, _ in loops)
-    elastic = np.array(spec.fabric.elastic) / 255
+    cloth = _Part(
+        grid_mesh(points),
+        normals(points).reshape(-1, 3),
+        cover.albedo.reshape(-1, 3),
+        _openness(cover.relief, quality.spacing_mm).ravel(),
+        cover.opacity.ravel(),
+    )
+    parts = [cloth, *_straps(cut, spec), *_valves(cut, spec)]
     return Model(
-        mesh=join([cloth_mesh, *(mesh for mesh, _ in loops)]),
-        normals=np.concatenate([normals(points).reshape(-1, 3), *(normal for _, normal in loops)]),
-        albedo=np.concatenate([cover.albedo.reshape(-1, 3), np.tile(elastic, (loop_count, 1))]),
+        mesh=join([part.mesh for part in parts]),
+        normals=np.concatenate([part.normals for part in parts]),
+        albedo=np.concatenate([part.albedo for part in parts]),
         inner=np.array(spec.fabric.inner) / 255,
-        openness=np.concatenate([openness.ravel(), np.full(loop_count, 0.95)]),
-        opacity=np.concatenate([np.ones(openness.size), *(_fading(mesh) for mesh, _ in loops)]),
+        openness=np.concatenate([part.openness for part in parts]),
+        opacity=np.concatenate([part.opacity for part in parts]),
         sheen=spec.fabric.sheen,
     )
 
@@ -190,7 +218,7 @@ def draw(model: Model, yaw: float, pitch: float, rotation: Rotation, quality: Qu
     depth = depth[top : top + rgba.shape[0], left : left + rgba.shape[1]]
     names = control_points(depth, offset, yaw, pitch, rotation, quality.pixels_per_mm)
     places = project(names, turn, quality.pixels_per_mm) - offset
-    points = {name: (round(float(x), 3), round(float(y), 3)) for name, (x, y) in zip(names, places, strict=True)}
+    points = {name: (round(float(x), 2), round(float(y), 2)) for name, (x, y) in zip(names, places, strict=True)}
     return Picture(rgba, points)
 
 
@@ -204,7 +232,11 @@ _INSIDE: Final = 0.5
 _WHITE_KNEE: Final = 0.87
 _WHITE_TOP: Final = 0.96
 # How far before the ear anchor an ear loop is gone, and how far before it begins to fade.
-_FADING_MM: Final = (5.0, 11.0)
+_FADING_MM: Final = (2.0, 6.0)
+# The ways of head straps, (degrees, millimetres): over the ears and under them. Hair covers them behind.
+_UPPER_STRAP: Final = ((62.0, 28.0), (74.0, 10.0), (90.0, -12.0), (108.0, -34.0), (128.0, -52.0))
+_LOWER_STRAP: Final = ((62.0, 67.0), (76.0, 61.0), (92.0, 56.0), (112.0, 53.0), (130.0, 52.0))
+_HAIR_MM: Final = (4.0, 30.0)
 
 
 def _lit(model: Model, turn: FloatArray) -> FloatArray:
@@ -278,22 +310,78 @@ def _openness(relief: FloatArray, spacing_mm: float) -> FloatArray:
     return np.asarray(np.clip(1 + 0.16 * hollow, 0.7, 1.08))
 
 
-def _fading(loop: Mesh) -> FloatArray:
-    """(V,) opacity of an ear loop: it is gone where the ear begins to cover it."""
-    to_end = np.linalg.norm(loop.vertices - loop.vertices[-1], axis=1)
-    return np.asarray(np.clip((to_end - _FADING_MM[0]) / (_FADING_MM[1] - _FADING_MM[0]), 0, 1))
+@dataclass(frozen=True)
+class _Part:
+    """A piece of a model; the attributes are those of `Model`."""
+
+    mesh: Mesh
+    normals: FloatArray
+    albedo: FloatArray
+    openness: FloatArray
+    opacity: FloatArray
 
 
-def _loops(cut: Sheet, loops: Loops) -> list[tuple[Mesh, FloatArray]]:
+def _laid_on(picture: FloatArray, cut: Sheet) -> FloatArray:
+    """(R, C, 3) colours of a flat picture at the vertices of the cloth, each the mean over its share."""
+    rows, columns = cut.points.shape[:2]
+    shrink = max(picture.shape[0] / rows, picture.shape[1] / columns)
+    if shrink > 1:
+        sigma = 0.4 * shrink
+        picture = gaussian_filter(picture, (sigma, sigma, 0), mode="nearest")
+    y, x = np.linspace(0, picture.shape[0] - 1, rows), np.linspace(0, picture.shape[1] - 1, columns)
+    grid = np.meshgrid(y, x, indexing="ij")
+    return np.stack([map_coordinates(picture[..., k], grid, order=1, mode="nearest") for k in range(3)], axis=-1)
+
+
+def _straps(cut: Sheet, spec: DesignSpec) -> list[_Part]:
+    straps = spec.straps
     made = []
-    # Fastened a little inside the corner, where the strip holds it.
-    inset = int(np.searchsorted(cut.from_upper[:, -1], 3.0))
-    for column, step, side in ((0, 4, "image_left"), (-1, -5, "image_right")):
-        for row, end, sag in ((inset, "upper", -1.0), (-1 - inset, "lower", loops.sag_mm)):
-            start = cut.points[row, column]
-            away = start - cut.points[row, step]
-            away = away / np.linalg.norm(away)
-            made.append(ear_loop(start, away, f"ear_{side}_{end}", loops.thickness_mm, sag, loops.width_mm))
+    if straps.style == "ears":
+        # Fastened a little inside the corner, where the strip holds it.
+        inset = int(np.searchsorted(cut.from_upper[:, -1], straps.inset_mm))
+        for column, step, side in ((0, 4, "image_left"), (-1, -5, "image_right")):
+            for row, end, sag in ((inset, "upper", -1.0), (-1 - inset, "lower", straps.sag_mm)):
+                start = cut.points[row, column]
+                away = start - cut.points[row, step]
+                away = away / np.linalg.norm(away)
+                mesh, normal = ear_loop(start, away, f"ear_{side}_{end}", straps.thickness_mm, sag, straps.width_mm)
+                to_end = np.linalg.norm(mesh.vertices - mesh.vertices[-1], axis=1)
+                made.append(_part(mesh, normal, spec, _fading(to_end, _FADING_MM)))
+    elif straps.style == "head":
+        for share, way in ((0.15, _UPPER_STRAP), (0.45, _LOWER_STRAP)):
+            start = cut.points[round(share * (len(cut.points) - 1)), -3]
+            mesh, normal = head_strap(start, way, straps.thickness_mm, straps.width_mm)
+            behind = mesh.vertices[:, 2] - mesh.vertices[:, 2].min()
+            part = _part(mesh, normal, spec, _fading(behind, _HAIR_MM))
+            made += [part, _mirrored(part)]
+    return made
+
+
+def _part(mesh: Mesh, normal: FloatArray, spec: DesignSpec, opacity: FloatArray) -> _Part:
+    count = len(mesh.vertices)
+    elastic = np.tile(np.array(spec.fabric.elastic) / 255, (count, 1))
+    return _Part(mesh, normal, elastic, np.full(count, 0.95), opacity)
+
+
+def _mirrored(part: _Part) -> _Part:
+    mesh = Mesh(part.mesh.vertices * [-1, 1, 1], part.mesh.triangles)
+    return _Part(mesh, part.normals * [-1, 1, 1], part.albedo, part.openness, part.opacity)
+
+
+def _fading(distance: FloatArray, limits: tuple[float, float]) -> FloatArray:
+    """(V,) opacity: 0 nearer than the first limit, 1 beyond the second."""
+    return np.asarray(np.clip((distance - limits[0]) / (limits[1] - limits[0]), 0, 1))
+
+
+def _valves(cut: Sheet, spec: DesignSpec) -> list[_Part]:
+    made = []
+    for u, v in spec.valves:
+        row, column = round(v * (cut.points.shape[0] - 1)), round((u + 1) / 2 * (cut.points.shape[1] - 1))
+        outwards = gaussian_filter(normals(cut.points), (6, 6, 0))[row, column]
+        outwards = outwards / np.linalg.norm(outwards)
+        mesh, normal, openness = valve(cut.points[row, column], outwards, spec.valve_radius_mm)
+        albedo = np.tile(np.array(spec.valve_colour) / 255, (len(mesh.vertices), 1))
+        made.append(_Part(mesh, normal, albedo, openness, np.ones(len(mesh.vertices))))
     return made
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from maskgen.head import POINT_NAMES
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 1
 
 Degrees = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
 Pixel = Annotated[float, Field(allow_inf_nan=False)]

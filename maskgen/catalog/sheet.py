@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 from scipy.interpolate import PchipInterpolator, RBFInterpolator
-from scipy.ndimage import gaussian_filter, map_coordinates, zoom
+from scipy.ndimage import gaussian_filter, map_coordinates, maximum_filter, zoom
 
 from maskgen.head import ANCHORS, mean_head
 
@@ -98,6 +98,22 @@ class Solid:
     def on_skin(self, angle_deg: FloatArray, height: FloatArray) -> FloatArray:
         """(..., 3) points of the skin."""
         return _from_cylinder(angle_deg, height, self.radius_at(angle_deg, height))
+
+    def bridged(self, reach_mm: float) -> Solid:
+        """The solid under something stiff, which does not follow what is narrower than its reach; the nose, that is:
+        from the mouth down cloth is drawn close, under the chin."""
+        rows = max(round(reach_mm / _HEIGHT_STEP_MM), 1)
+        columns = max(round(np.degrees(reach_mm / 120) / _ANGLE_STEP_DEG), 1)
+        swollen = maximum_filter(self.radius, (2 * rows + 1, 2 * columns + 1), mode="nearest")
+        bridge = gaussian_filter(swollen, (rows, columns), mode="nearest") - reach_mm / 3
+        heights = _TOP_MM + _HEIGHT_STEP_MM * np.arange(len(self.radius))[:, None]
+        share = np.clip((95 - heights) / 35, 0, 1)
+        return Solid(self.radius + share * np.maximum(bridge - self.radius, 0))
+
+    def smoothed(self, reach_mm: float) -> Solid:
+        """The solid without what is smaller than a reach."""
+        rows, columns = reach_mm / _HEIGHT_STEP_MM, float(np.degrees(reach_mm / 120)) / _ANGLE_STEP_DEG
+        return Solid(gaussian_filter(self.radius, (rows, columns), mode=("nearest", "wrap")))
 
     def distance(self, points: FloatArray) -> tuple[FloatArray, FloatArray]:
         """How far points stand off the skin, and the way out.
@@ -192,6 +208,12 @@ class SheetShape:
         How far the nose wire keeps the upper edge on the skin.
     tension : (float, float)
         Pull across and down, relative to each other.
+    tent_mm : float
+        How far the cloth bridges what is narrow, the tip of the nose above all.
+    dome_mm : float
+        Height of a moulded cup over its rim; it is pressed, not pulled taut.
+    beak : tuple of (x, y, z), optional
+        A fold across the front that stands off the face, from the middle to image right, millimetres.
     """
 
     upper: tuple[tuple[float, float], ...]
@@ -203,6 +225,9 @@ class SheetShape:
     ridge: tuple[tuple[float, float], ...] | None = None
     wire_reach_deg: float = 30.0
     tension: tuple[float, float] = (1.0, 1.0)
+    tent_mm: float = 0.0
+    dome_mm: float = 0.0
+    beak: tuple[tuple[float, float, float], ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -249,17 +274,22 @@ def net(shape: SheetShape) -> FloatArray:
     """The (49, 65, 3) net of a mask, pulled taut over the head."""
     solid = head_solid()
     points = _spanned(*_outline(shape, solid))
-    middle = _NET[1] // 2
-    if shape.ridge is not None:
-        points[:, middle] = _ridge(shape.ridge, points[0, middle], points[-1, middle])
-        for start, stop in ((0, middle), (middle, _NET[1] - 1)):
-            points[:, start : stop + 1] = _spanned(
-                points[0, start : stop + 1], points[-1, start : stop + 1], points[:, start], points[:, stop]
-            )
+    if shape.dome_mm:
+        return _moulded(points, shape, solid)
+    row, middle = _NET[0] // 2, _NET[1] // 2
     free = np.ones((_NET[0], _NET[1], 1))
     free[[0, -1]] = free[:, [0, -1]] = 0
     if shape.ridge is not None:
+        points[:, middle] = _ridge(shape.ridge, points[0, middle], points[-1, middle])
+        for half in (np.s_[:, : middle + 1], np.s_[:, middle:]):
+            points[half] = _spanned(points[half][0], points[half][-1], points[half][:, 0], points[half][:, -1])
         free[:, middle] = 0
+    if shape.beak is not None:
+        points[row] = _crest(shape.beak, points[row, -1])
+        for part in (np.s_[: row + 1], np.s_[row:]):
+            points[part] = _spanned(points[part][0], points[part][-1], points[part][:, 0], points[part][:, -1])
+        free[row] = 0
+    bridged = solid.bridged(shape.tent_mm) if shape.tent_mm else solid
     velocity = np.zeros_like(points)
     for _ in range(_STEPS):
         bent = _laplacian(points, shape.tension) * free
@@ -268,9 +298,25 @@ def net(shape: SheetShape) -> FloatArray:
         force += outwards * shape.pressure * _PRESSURE_UNIT_MM
         velocity = (_MOMENTUM * velocity + force) * free
         moved = points + velocity
-        distance, outwards = solid.distance(moved)
+        distance, outwards = bridged.distance(moved)
         short = outwards * np.maximum(shape.clearance_mm - distance, 0)[..., None] * free
         points, velocity = moved + short, velocity + short
+    return np.asarray((points + points[:, ::-1] * [-1, 1, 1]) / 2)
+
+
+def _moulded(rim: FloatArray, shape: SheetShape, solid: Solid) -> FloatArray:
+    """A net between its edges pressed into a cup."""
+    u = np.linspace(-1, 1, _NET[1])[None, :]
+    w = np.linspace(-1, 1, _NET[0])[:, None]
+    height = shape.dome_mm * ((1 - np.abs(u) ** 2.4) * (1 - np.abs(w) ** 2.6)) ** 0.6
+    way = np.stack(np.broadcast_arrays(0.55 * u, 0.15 * w, np.ones_like(u * w)), axis=-1)
+    points = rim + way * height[..., None]
+    bridged = solid.bridged(shape.tent_mm) if shape.tent_mm else solid
+    inner = np.s_[1:-1, 1:-1]
+    for _ in range(40):
+        points[inner] += 0.5 * _laplacian(points, (1, 1))[inner]
+        distance, outwards = bridged.distance(points)
+        points[inner] += (outwards * np.maximum(shape.clearance_mm - distance, 0)[..., None])[inner]
     return np.asarray((points + points[:, ::-1] * [-1, 1, 1]) / 2)
 
 
@@ -342,6 +388,41 @@ def ear_loop(
     elbow = start + away * length * 0.35
     path = (1 - t) ** 2 * start + 2 * t * (1 - t) * (0.5 * elbow + 0.5 * (start + end) / 2) + t**2 * end
     path[:, 1] += sag_mm * 4 * t[:, 0] * (1 - t[:, 0])
+    return _band(path, thickness_mm, width_mm)
+
+
+def head_strap(
+    start: FloatArray, way: tuple[tuple[float, float], ...], thickness_mm: float, width_mm: float
+) -> tuple[Mesh, FloatArray]:
+    """An elastic band that runs round the head.
+
+    Parameters
+    ----------
+    start : (3,) array
+        Where it leaves the mask, at image right.
+    way : tuple of (degrees, millimetres)
+        Directions and heights that it passes.
+    thickness_mm, width_mm : float
+        Of the band's section, away from the head and along it.
+
+    Returns
+    -------
+    Mesh
+        A tube.
+    (V, 3) array
+        Its normals.
+    """
+    angle, height = np.array(way).T
+    along = np.concatenate([[0], np.cumsum(np.hypot(np.diff(angle) * _ARC_MM_PER_DEG, np.diff(height)))])
+    fine = np.linspace(0, along[-1], 60)
+    path = head_solid().on_skin(
+        PchipInterpolator(along, angle)(fine), np.asarray(PchipInterpolator(along, height)(fine))
+    )
+    return _band(np.concatenate([start[None], path]), thickness_mm, width_mm)
+
+
+def _band(path: FloatArray, thickness_mm: float, width_mm: float) -> tuple[Mesh, FloatArray]:
+    """A tube along a path, kept off the skin; its mesh and its normals."""
     solid = head_solid()
     for _ in range(4):
         distance, outwards = solid.distance(path)
@@ -363,6 +444,60 @@ def ear_loop(
     normal = out * outwards[:, None] / thickness_mm + along * sideways[:, None] / width_mm
     normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
     return grid_mesh(ring), normal.reshape(-1, 3)
+
+
+_VALVE_PROFILE: Final = (
+    (0.0, 5.6),
+    (0.55, 5.8),
+    (0.62, 5.0),
+    (0.72, 5.0),
+    (0.8, 5.4),
+    (0.92, 4.6),
+    (1.0, 3.2),
+    (1.04, -2.0),
+)
+
+
+def valve(centre: FloatArray, outwards: FloatArray, radius_mm: float) -> tuple[Mesh, FloatArray, FloatArray]:
+    """An exhalation valve: a round cap with slots.
+
+    Parameters
+    ----------
+    centre, outwards : (3,) arrays
+        Its middle on the cloth, and the unit vector away from the face.
+    radius_mm : float
+        Of its rim.
+
+    Returns
+    -------
+    Mesh
+        The cap.
+    (V, 3) array
+        Its normals.
+    (V,) array
+        How light a place is, 1 where it is open to the sky; the slots are dark.
+    """
+    across = np.cross([0.0, 1.0, 0.0], outwards)
+    across /= np.linalg.norm(across)
+    down = np.cross(outwards, across)
+    share, height = np.array(_VALVE_PROFILE).T
+    fine = np.linspace(0, 1.04, 70)
+    turn = np.linspace(0, 2 * np.pi, 97)[None, :]
+    # A rounded square, as most are.
+    square = (np.abs(np.cos(turn)) ** 3.2 + np.abs(np.sin(turn)) ** 3.2) ** (-1 / 3.2)
+    x, y = radius_mm * fine[:, None] * square * np.cos(turn), radius_mm * fine[:, None] * square * np.sin(turn)
+    lift = np.broadcast_to(np.interp(fine, share, height)[:, None], x.shape)
+    points = centre + x[..., None] * across + y[..., None] * down + lift[..., None] * outwards
+    normal = np.cross(np.gradient(points, axis=1), np.gradient(points, axis=0))
+    normal /= np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-9)
+    normal *= np.where((normal @ outwards < 0)[..., None], -1.0, 1.0)
+    slot = (
+        np.exp(-np.square(((y / 3.6) % 1 - 0.5) / 0.16))
+        * (np.abs(x) < 0.42 * radius_mm)
+        * (np.abs(y) < 0.48 * radius_mm)
+    )
+    foot = 1 - 0.35 * np.exp(-np.square((fine[:, None] - 0.67) / 0.035)) - 0.3 * (fine[:, None] > 1.0)
+    return grid_mesh(points), normal.reshape(-1, 3), ((1 - 0.5 * slot) * foot).ravel()
 
 
 def grid_mesh(points: FloatArray) -> Mesh:
@@ -460,6 +595,17 @@ def _ridge(profile: tuple[tuple[float, float], ...], top: FloatArray, bottom: Fl
     along = np.cumsum(np.linalg.norm(np.diff(line, axis=0, prepend=line[:1]), axis=1))
     even = np.linspace(0, along[-1], _NET[0])
     return np.stack([np.interp(even, along, line[:, axis]) for axis in range(3)], axis=1)
+
+
+def _crest(half: tuple[tuple[float, float, float], ...], end: FloatArray) -> FloatArray:
+    """(C, 3) points of a fold across the front, evenly spread, from image left to image right."""
+    right = np.array([*half, end])
+    line = np.concatenate([right[:0:-1] * [-1, 1, 1], right])
+    chord = np.cumsum(np.linalg.norm(np.diff(line, axis=0, prepend=line[:1]), axis=1))
+    fine = PchipInterpolator(chord, line)(np.linspace(0, chord[-1], 800))
+    along = np.cumsum(np.linalg.norm(np.diff(fine, axis=0, prepend=fine[:1]), axis=1))
+    even = np.linspace(0, along[-1], _NET[1])
+    return np.stack([np.interp(even, along, fine[:, axis]) for axis in range(3)], axis=1)
 
 
 def _finer(points: FloatArray, rows: int, columns: int) -> FloatArray:

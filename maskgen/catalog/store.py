@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,6 +35,21 @@ def default_catalog_dir() -> Path:
     package = Path(maskgen.__file__).parent
     installed = package / "masks"
     return installed if installed.is_dir() else package.parent / "masks"
+
+
+def user_catalog_dir() -> Path:
+    """The catalog for a user's own masks, outside the installed package; it need not exist yet.
+
+    ``maskgen/catalog`` in the place for a user's data: ``$XDG_DATA_HOME`` or ``~/.local/share``,
+    ``~/Library/Application Support`` on macOS, ``%LOCALAPPDATA%`` on Windows.
+    """
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    else:
+        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return base / "maskgen" / "catalog"
 
 
 @dataclass(frozen=True)
@@ -159,6 +176,18 @@ class Catalog:
                     raise CatalogError(f"{view.path}: the picture of design {design.entry.name!r} is missing")
         return cls(root, designs, hashlib.sha256(raw).hexdigest())
 
+    def preload(self) -> None:
+        """Read all textures now, so that processes forked from this one share them.
+
+        Raises
+        ------
+        CatalogError
+            As `View.textures`.
+        """
+        for design in self.designs:
+            for view in design.views:
+                _ = view.textures, view.triangles
+
     def select(self, kinds: Sequence[str] = (), tags: Sequence[str] = (), names: Sequence[str] = ()) -> Catalog:
         """The designs of these kinds that carry all these tags and bear one of these names; empty means any.
 
@@ -199,8 +228,18 @@ def parse(raw: bytes, path: Path) -> CatalogFile:
 
 
 def dump(catalog: CatalogFile) -> bytes:
-    """``catalog.json`` as bytes: one design after the other, readable in a diff."""
-    return (json.dumps(catalog.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n").encode()
+    """``catalog.json`` as bytes: a line a view, so that it stays small and a diff readable."""
+    designs = []
+    for design in catalog.model_dump(mode="json")["masks"]:
+        views = design.pop("views")
+        lines = ",\n".join(f"   {_compact(view)}" for view in views)
+        designs.append(f'  {_compact(design)[:-1]},"views":[\n{lines}\n  ]}}')
+    masks = ",\n".join(designs)
+    return f'{{"schema_version":{catalog.schema_version},"masks":[\n{masks}\n]}}\n'.encode()
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _views(root: Path, entry: DesignEntry) -> list[View]:
