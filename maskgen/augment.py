@@ -8,9 +8,10 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from maskgen import blend, choose, warp
+from maskgen import blend, choose, vary, warp
 from maskgen.catalog import Catalog
 from maskgen.face import Face
+from maskgen.wear import Wear
 
 Image = npt.NDArray[np.uint8]
 Faces = Literal["largest", "all"]
@@ -36,12 +37,21 @@ class MaskedFace:
         The mask it wears.
     reason : str or None
         Why it wears none: ``too_small``, ``not_largest`` or ``no_view_for_pose``.
+    wear : str or None
+        How it wears the mask: see `maskgen.wear.WEARS`.
+    recolor : vary.Recolor or None
+        The colour that the cloth was given.
+    pattern : str or None
+        The pattern that was laid on the cloth.
     """
 
     face: Face
     design: str | None = None
     view: str | None = None
     reason: str | None = None
+    wear: Wear | None = None
+    recolor: vary.Recolor | None = None
+    pattern: str | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +82,7 @@ def augment_image(
     faces: Faces = "largest",
     min_face: float = 0,
     look: blend.Look = blend.DEFAULT_LOOK,
+    variation: vary.Variation = vary.NO_VARIATION,
 ) -> Augmented:
     """The image with masks on its faces.
 
@@ -91,6 +102,8 @@ def augment_image(
         Faces whose box has a longer side under this many pixels are left alone.
     look : blend.Look
         How the mask takes on the light and the grain of the photograph.
+    variation : vary.Variation
+        How much the way of wearing, the colours and the patterns vary.
 
     Returns
     -------
@@ -106,7 +119,9 @@ def augment_image(
         elif (view := choose.choose(catalog, face, rng)) is None:
             outcomes.append(MaskedFace(face, reason="no_view_for_pose"))
         else:
-            overlay = warp.warp(view, face, (image.shape[1], image.shape[0]))
+            drawn = vary.draw(variation, rng)
+            overlay = warp.warp(view, face, (image.shape[1], image.shape[0]), drawn, variation.patterns)
             image = blend.over(image, overlay, face, rng, look)
-            outcomes.append(MaskedFace(face, view.design, view.key))
+            pattern = None if drawn.pattern is None else variation.patterns.names[drawn.pattern.number]
+            outcomes.append(MaskedFace(face, view.design, view.key, None, drawn.wear, drawn.recolor, pattern))
     return Augmented(image, tuple(outcomes))

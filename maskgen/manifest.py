@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, f
 
 from maskgen import images
 from maskgen.errors import ConfigError
+from maskgen.wear import Wear
 
 SCHEMA_VERSION: Final = 1
 MANIFEST_FILE: Final = "manifest.jsonl"
@@ -44,6 +45,8 @@ class FaceRow(_Strict):
         The detector's confidence, 0 to 1.
     pose : PoseRow
         Head rotation.
+    keypoints : tuple of 5 points
+        Eye centres, nose tip, mouth corners, image left first, pixels: what aligns the picture and its masked copies.
     landmarks : tuple of points or None
         If asked for: 68 or 106 points (x, y) or (x, y, depth), pixels.
     """
@@ -51,15 +54,38 @@ class FaceRow(_Strict):
     bbox: tuple[float, float, float, float]
     score: float
     pose: PoseRow
+    keypoints: tuple[Point, Point, Point, Point, Point]
     landmarks: tuple[Point, ...] | None = None
 
 
+class RecolorRow(_Strict):
+    """The colour that a mask was given: its hue turned, its saturation and brightness times these, its RGB tinted."""
+
+    hue_deg: float
+    saturation: float
+    brightness: float
+    tint: tuple[float, float, float]
+
+
 class MaskRow(_Strict):
-    """What one face wears in one variant: a design and its view, or the reason why nothing."""
+    """What one face wears in one variant: a design and its view, or the reason why nothing.
+
+    Attributes
+    ----------
+    wear : str or None
+        How: ``correct``, ``nose_out``, ``chin_out`` or ``under_chin``.
+    recolor : RecolorRow or None
+        If its colour was changed (``--recolor``).
+    pattern : str or None
+        The file of the pattern laid on it, if one was (``--pattern-dir``).
+    """
 
     design: str | None = None
     view: str | None = None
     reason: str | None = None
+    wear: Wear | None = None
+    recolor: RecolorRow | None = None
+    pattern: str | None = None
 
 
 class VariantRow(_Strict):
@@ -177,6 +203,8 @@ class RunFile(_Strict):
         All that decides about the bytes written.
     pack_sha256, catalog_sha256 : str
         Of the model pack and the mask catalog.
+    patterns_sha256 : str or None
+        Of the pictures in the folder of patterns, if there is one.
     versions : dict
         Of the libraries, for the record.
     counts : Counts or None
@@ -190,6 +218,7 @@ class RunFile(_Strict):
     settings: dict[str, JsonValue]
     pack_sha256: str
     catalog_sha256: str
+    patterns_sha256: str | None = None
     versions: dict[str, str]
     counts: Counts | None = None
 

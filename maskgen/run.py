@@ -30,15 +30,16 @@ from typing import Final, Literal, NamedTuple, Protocol
 import cv2
 import joblib
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 import maskgen
-from maskgen import images, manifest
+from maskgen import images, manifest, vary
 from maskgen.augment import Augmented, Detector, Faces, Image, MaskedFace, augment_image
 from maskgen.catalog import Catalog
 from maskgen.errors import ConfigError, ImageError, MaskgenError
 from maskgen.face import Face, FloatArray
-from maskgen.manifest import FaceRow, MaskRow, PoseRow, Row, RunFile, VariantRow
+from maskgen.manifest import FaceRow, MaskRow, PoseRow, RecolorRow, Row, RunFile, VariantRow
+from maskgen.wear import CORRECT, WearShares, shares
 
 try:
     import fcntl
@@ -47,7 +48,7 @@ except ImportError:  # Windows
 
 _LOG: Final = logging.getLogger(__name__)
 # Settings that only say where something lies; the hash of what lies there is compared instead.
-_PLACES: Final = frozenset({"model", "catalog"})
+_PLACES: Final = frozenset({"model", "catalog", "pattern_dir"})
 _LIBRARIES: Final = ("numpy", "scipy", "opencv-python", "pillow", "insightface", "onnxruntime", "onnxruntime-gpu")
 
 
@@ -74,6 +75,14 @@ class Settings(BaseModel):
         Who gets a mask.
     min_face : float
         Faces whose longer side is under this many pixels get none.
+    wear : tuple of (str, float)
+        Ways to wear a mask and their shares; a dict of weights is brought into this form.
+    recolor : float
+        Share of the masks whose colour is changed.
+    pattern_dir : Path or None
+        Folder of pictures to lay on masks.
+    pattern_share : float
+        Share of the masks that get one of them.
     variants : int
         Masked pictures an input.
     originals : bool
@@ -101,12 +110,21 @@ class Settings(BaseModel):
     designs: tuple[str, ...] = ()
     faces: Faces = "largest"
     min_face: float = Field(default=0, ge=0, allow_inf_nan=False)
+    wear: WearShares = CORRECT
+    recolor: float = Field(default=0.0, ge=0, le=1)
+    pattern_dir: Path | None = None
+    pattern_share: float = Field(default=0.5, ge=0, le=1)
     variants: int = Field(default=1, ge=1)
     originals: bool = False
     copy_skipped: bool = False
     save_landmarks: bool = False
     quality: int | None = Field(default=None, ge=1, le=100)
     max_pixels: int = Field(default=images.MAX_PIXELS, ge=1, le=images.PILLOW_MAX_PIXELS)
+
+    @field_validator("wear", mode="before")
+    @classmethod
+    def _shares(cls, value: object) -> object:
+        return shares(dict(value)) if isinstance(value, (dict, tuple, list)) else value
 
 
 @dataclass(frozen=True)
@@ -302,6 +320,7 @@ class Task:
     detectors: DetectorSource
     pack_sha256: str
     catalog_sha256: str
+    patterns_sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -457,11 +476,22 @@ def augment_file(task: Task, detector: Detector, catalog: Catalog, path: str) ->
     raw = images.read_bytes(task.source / path)
     picture = images.decode(raw, task.source / path, settings.max_pixels)
     found = _Found(detector.detect(picture.pixels))
+    variation = vary.variation_of(
+        settings.wear, settings.recolor, settings.pattern_dir, settings.pattern_share, task.patterns_sha256
+    )
     variants = []
     for number, file in enumerate(outputs_of(path, settings), start=1):
         seed = seed_of(settings.seed, path, number)
         rng = np.random.default_rng(np.random.SeedSequence(seed))
-        augmented = augment_image(picture.pixels, found, catalog, rng, faces=settings.faces, min_face=settings.min_face)
+        augmented = augment_image(
+            picture.pixels,
+            found,
+            catalog,
+            rng,
+            faces=settings.faces,
+            min_face=settings.min_face,
+            variation=variation,
+        )
         if augmented.is_masked:
             encoded = images.encode(augmented.image, picture.encoding, task.target / file, settings.quality)
             _write(task, file, encoded)
@@ -506,6 +536,7 @@ def _record_of(job: Job) -> RunFile:
         settings=settings.model_dump(mode="json"),
         pack_sha256=job.detectors.sha256(settings),
         catalog_sha256=catalog.sha256,
+        patterns_sha256=None if settings.pattern_dir is None else vary.patterns_sha256(settings.pattern_dir),
         versions=_versions(),
     )
 
@@ -607,6 +638,7 @@ def _comparable(record: RunFile) -> dict[str, object]:
         "source": record.source,
         "hash of the model pack": record.pack_sha256[:12],
         "hash of the catalog": record.catalog_sha256[:12],
+        "hash of the patterns": record.patterns_sha256 and record.patterns_sha256[:12],
     }
 
 
@@ -734,6 +766,7 @@ def _work_and_record(job: Job, plan: Plan, on_progress: Callable[[Progress], Non
         job.detectors,
         plan.record.pack_sha256,
         plan.record.catalog_sha256,
+        plan.record.patterns_sha256,
     )
     progress = Progress(len(plan.unfit) + len(plan.pending))
     on_progress(progress)
@@ -827,11 +860,13 @@ def _write(task: Task, file: str, data: bytes) -> None:
 def _face_row(face: Face, with_landmarks: bool) -> FaceRow:
     pose = face.pose
     x1, y1, x2, y2 = _rounded(face.bbox)
+    eye, other_eye, nose, mouth, other_mouth = face.keypoints
     # Hundredths of a pixel or degree: finer digits are noise, and fill the manifest.
     return FaceRow(
         bbox=(x1, y1, x2, y2),
         score=round(float(face.score), 4),
         pose=PoseRow(yaw=round(pose.yaw, 2), pitch=round(pose.pitch, 2), roll=round(pose.roll, 2)),
+        keypoints=(_rounded(eye), _rounded(other_eye), _rounded(nose), _rounded(mouth), _rounded(other_mouth)),
         landmarks=tuple(_rounded(point) for point in face.landmarks) if with_landmarks else None,
     )
 
@@ -849,4 +884,21 @@ def _variant_row(seed: int, file: str, augmented: Augmented) -> VariantRow:
 
 
 def _mask_row(face: MaskedFace) -> MaskRow:
-    return MaskRow(design=face.design, view=face.view, reason=face.reason)
+    return MaskRow(
+        design=face.design,
+        view=face.view,
+        reason=face.reason,
+        wear=face.wear,
+        recolor=None if face.recolor is None else _recolor_row(face.recolor),
+        pattern=face.pattern,
+    )
+
+
+def _recolor_row(recolor: vary.Recolor) -> RecolorRow:
+    red, green, blue = (round(channel, 4) for channel in recolor.tint)
+    return RecolorRow(
+        hue_deg=round(recolor.hue_deg, 2),
+        saturation=round(recolor.saturation, 4),
+        brightness=round(recolor.brightness, 4),
+        tint=(red, green, blue),
+    )

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from maskgen import vary, wear
 from maskgen.catalog import View
 from maskgen.face import Face
 from maskgen.head import points_on_face
@@ -50,7 +51,13 @@ class Overlay:
         return slice(self.top, self.top + height), slice(self.left, self.left + width)
 
 
-def warp(view: View, face: Face, size_wh: tuple[int, int]) -> Overlay:
+def warp(
+    view: View,
+    face: Face,
+    size_wh: tuple[int, int],
+    drawn: vary.Drawn = vary.AS_IT_IS,
+    patterns: vary.Patterns = vary.NO_VARIATION.patterns,
+) -> Overlay:
     """The mask of a view on a face.
 
     Parameters
@@ -61,14 +68,19 @@ def warp(view: View, face: Face, size_wh: tuple[int, int]) -> Overlay:
         Its landmarks say where the control points go.
     size_wh : (int, int)
         Width and height of the image.
+    drawn : vary.Drawn
+        How the mask is worn, and what its cloth looks like instead.
+    patterns : vary.Patterns
+        What `drawn` may choose from.
 
     Returns
     -------
     Overlay
         Clipped to the image; empty (0 pixels) where the mask lies outside.
     """
-    on_face = points_on_face(view.names, face.landmarks_68)
+    on_face = points_on_face(view.names, face.landmarks_68, wear.displaced(view.names, drawn.wear))
     texture, points = _scale_for(view, on_face)
+    texture = vary.applied(texture, drawn, patterns)
     return warp_points(texture, points, on_face, view.triangles, size_wh)
 
 

@@ -21,6 +21,7 @@ faces = st.builds(
     bbox=st.tuples(numbers, numbers, numbers, numbers),
     score=st.floats(0, 1),
     pose=st.builds(PoseRow, yaw=numbers, pitch=numbers, roll=numbers),
+    keypoints=st.tuples(*[st.tuples(numbers, numbers)] * 5),
     landmarks=st.none() | st.lists(st.tuples(numbers, numbers), max_size=3).map(tuple),
 )
 variants = st.builds(
@@ -139,7 +140,7 @@ def test_unknown_keys_are_refused():
 def test_counts_add_up(tmp_path):
     masked = VariantRow(file="a_m1.jpg", seed="0" * 32, masks=(MaskRow(design="red"), MaskRow(reason="too_small")))
     bare = VariantRow(file=None, seed="0" * 32, masks=(MaskRow(reason="no_view_for_pose"),))
-    face = FaceRow(bbox=(0, 0, 1, 1), score=1, pose=PoseRow(yaw=0, pitch=0, roll=0))
+    face = FaceRow(bbox=(0, 0, 1, 1), score=1, pose=PoseRow(yaw=0, pitch=0, roll=0), keypoints=((0, 0),) * 5)
     path = write(
         tmp_path / "m",
         [

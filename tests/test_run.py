@@ -108,6 +108,7 @@ def test_rows_hold_faces_masks_and_seeds_and_landmarks_when_asked(tree, job_of):
     assert len(row.faces) == len(row.variants[0].masks) == 2
     assert [mask.design in {"red", "blue"} for mask in row.variants[0].masks] == [True, True]
     assert len(row.faces[0].landmarks) == 68
+    assert row.faces[0].keypoints[2] == row.faces[0].landmarks[30][:2]
     assert int(row.variants[0].seed, 16) == run.seed_of(0, "y.tiff", 1)
     x1, y1, x2, y2 = row.faces[0].bbox
     assert 0 < x1 < x2 < 200

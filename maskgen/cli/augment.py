@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from maskgen import images, run
+from maskgen import images, run, wear
 from maskgen.augment import Faces
 from maskgen.catalog.schema import Kind
 from maskgen.errors import MaskgenError
@@ -35,10 +35,37 @@ DEMO_PHOTOGRAPHS: Final = (
 """(package, file in it): a group, an aligned 112x112 crop, and a portrait."""
 
 
+class WearType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """Weights by name: ``correct=0.85,nose_out=0.15``."""
+
+    name = "WEIGHTS"
+
+    def convert(
+        self, value: str | wear.WearShares, param: click.Parameter | None, ctx: click.Context | None
+    ) -> wear.WearShares:
+        """Shares that sum to 1."""
+        if not isinstance(value, str):
+            return value
+        weights: dict[str, float] = {}
+        for part in value.split(","):
+            name, _, weight = (piece.strip() for piece in part.partition("="))
+            if name in weights:
+                self.fail(f"{name} is given twice", param, ctx)
+            try:
+                weights[name] = float(weight)
+            except ValueError:
+                self.fail(f"{part.strip()!r} is not of the form NAME=WEIGHT", param, ctx)
+        try:
+            return wear.shares(weights)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
 def _setting(flag: str, field: str, **options: Any) -> Callable[[Any], Any]:
     """An option whose default is that of `run.Settings`."""
     default = run.Settings.model_fields[field].default
-    return click.option(flag, field, default=default, show_default=default is not None, **options)
+    options = {"show_default": default is not None, **options}
+    return click.option(flag, field, default=default, **options)
 
 
 @click.command(short_help="Mask the faces in a folder of pictures.")
@@ -53,6 +80,31 @@ def _setting(flag: str, field: str, **options: Any) -> Callable[[Any], Any]:
 @_setting("--copy-skipped", "copy_skipped", is_flag=True, help="Copy pictures on which no mask could be put.")
 @_setting("--faces", "faces", type=click.Choice(get_args(Faces)), help="Who gets a mask (--demo: all).")
 @_setting("--min-face", "min_face", type=click.FloatRange(min=0), metavar="PX", help="Leave smaller faces alone.")
+@_setting(
+    "--wear",
+    "wear",
+    type=WearType(),
+    metavar="NAME=WEIGHT,...",
+    show_default="correct=1",
+    help=f"How masks are worn: {', '.join(wear.WEARS)}, and how often each.",
+)
+@_setting(
+    "--recolor", "recolor", type=click.FloatRange(0, 1), metavar="SHARE", help="Share of the masks recoloured, 0 to 1."
+)
+@_setting(
+    "--pattern-dir",
+    "pattern_dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Pictures to lay on masks as patterns.",
+)
+@_setting(
+    "--pattern-share",
+    "pattern_share",
+    type=click.FloatRange(0, 1),
+    metavar="SHARE",
+    help="Share of the masks that get a pattern of --pattern-dir, 0 to 1.",
+)
 @_setting("--aligned", "aligned", is_flag=True, help="The inputs are 112x112 ArcFace crops: no detector runs.")
 @_setting("--model", "model", metavar="NAME|DIR", help="Model pack: see 'maskgen models list'.")
 @_setting("--landmarks", "landmarks", type=click.Choice([68, 106]), help="Landmark scheme.")
