@@ -1,0 +1,139 @@
+"""What is wrong with a catalog, and what it does not cover."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial import Delaunay
+
+from maskgen.catalog.store import Catalog, Design, View
+from maskgen.errors import CatalogError
+from maskgen.face import HeadPose
+from maskgen.head import mean_head, points_on_face
+from maskgen.pose import rotation_matrix
+
+YAWS_DEG: Final = range(-90, 91, 5)
+# Points of the mask that a check of a view looks at.
+_SAMPLE: Final = 4000
+# Folds that hide less of the mask are not worth telling.
+_SPECK: Final = 0.002
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Triangles of a view that turn over on a head within its rotation interval.
+
+    Attributes
+    ----------
+    view : str
+        The view's key.
+    yaw, pitch : float
+        Degrees, where most of them do.
+    triangles : int
+        How many.
+    share : float
+        The part of the mask that they hold, 0 to 1.
+    """
+
+    view: str
+    yaw: float
+    pitch: float
+    triangles: int
+    share: float
+
+
+def faults_of(root: Path, design: Design) -> Iterator[str]:
+    """What is wrong with the pictures of a design, a sentence each."""
+    for entry in design.entry.views:
+        digest = hashlib.sha256((root / entry.file).read_bytes()).hexdigest()
+        if digest != entry.sha256:
+            yield f"{entry.file}: sha256 is {digest[:12]}..., catalog.json says {entry.sha256[:12]}..."
+    for view in design.views:
+        if view.is_mirrored:
+            continue
+        try:
+            outside = _uncovered(view)
+        except CatalogError as error:
+            yield str(error)
+            continue
+        if outside > 0.05:
+            yield f"{view.key}: {outside:.0%} of the mask lies outside its control points and is never drawn"
+
+
+def folds_of(design: Design) -> Iterator[Fold]:
+    """The views of a design that fold: a head turned within the interval turns triangles with some mask in them over.
+
+    What turns over is not drawn, so a fold is a hole in the mask. Mirrored views fold where their originals do.
+    """
+    for view in design.views:
+        if view.is_mirrored:
+            continue
+        try:
+            worst = _worst_fold(view)
+        except CatalogError:
+            continue  # a fault, which `faults_of` tells
+        if worst.share > _SPECK:
+            yield worst
+
+
+def yaw_gaps(design: Design) -> list[tuple[int, int]]:
+    """The intervals of yaw, degrees in steps of 5, for which a level head finds no view."""
+    bare = [yaw for yaw in YAWS_DEG if not design.views_for(yaw, 0)]
+    gaps: list[tuple[int, int]] = []
+    for yaw in bare:
+        if gaps and gaps[-1][1] == yaw - YAWS_DEG.step:
+            gaps[-1] = (gaps[-1][0], yaw)
+        else:
+            gaps.append((yaw, yaw))
+    return gaps
+
+
+def strays_of(catalog: Catalog) -> list[str]:
+    """PNG files in a catalog's folder that it does not name, such as a killed run leaves."""
+    named = {catalog.root / entry.file for design in catalog.designs for entry in design.entry.views}
+    return sorted(str(path.relative_to(catalog.root)) for path in catalog.root.rglob("*.png") if path not in named)
+
+
+def _cloth(view: View) -> npt.NDArray[np.float64]:
+    """(N, 2) places of the picture where the mask is, at most `_SAMPLE`."""
+    places = np.argwhere(view.textures[0][..., 3] > 0.3)[:, ::-1].astype(np.float64)
+    return places[:: max(len(places) // _SAMPLE, 1)]
+
+
+def _uncovered(view: View) -> float:
+    cloth = _cloth(view)
+    if not len(cloth):
+        return 0.0
+    return float((Delaunay(view.points).find_simplex(cloth, tol=1e-6) < 0).mean())
+
+
+def _worst_fold(view: View) -> Fold:
+    cloth = _cloth(view)
+    triangulation = Delaunay(view.points)
+    owner = triangulation.find_simplex(cloth)
+    held = np.bincount(owner[owner >= 0], minlength=len(triangulation.simplices))
+    before = _sides(view.points, triangulation.simplices)
+    mean = mean_head().points_68.astype(np.float64)
+    worst = Fold(view.key, 0.0, 0.0, 0, 0.0)
+    for yaw in np.linspace(*view.rotation.yaw, 3):
+        for pitch in np.linspace(*view.rotation.pitch, 3):
+            turn = rotation_matrix(HeadPose(yaw=float(yaw), pitch=float(pitch), roll=0.0))
+            face = points_on_face(view.names, (mean @ turn.T)[:, :2].astype(np.float32))
+            over = (before * _sides(face, triangulation.simplices) < 0) & (held > 0)
+            share = float(held[over].sum() / max(held.sum(), 1))
+            if share > worst.share:
+                worst = Fold(view.key, float(yaw), float(pitch), int(over.sum()), share)
+    return worst
+
+
+def _sides(points: npt.NDArray[np.float32], triangles: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+    """(T,) twice the signed areas."""
+    corners = points[triangles]
+    a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    return np.asarray(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0], np.float32)

@@ -1,0 +1,367 @@
+"""Changing catalogs on disk, and handing them on as zip files: whole or not at all."""
+
+import hashlib
+import json
+import stat
+import subprocess
+import sys
+import zipfile
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+
+from maskgen import images
+from maskgen.catalog import Catalog, bundle, check, default_catalog_dir, edit, user_catalog_dir
+from maskgen.catalog.schema import Rotation
+from maskgen.catalog.store import CATALOG_FILE
+from maskgen.errors import CatalogError, MaskgenError
+
+POINTS = {"30": (10.0, 10.0), "1": (-1.0, -1.0), "15": (21.0, -1.0), "5": (-1.0, 21.0), "11": (21.0, 21.0)}
+
+
+def png(shade=100, size=21):
+    rgba = np.full((size, size, 4), shade, np.uint8)
+    rgba[..., 3] = 255
+    return edit.png_of(rgba)
+
+
+def design(name, shade=100, yaw=(-10, 10)):
+    view = edit.NewView(png(shade), Rotation(yaw=yaw, pitch=(-10, 10)), POINTS)
+    return edit.NewDesign(name, "cloth", "CC0-1.0", (view,))
+
+
+def names_in(root):
+    return [entry.entry.name for entry in Catalog.load(root).designs]
+
+
+@pytest.fixture
+def root(tmp_path):
+    edit.add(tmp_path / "catalog", [design("one", 10), design("two", 20)])
+    return tmp_path / "catalog"
+
+
+# ---- add and remove
+
+
+def test_what_is_added_can_be_loaded_with_the_same_pixels(root):
+    loaded = Catalog.load(root)
+    assert names_in(root) == ["one", "two"]
+    assert np.allclose(loaded.designs[1].views[0].textures[0][0, 0], np.array([20, 20, 20, 255]) / 255)
+    assert not list(check.faults_of(root, loaded.designs[0]))
+
+
+def test_a_taken_name_is_refused_renamed_or_replaced(root):
+    with pytest.raises(edit.NameTakenError, match="'one' is there already"):
+        edit.add(root, [design("one", 30)])
+    assert edit.add(root, [design("one", 30)], "rename") == ["one-2"]
+    assert edit.add(root, [design("one", 40)], "replace") == ["one"]
+    assert names_in(root) == ["one", "two", "one-2"]
+    assert Catalog.load(root).designs[0].views[0].textures[0][0, 0, 0] == pytest.approx(40 / 255)
+
+
+def test_replaced_and_removed_pictures_are_deleted_and_no_others(root):
+    (root / "notes.txt").write_text("mine")
+    edit.add(root, [design("one", 40)], "replace")
+    edit.remove(root, ["two"])
+    assert len(list(root.rglob("*.png"))) == 1
+    assert not (root / "two").exists()
+    assert (root / "notes.txt").exists()
+
+
+def test_a_picture_that_two_designs_share_outlives_one_of_them(root):
+    path = root / CATALOG_FILE
+    contents = json.loads(path.read_text())
+    contents["masks"][1]["views"] = contents["masks"][0]["views"]
+    path.write_text(json.dumps(contents))
+    edit.remove(root, ["one"])
+    assert not list(check.faults_of(root, Catalog.load(root).designs[0]))
+
+
+def test_removing_what_is_not_there_removes_nothing(root):
+    with pytest.raises(CatalogError, match="no design 'three'"):
+        edit.remove(root, ["one", "three"])
+    assert names_in(root) == ["one", "two"]
+
+
+def test_all_designs_are_added_or_none(root):
+    with pytest.raises(edit.NameTakenError):
+        edit.add(root, [design("three"), design("one")])
+    assert names_in(root) == ["one", "two"]
+    assert len(list(root.rglob("*.png"))) == 2
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "x" * 65, "ü"])
+def test_a_design_that_breaks_the_schema_is_refused_before_anything_is_written(root, name):
+    with pytest.raises(CatalogError, match=r"design .*: name"):
+        edit.add(root, [design(name)])
+    assert len(list(root.rglob("*.png"))) == 2
+
+
+def test_the_catalog_that_ships_is_never_changed():
+    with pytest.raises(CatalogError, match="ships with maskgen"):
+        edit.add(default_catalog_dir(), [design("one")])
+
+
+def test_a_users_own_catalog_lies_outside_the_package(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path))
+    assert default_catalog_dir().parent not in user_catalog_dir().parents
+
+
+def test_a_malformed_catalog_is_left_as_it_is(root):
+    path = root / CATALOG_FILE
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(CatalogError, match=r"catalog\.json"):
+        edit.add(root, [design("three")])
+    assert len(path.read_bytes()) == 100
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from maskgen import images
+from maskgen.catalog import edit
+sys.path.insert(0, {tests!r})
+from test_catalog_edit import design
+whole, left = images.write_whole, [{pictures}]
+def write(path, data):
+    if left[0] == 0:
+        os._exit(9)
+    left[0] -= 1
+    whole(path, data)
+images.write_whole = write
+edit.add(Path({root!r}), [design("one", 50), design("three", 60)], "replace")
+"""
+
+
+@pytest.mark.parametrize("pictures", [0, 1, 2])
+def test_a_killed_add_leaves_the_old_catalog_and_no_lock(root, pictures, request):
+    before = (root / CATALOG_FILE).read_bytes()
+    code = KILLED.format(tests=str(request.path.parent), root=str(root), pictures=pictures)
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
+    assert (root / CATALOG_FILE).read_bytes() == before
+    loaded = Catalog.load(root)
+    assert not [fault for entry in loaded.designs for fault in check.faults_of(root, entry)]
+    assert len(check.strays_of(loaded)) == pictures
+    assert edit.add(root, [design("four")]) == ["four"]
+
+
+def test_two_writers_do_not_lose_each_others_designs(root):
+    with edit.locked(root), pytest.raises(CatalogError, match="another process"):
+        edit.add(root, [design("three")])
+    assert edit.add(root, [design("three")]) == ["three"]
+
+
+def test_leftovers_of_killed_writers_are_swept_up(root):
+    (root / images.temporary_name()).write_bytes(b"half")
+    edit.add(root, [design("three")])
+    assert not list(images.leftovers(root))
+
+
+# ---- check
+
+
+def test_check_tells_views_that_fold_and_only_those():
+    good = Catalog.load().designs[0]
+    assert all(fold.share < 0.05 for fold in check.folds_of(good))
+
+
+def test_check_finds_folds(root):
+    # Nose and jaw changed places: on every head triangles around them turn over.
+    crossed = {**POINTS, "30": POINTS["5"], "5": POINTS["30"]}
+    view = edit.NewView(png(), Rotation(yaw=(-5, 5), pitch=(-5, 5)), crossed)
+    edit.add(root, [edit.NewDesign("crossed", "cloth", "CC0-1.0", (view,))])
+    (fold,) = check.folds_of(Catalog.load(root).designs[2])
+    assert fold.triangles >= 1
+    assert 0 < fold.share <= 1
+
+
+def test_check_finds_masks_that_reach_beyond_their_points(root):
+    view = edit.NewView(png(size=60), Rotation(yaw=(-5, 5), pitch=(-5, 5)), POINTS)
+    edit.add(root, [edit.NewDesign("wide", "cloth", "CC0-1.0", (view,))])
+    (fault,) = check.faults_of(root, Catalog.load(root).designs[2])
+    assert "outside its control points" in fault
+
+
+# ---- export and import
+
+
+@pytest.fixture
+def packed(root, tmp_path):
+    bundle.export(Catalog.load(root), tmp_path / "masks.zip")
+    return tmp_path / "masks.zip"
+
+
+def rezipped(path, change, target=None):
+    """The zip again, its entries (name -> bytes) changed."""
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    entries = change(entries) or entries
+    target = target or path.with_name("changed.zip")
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, raw in entries.items() if isinstance(entries, dict) else entries:
+            archive.writestr(name, raw)
+    return target
+
+
+def test_export_and_import_give_the_same_designs(root, packed, tmp_path):
+    assert bundle.import_(packed, tmp_path / "other") == ["one", "two"]
+    before, after = Catalog.load(root), Catalog.load(tmp_path / "other")
+    assert [d.entry for d in after.designs] == [d.entry for d in before.designs]
+    for entry in after.designs:
+        assert not list(check.faults_of(after.root, entry))
+
+
+def test_the_same_designs_export_to_the_same_bytes(root, packed, tmp_path):
+    bundle.export(Catalog.load(root), tmp_path / "again.zip")
+    assert (tmp_path / "again.zip").read_bytes() == packed.read_bytes()
+
+
+def test_import_takes_only_the_designs_asked_for(packed, tmp_path):
+    assert bundle.import_(packed, tmp_path / "other", ["two"]) == ["two"]
+    with pytest.raises(CatalogError, match="no design 'three'"):
+        bundle.import_(packed, tmp_path / "other", ["three"])
+
+
+def test_import_refuses_taken_names_unless_told_what_to_do(root, packed):
+    before = (root / CATALOG_FILE).read_bytes()
+    with pytest.raises(edit.NameTakenError):
+        bundle.import_(packed, root)
+    assert (root / CATALOG_FILE).read_bytes() == before
+    assert bundle.import_(packed, root, on_clash="rename") == ["one-2", "two-2"]
+    assert bundle.import_(packed, root, on_clash="replace") == ["one", "two"]
+
+
+def test_a_catalog_with_a_changed_picture_is_not_exported(root, tmp_path):
+    path = next(root.rglob("*.png"))
+    path.write_bytes(path.read_bytes() + b"x")
+    with pytest.raises(CatalogError, match="not the picture that the catalog names"):
+        bundle.export(Catalog.load(root), tmp_path / "x.zip")
+    assert not (tmp_path / "x.zip").exists()
+
+
+def with_picture(raw):
+    """Makes a change that puts another picture, with its right hash, into the first view."""
+
+    def change(entries):
+        contents = json.loads(entries[CATALOG_FILE])
+        view = contents["masks"][0]["views"][0]
+        view["sha256"] = hashlib.sha256(raw).hexdigest()
+        return {**entries, view["file"]: raw, CATALOG_FILE: json.dumps(contents).encode()}
+
+    return change
+
+
+def in_catalog(change_contents):
+    def change(entries):
+        contents = json.loads(entries[CATALOG_FILE])
+        change_contents(contents)
+        return {**entries, CATALOG_FILE: json.dumps(contents).encode()}
+
+    return change
+
+
+def in_view(**fields):
+    return in_catalog(lambda contents: contents["masks"][0]["views"][0].update(fields))
+
+
+def huge_png(side):
+    """A PNG of so many pixels across and down, a few of which are there."""
+    header = side.to_bytes(4, "big") * 2 + b"\x08\x06\0\0\0"
+    rows = zlib.compress(np.random.default_rng(0).bytes(4 * side + 1))
+    chunks = [(b"IHDR", header), (b"IDAT", rows), (b"IEND", b"")]
+    body = b"".join(len(d).to_bytes(4, "big") + k + d + zlib.crc32(k + d).to_bytes(4, "big") for k, d in chunks)
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+HOSTILE = {
+    "a path out of the folder": (lambda e: {**e, "../out.png": b"x"}, "outside the catalog"),
+    "an absolute path": (lambda e: {**e, "/etc/out.png": b"x"}, "outside the catalog"),
+    "a drive": (lambda e: {**e, "C:out.png": b"x"}, "outside the catalog"),
+    "backslashes": (lambda e: {**e, "..\\out.png": b"x"}, "outside the catalog"),
+    "a program": (lambda e: {**e, "run.sh": b"x"}, "neither catalog.json nor a PNG"),
+    "a picture of no design": (lambda e: {**e, "more.png": png()}, "belongs to no design"),
+    "no catalog": (lambda e: {k: v for k, v in e.items() if k != CATALOG_FILE}, "holds no catalog.json"),
+    "truncated JSON": (lambda e: {**e, CATALOG_FILE: e[CATALOG_FILE][:50]}, "catalog.json"),
+    "an unknown field": (in_catalog(lambda c: c["masks"][0].update(evil=1)), r"masks\[0\].evil"),
+    "a path in the JSON": (in_view(file="../x.png"), "inside the catalog"),
+    "a missing picture": (in_view(file="gone.png"), r"gone\.png|no design"),
+    "a wrong hash": (in_view(sha256="0" * 64), "hash differs"),
+    "text for a picture": (with_picture(b"MZ" + b"hello" * 40), "not a PNG"),
+    "a picture cut short": (with_picture(png()[:60]), "not an 8-bit RGBA PNG"),
+    "an opaque picture": (
+        with_picture(cv2.imencode(".png", np.zeros((9, 9, 3), np.uint8))[1].tobytes()),
+        "not an 8-bit RGBA PNG",
+    ),
+    "a clear picture": (with_picture(edit.png_of(np.zeros((9, 9, 4), np.uint8))), "transparent everywhere"),
+    "a bomb": (lambda e: {**e, "one/bomb.png": bytes(30_000_000)}, "too much"),
+    "a picture of 100 megapixels": (with_picture(huge_png(10_000)), "more than the"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "says"), HOSTILE.values(), ids=HOSTILE.keys())
+def test_a_hostile_zip_is_refused_in_one_line_and_writes_nothing(packed, tmp_path, change, says):
+    target = tmp_path / "safe" / "other"
+    with pytest.raises(CatalogError, match=says) as refusal:
+        bundle.import_(rezipped(packed, change), target)
+    assert "\n" not in str(refusal.value)
+    assert not list(tmp_path.glob("*.png"))
+    assert not (target / CATALOG_FILE).exists()
+
+
+def test_links_in_a_zip_are_refused(packed, tmp_path):
+    link = zipfile.ZipInfo("one/link.png")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(packed, "a") as archive:
+        archive.writestr(link, "/etc/passwd")
+    with pytest.raises(CatalogError, match="is a link"):
+        bundle.import_(packed, tmp_path / "other")
+
+
+def test_entries_that_come_twice_are_refused(packed, tmp_path):
+    with zipfile.ZipFile(packed) as archive:
+        entries = [(name, archive.read(name)) for name in archive.namelist()]
+    with pytest.warns(UserWarning, match="Duplicate"):
+        twice = rezipped(packed, lambda _: [*entries, entries[-1]])
+    with pytest.raises(CatalogError, match="there twice"):
+        bundle.import_(twice, tmp_path / "other")
+
+
+def test_a_zip_that_lies_about_sizes_is_refused(packed, tmp_path):
+    raw = bytearray(packed.read_bytes())
+    with zipfile.ZipFile(packed) as archive:
+        info = archive.infolist()[-1]
+    place = raw.rindex(info.filename.encode()) - 46  # its record in the central directory
+    raw[place + 24 : place + 28] = (info.file_size - 5).to_bytes(4, "little")
+    packed.write_bytes(raw)
+    with pytest.raises(CatalogError, match=r"size|zip file"):
+        bundle.import_(packed, tmp_path / "other")
+
+
+def test_too_many_entries_are_refused(packed, tmp_path, monkeypatch):
+    monkeypatch.setattr(bundle, "MAX_ENTRIES", 2)
+    with pytest.raises(CatalogError, match="at most 2"):
+        bundle.import_(packed, tmp_path / "other")
+
+
+@pytest.mark.parametrize("raw", [b"", b"PK\x03\x04", b"not a zip" * 50])
+def test_a_file_that_is_no_zip_is_one_clear_error(tmp_path, raw):
+    (tmp_path / "x.zip").write_bytes(raw)
+    with pytest.raises(CatalogError, match="not a zip file"):
+        bundle.import_(tmp_path / "x.zip", tmp_path / "other")
+
+
+def test_a_missing_zip_and_a_folder_that_cannot_be_written_are_named(packed, tmp_path):
+    with pytest.raises(CatalogError, match=r"gone\.zip: cannot be read"):
+        bundle.import_(tmp_path / "gone.zip", tmp_path / "other")
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(MaskgenError, match="file"):
+        bundle.import_(packed, tmp_path / "file" / "other")
+
+
+def test_a_zip_in_memory_is_never_extracted(packed, tmp_path, monkeypatch):
+    monkeypatch.setattr(zipfile.ZipFile, "extractall", lambda *_: pytest.fail("extracts"))
+    monkeypatch.setattr(zipfile.ZipFile, "extract", lambda *_: pytest.fail("extracts"))
+    assert bundle.import_(packed, tmp_path / "other") == ["one", "two"]
