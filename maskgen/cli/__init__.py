@@ -10,7 +10,9 @@ import maskgen
 from maskgen.cli.augment import augment as augment_command
 from maskgen.cli.catalog import catalog as catalog_command
 from maskgen.cli.doctor import doctor as doctor_command
+from maskgen.cli.eval import evaluate as eval_command
 from maskgen.cli.models import models as models_command
+from maskgen.cli.train import train as train_command
 from maskgen.errors import MaskgenError
 
 ERROR: Final = 1
@@ -39,5 +41,12 @@ def main() -> None:
     """
 
 
-for command in (augment_command, catalog_command, doctor_command, models_command):
+for command in (
+    augment_command,
+    catalog_command,
+    doctor_command,
+    eval_command,
+    models_command,
+    train_command,
+):
     main.add_command(command)

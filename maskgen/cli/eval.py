@@ -1,0 +1,177 @@
+"""``maskgen eval``: how well recognition networks know people, with masks and without."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from maskgen.cli.train import require_extra
+from maskgen.errors import ConfigError
+
+if TYPE_CHECKING:
+    from maskgen.evaluate.embed import Embed
+    from maskgen.evaluate.pairs import Pairs
+    from maskgen.evaluate.report import EvalReport, Pictures
+
+
+@click.command("eval", short_help="Measure recognition networks.")
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@click.option(
+    "--pairs",
+    "pairs_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="LFW's pairs.txt, or lines 'path path 1'.",
+)
+@click.option("--root", type=click.Path(path_type=Path, file_okay=False), help="The pictures that --pairs names.")
+@click.option(
+    "--bin", "bin_file", type=click.Path(path_type=Path, dir_okay=False), help="An InsightFace verification set."
+)
+@click.option(
+    "--mask",
+    "conditions",
+    multiple=True,
+    type=click.Choice(["none", "probe", "both"]),
+    default=("none",),
+    show_default=True,
+    help="Who wears a mask, put on on the way; repeatable.",
+)
+@click.option("--before", metavar="MODEL", help="A model to put above the others in the table.")
+@click.option("--aligned", is_flag=True, help="The pictures under --root are 112x112 ArcFace crops.")
+@click.option(
+    "--model", "pack", default="bundled", show_default=True, metavar="NAME|DIR", help="Pack that finds the faces."
+)
+@click.option("--catalog", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Mask catalog.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of the masks.")
+@click.option(
+    "--workers", default=2, show_default=True, type=click.IntRange(min=1), help="Processes that look for faces."
+)
+@click.option("--threads", default=0, type=click.IntRange(min=0), help="Cores for the network.  [default: all]")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Gets eval.json, roc.png and the faces found, for the next time.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def evaluate(
+    models: tuple[str, ...],
+    pairs_file: Path | None,
+    root: Path | None,
+    bin_file: Path | None,
+    conditions: tuple[Any, ...],
+    before: str | None,
+    aligned: bool,
+    pack: str,
+    catalog: Path | None,
+    seed: int,
+    workers: int,
+    threads: int,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Measure recognition networks on pairs of pictures: accuracy, TAR at FAR, EER, FMR100, rank-1.
+
+    MODEL is an ONNX file, a backbone.pth or a pack. All models see the same crops and the same masks. A figure for
+    which there are too few impostor pairs is refused.
+    """
+    if (bin_file is None) == (pairs_file is None) or (pairs_file is None) != (root is None):
+        raise click.UsageError("expected --pairs with --root, or --bin")
+    require_extra("maskgen eval", ("sklearn", "matplotlib"))
+    from maskgen.evaluate import report as reporting
+
+    names = list(dict.fromkeys([*([before] if before else []), *models]))
+    embedders = [(name, _embedder(name, threads)) for name in names]
+    wants_masks = any(condition != "none" for condition in conditions)
+    source = bin_file if pairs_file is None else pairs_file
+    pairs, pictures = _collect(pairs_file, root, bin_file, aligned, wants_masks, pack, catalog, seed, workers, out)
+    rows, curves = [], []
+    for name, embed in embedders:
+        found, drawn = reporting.evaluate(name, embed, pairs, pictures, tuple(dict.fromkeys(conditions)))
+        rows += found
+        curves += drawn
+    report = reporting.EvalReport(pairs=str(source), seed=seed, left_out=dict(pictures.left_out), rows=tuple(rows))
+    if out is not None:
+        from maskgen import images
+
+        images.write_whole(out / "eval.json", report.model_dump_json(indent=1).encode() + b"\n")
+        reporting.draw_roc(out / "roc.png", report, curves)
+    _say(report, as_json, out)
+
+
+def _embedder(name: str, threads: int) -> Embed:
+    from maskgen.evaluate.embed import Embedder, file_of
+
+    path = file_of(name)
+    if path.suffix != ".pth":
+        return Embedder(path, threads)
+    require_extra("maskgen eval of a .pth", ("torch",))
+    import torch
+
+    from maskgen.train.bases import embed_with, load
+
+    torch.set_num_threads(threads or torch.get_num_threads())
+    return embed_with(load(str(path)))
+
+
+def _collect(
+    pairs_file: Path | None,
+    root: Path | None,
+    bin_file: Path | None,
+    aligned: bool,
+    wants_masks: bool,
+    pack: str,
+    catalog: Path | None,
+    seed: int,
+    workers: int,
+    out: Path | None,
+) -> tuple[Pairs, Pictures]:
+    import tempfile
+
+    from maskgen.catalog import Catalog
+    from maskgen.evaluate import pairs as pairing
+    from maskgen.evaluate import report as reporting
+    from maskgen.io.crops import Cropper
+    from maskgen.io.datasets import Files, Item, read_file
+    from maskgen.io.faces import DetectorSpec, of_dataset
+    from maskgen.io.verification import read_bin
+
+    if bin_file is not None:
+        verification = read_bin(bin_file)
+        pairs, read, is_aligned = pairing.of_bin(verification.is_same), verification.read, True
+        keys = {name: name for name in pairs.names}
+    else:
+        if pairs_file is None or root is None:
+            raise ConfigError("expected --pairs with --root")
+        pairs, read, is_aligned = pairing.read_pairs(pairs_file, root), read_file, aligned
+        keys = {name: str(root / name) for name in pairs.names}
+
+    def searched(done: int, total: int) -> None:
+        if done % 500 == 0 or done == total:
+            click.echo(f"faces    {done} of {total} pictures searched", err=True)
+
+    faces = {}
+    if wants_masks or not is_aligned:
+        dataset = Files(tuple(Item(name, "", keys[name]) for name in pairs.names), is_aligned, read=read)
+        with tempfile.TemporaryDirectory(prefix="maskgen-eval-") as forgotten:
+            cache = Path(forgotten) if out is None or bin_file is not None else out
+            faces = of_dataset(dataset, cache, DetectorSpec(pack, is_aligned), workers, on_progress=searched)
+    cropper = Cropper(read, is_aligned, Catalog.load(catalog) if wants_masks else None)
+    return pairs, reporting.collect(pairs.names, keys, faces, cropper, seed)
+
+
+def _say(report: EvalReport, as_json: bool, out: Path | None) -> None:
+    from maskgen.evaluate import report as reporting
+
+    if as_json:
+        click.echo(json.dumps(report.model_dump(mode="json"), ensure_ascii=False))
+        return
+    click.echo(reporting.table(report))
+    for reason in reporting.refusals(report):
+        click.echo(f"refused   {reason}")
+    left_out = ", ".join(f"{reason} {number}" for reason, number in report.left_out.items())
+    pairs_left_out = report.rows[0].left_out
+    click.echo(f"left out  {pairs_left_out} pairs; pictures: {left_out or 'none'}")
+    if out is not None:
+        click.echo(f"written   {out}: eval.json, roc.png")

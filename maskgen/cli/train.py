@@ -1,0 +1,194 @@
+"""``maskgen train``: fine-tune a recognition network on originals and masked copies."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from maskgen.errors import ConfigError
+from maskgen.train.settings import HistoryRow, Metrics, Settings, Validation, settings_of
+
+if TYPE_CHECKING:
+    from maskgen.train.loop import Watch
+
+_MARGINS: Final = {"arcface": (1.0, 0.5, 0.0), "cosface": (1.0, 0.0, 0.4), "none": (1.0, 0.0, 0.0)}
+_NEEDED: Final = ("torch", "accelerate", "sklearn", "matplotlib")
+
+
+class _Margin(click.ParamType[Any]):
+    name = "margin"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        if isinstance(value, tuple):
+            return value
+        if value in _MARGINS:
+            return _MARGINS[value]
+        try:
+            numbers = tuple(float(part) for part in value.split(","))
+        except ValueError:
+            numbers = ()
+        if len(numbers) != 3:
+            self.fail(f"{value!r}: expected {', '.join(_MARGINS)}, or three numbers such as 1.0,0.5,0.0", param, ctx)
+        return numbers
+
+
+def _setting(flag: str, field: str, **options: Any) -> Callable[[Any], Any]:
+    """An option whose default is that of `Settings`."""
+    default = Settings.model_fields[field].default
+    shown = default is not None and default != ()
+    return click.option(flag, field, default=default, show_default=shown, **options)
+
+
+@click.command(short_help="Fine-tune a recognition network.")
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option(
+    "--base", required=True, metavar="BASE", help="FILE.onnx, backbone.pth, a pack, or scratch:r18|r34|r50|r100|mbf."
+)
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Gets all that is written."
+)
+@_setting(
+    "--original",
+    "original",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Where the originals lie.  [default: beside the masked copies, or where augment read them]",
+)
+@_setting(
+    "--aligned/--photographs", "aligned", help="Whether pictures are 112x112 ArcFace crops.  [default: as augment says]"
+)
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint in OUT, if there is one.")
+@_setting("--margin", "margin", type=_Margin(), help="arcface, cosface, none, or m1,m2,m3.")
+@_setting("--scale", "scale", type=float, metavar="S", help="What cosines are multiplied by.")
+@_setting("--sample-rate", "sample_rate", type=float, help="Share of the identities in each softmax.")
+@_setting("--min-pictures", "min_pictures", type=int, help="Leave out identities with fewer originals.")
+@_setting("--holdout", "holdout", type=float, help="Share of the identities to validate on.")
+@_setting(
+    "--mask-prob", "mask_prob", type=float, metavar="P", help="Mask originals while loading, instead of masked copies."
+)
+@_setting(
+    "--catalog",
+    "catalog",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Masks for --mask-prob.",
+)
+@_setting("--model", "model", metavar="NAME|DIR", help="Pack that finds faces where the data do not know them.")
+@_setting(
+    "--distill",
+    "distill",
+    type=float,
+    metavar="W",
+    help="Weight of the distance to the base.  [default: 10, from scratch 0]",
+)
+@_setting("--lr", "lr", type=float, help="Highest learning rate.  [default: 0.01, from scratch 0.1]")
+@_setting("--warmup", "warmup", type=float, help="Share of the steps in which it rises.")
+@_setting("--epochs", "epochs", type=int, help="Rounds through the data.")
+@_setting("--batch-size", "batch_size", type=int, help="Pictures a pass, over all processes.")
+@_setting("--accumulate", "accumulate", type=int, help="Passes a step.")
+@_setting("--precision", "precision", type=click.Choice(["fp32", "bf16", "fp16"]), help="Of the backbone.")
+@_setting(
+    "--batch-norm",
+    "batch_norm",
+    type=click.Choice(["frozen", "train"]),
+    help="Keep the base's statistics or not.  [default: frozen, from scratch train]",
+)
+@_setting("--freeze", "freeze", multiple=True, metavar="NAME", help="Keep parameters whose names begin so; repeatable.")
+@_setting("--momentum", "momentum", type=float, help="Of SGD.")
+@_setting("--weight-decay", "weight_decay", type=float, help="Of weights, not of norms.")
+@_setting("--clip", "clip", type=float, help="Largest norm of a gradient.")
+@_setting("--flip/--no-flip", "flip", help="Mirror half of the pictures.")
+@_setting("--seed", "seed", type=int, help="The same seed gives the same training.")
+@_setting("--workers", "workers", type=int, help="Processes that load pictures.")
+@_setting("--device", "device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to train.")
+@_setting("--checkpoint-every", "checkpoint_every", type=int, metavar="STEPS", help="Also within an epoch.")
+@_setting("--log-every", "log_every", type=int, metavar="STEPS", help="Between rows of the history.")
+@_setting("--pack", "pack", metavar="NAME|DIR", help="The pack whose recogniser OUT/pack replaces.")
+@_setting("--tensorboard", "tensorboard", is_flag=True, help="Also write TensorBoard's files.")
+@click.option("--json", "as_json", is_flag=True, help="Print the metrics as JSON.")
+def train(out: Path, resume: bool, as_json: bool, **values: Any) -> None:
+    """Fine-tune the recognition network BASE on DATA, so that it knows people with masks.
+
+    DATA is an output of 'maskgen augment', or a folder with a folder an identity. OUT gets model.onnx, backbone.pth, a
+    model pack, metrics.json, curves.png and checkpoints. On several processes: torchrun -m maskgen train ...
+    """
+    require_extra("maskgen train", _NEEDED)
+    from maskgen.train.loop import train as learn
+
+    metrics = learn(settings_of(values), out, resume, _watch())
+    if _is_first_process():
+        _say(metrics, out, as_json)
+
+
+def require_extra(command: str, packages: tuple[str, ...]) -> None:
+    """Nothing, if the packages are installed.
+
+    Raises
+    ------
+    ConfigError
+        Names those that are missing, and the extra that brings them.
+    """
+    missing = [package for package in packages if importlib.util.find_spec(package) is None]
+    if missing:
+        raise ConfigError(f"{command} needs {', '.join(missing)}; install them with: pip install 'maskgen[train]'")
+
+
+def _is_first_process() -> bool:
+    # torchrun numbers the processes it starts.
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _watch() -> Watch:
+    from maskgen.train.loop import Watch
+
+    def searched(done: int, total: int) -> None:
+        if done % 500 == 0 or done == total:
+            click.echo(f"faces      {done} of {total} pictures searched", err=True)
+
+    def began(collection: Any, steps: int) -> None:
+        left_out = ", ".join(f"{reason} {number}" for reason, number in collection.left_out.items()) or "none"
+        click.echo(
+            f"data       {len(collection.identities)} identities ({collection.singles} with one picture), "
+            f"{len(collection.people)} originals, {len(collection.entries)} pictures an epoch; left out: {left_out}",
+            err=True,
+        )
+        click.echo(f"steps      {steps}", err=True)
+
+    def logged(row: HistoryRow, steps: int) -> None:
+        click.echo(
+            f"step       {row.step}/{steps}  epoch {row.epoch:.2f}  loss {row.loss:.4f}  margin {row.margin_loss:.4f}  "
+            f"distance {row.distance:.4f}  lr {row.lr:.5f}  gradient {row.gradient_norm or 0:.2f}",
+            err=True,
+        )
+
+    def validated(validation: Validation) -> None:
+        said = ", ".join(f"{report.condition} {report.figures.auc:.4f}" for report in validation.reports)
+        click.echo(f"validation epoch {validation.epoch}  AUC by mask: {said}", err=True)
+
+    return Watch(searched, began, logged, validated)
+
+
+def _say(metrics: Metrics, out: Path, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(metrics.model_dump(mode="json"), ensure_ascii=False))
+        return
+    best = "last" if metrics.best_epoch is None else f"epoch {metrics.best_epoch}"
+    click.echo(f"steps      {metrics.steps}, {metrics.seconds:.0f} s, {metrics.pictures_per_second:.1f} pictures/s")
+    click.echo(f"unreadable {metrics.unreadable} pictures, others took their place")
+    click.echo(f"best       {best}")
+    for before, after in zip(metrics.before, metrics.after, strict=False):
+        figures = after.figures
+        click.echo(
+            f"held out   mask {after.condition:5}  AUC {before.figures.auc:.4f} -> {figures.auc:.4f}  "
+            f"EER {before.figures.eer:.4f} -> {figures.eer:.4f}  "
+            f"({figures.genuine} genuine, {figures.impostor} impostor pairs)"
+        )
+    click.echo(
+        f"written    {out}: model.onnx (differs by {metrics.export_difference:.1e}), backbone.pth, pack/, metrics.json"
+    )

@@ -1,0 +1,133 @@
+"""Aligned crops to embeddings, with the ONNX file that others will load."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from maskgen.detect import ARCFACE_SIDE, pack_dir
+from maskgen.errors import ModelError
+
+FloatArray = npt.NDArray[np.float32]
+Crops = npt.NDArray[np.uint8]
+Embed = Callable[[FloatArray], FloatArray]
+"""Pictures (B, 3, 112, 112), RGB from -1 to 1, to embeddings (B, E)."""
+
+SIDE: Final = ARCFACE_SIDE
+
+
+class Embedder:
+    """A recognition ONNX, run by onnxruntime on the CPU.
+
+    Parameters
+    ----------
+    path : Path
+        One input (batch, 3, 112, 112), one output (batch, E).
+    threads : int
+        Cores to use; 0 for all.
+
+    Raises
+    ------
+    ModelError
+        If the file cannot be loaded, or has other inputs or outputs.
+    """
+
+    def __init__(self, path: Path, threads: int = 0) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        if not path.is_file():
+            raise ModelError(f"{path}: no such model file")
+        try:
+            self._session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's exceptions share no base class
+            raise ModelError(f"{path}: onnxruntime cannot load it: {error}") from error
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        if len(inputs) != 1 or len(outputs) != 1 or list(inputs[0].shape[1:]) != [3, SIDE, SIDE]:
+            raise ModelError(
+                f"{path}: not a recognition network: {len(inputs)} inputs, the first of shape {inputs[0].shape}, "
+                f"{len(outputs)} outputs; expected one (batch, 3, {SIDE}, {SIDE}) and one (batch, E)"
+            )
+        self._name = inputs[0].name
+        self._is_one_by_one = inputs[0].shape[0] == 1
+
+    def __call__(self, pictures: FloatArray) -> FloatArray:
+        """Embeddings (B, E) of pictures (B, 3, 112, 112), RGB from -1 to 1."""
+        parts = np.split(pictures, len(pictures)) if self._is_one_by_one else [pictures]
+        return np.concatenate(
+            [np.asarray(self._session.run(None, {self._name: part})[0], np.float32) for part in parts]
+        )
+
+
+def file_of(name: str) -> Path:
+    """The file that holds a network: itself, or the recogniser of a pack.
+
+    Raises
+    ------
+    ModelError
+        If there is none.
+    """
+    path = Path(name).expanduser()
+    if path.is_file():
+        if path.suffix not in (".onnx", ".pth"):
+            raise ModelError(f"{path}: a recognition network ends in .onnx or .pth")
+        return path
+    if path.suffix in (".onnx", ".pth"):
+        raise ModelError(f"{path}: no such file")
+    pack = pack_dir(name)
+    recogniser = recogniser_of(pack)
+    if recogniser is None:
+        raise ModelError(f"{pack}: no recognition network (an .onnx with one input of {SIDE}x{SIDE}) in this pack")
+    return recogniser
+
+
+def recogniser_of(pack: Path) -> Path | None:
+    """The file of a pack that InsightFace takes for the recogniser; None if there is none."""
+    import onnx
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+    for path in sorted(pack.glob("*.onnx")):
+        try:
+            graph = onnx.load(str(path), load_external_data=False).graph
+        except (OSError, DecodeError) as error:
+            raise ModelError(f"{path}: not an ONNX file that can be read: {error}") from error
+        constants = {tensor.name for tensor in graph.initializer}
+        inputs = [tensor for tensor in graph.input if tensor.name not in constants]
+        shape = [dim.dim_value for dim in inputs[0].type.tensor_type.shape.dim]
+        if len(inputs) == 1 and len(graph.output) == 1 and shape[2:] == [SIDE, SIDE]:
+            return path
+    return None
+
+
+def to_input(crops: Crops) -> FloatArray:
+    """RGB crops (B, 112, 112, 3) uint8 as a network's input (B, 3, 112, 112), -1 to 1, scaled as InsightFace does."""
+    return np.ascontiguousarray((crops.astype(np.float32).transpose(0, 3, 1, 2) - 127.5) / 127.5)
+
+
+def embeddings_of(batches: Iterable[Crops], embed: Embed, flip: bool = True) -> FloatArray:
+    """Unit embeddings (N, E).
+
+    Parameters
+    ----------
+    batches : iterable of (B, 112, 112, 3) uint8 arrays
+        RGB.
+    embed : callable
+        The network.
+    flip : bool
+        Add the embedding of the mirror image, as InsightFace's verification does.
+    """
+    found = [np.zeros((0, 1), np.float32)]
+    for crops in batches:
+        pictures = to_input(crops)
+        embeddings = embed(pictures)
+        if flip:
+            embeddings = embeddings + embed(np.ascontiguousarray(pictures[..., ::-1]))
+        found.append(embeddings)
+    stacked = np.concatenate(found[1:] or found)
+    return np.asarray(stacked / np.maximum(np.linalg.norm(stacked, axis=1, keepdims=True), 1e-12), np.float32)

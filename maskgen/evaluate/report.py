@@ -1,0 +1,250 @@
+"""A model, pairs of pictures and mask conditions to a report: what ``maskgen eval`` says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
+
+from maskgen.errors import ConfigError, ImageError
+from maskgen.evaluate import figures
+from maskgen.evaluate.embed import Crops, Embed, embeddings_of
+from maskgen.evaluate.figures import Figures, Roc
+from maskgen.evaluate.pairs import Pairs
+from maskgen.face import Face
+from maskgen.io.crops import Cropper
+
+FloatArray = npt.NDArray[np.float32]
+Condition = Literal["none", "probe", "both"]
+"""Who wears a mask: nobody, the second picture of each pair, or both."""
+
+CONDITIONS: Final = ("none", "probe", "both")
+_BATCH: Final = 64
+
+
+class ConditionReport(BaseModel):
+    """A model's figures under one mask condition.
+
+    Attributes
+    ----------
+    model, condition : str
+        What was measured.
+    left_out : int
+        Pairs of which a picture cannot be read, shows no face, or takes no mask; the same in all conditions and models.
+    figures : Figures
+        Over the pairs that are left.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str
+    condition: Condition
+    left_out: int
+    figures: Figures
+
+
+class EvalReport(BaseModel):
+    """``eval.json``: models x conditions.
+
+    Attributes
+    ----------
+    pairs : str
+        Where the pairs come from.
+    seed : int
+        Of the masks.
+    left_out : dict
+        Why pictures are not used -> how many.
+    rows : tuple of ConditionReport
+        Model after model.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: Literal[1] = 1
+    pairs: str
+    seed: int
+    left_out: dict[str, int]
+    rows: tuple[ConditionReport, ...]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The crops of all pictures of a list of pairs.
+
+    Attributes
+    ----------
+    clean : (N, 112, 112, 3) uint8 array
+        RGB.
+    masked : (N, 112, 112, 3) uint8 array or None
+        The same with masks on.
+    is_usable : (N,) bool array
+        Whether there is such a crop.
+    left_out : dict
+        Why not -> how many.
+    """
+
+    clean: Crops
+    masked: Crops | None
+    is_usable: npt.NDArray[np.bool_]
+    left_out: Mapping[str, int]
+
+
+def collect(
+    names: tuple[str, ...],
+    keys: Mapping[str, str],
+    faces: Mapping[str, Face | str],
+    cropper: Cropper,
+    seed: int,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Pictures:
+    """The crops of pictures, masked too if the cropper has a catalog.
+
+    Parameters
+    ----------
+    names : tuple of str
+        The pictures; a mask depends on the seed and the place of its picture in here.
+    keys : mapping
+        Name -> what the cropper reads.
+    faces : mapping
+        Name -> face, or why there is none; empty for aligned crops without masks.
+    cropper : Cropper
+        Reads and masks.
+    seed : int
+        Of the masks.
+    on_progress : callable
+        Gets the number done, and of all.
+    """
+    wants_masks = cropper.catalog is not None
+    clean = np.zeros((len(names), 112, 112, 3), np.uint8)
+    masked = np.zeros_like(clean) if wants_masks else None
+    is_usable = np.zeros(len(names), bool)
+    left_out: dict[str, int] = {}
+    for index, name in enumerate(names):
+        face = faces.get(name)
+        reason: str | None = None
+        try:
+            if isinstance(face, str) or (face is None and (wants_masks or not cropper.is_aligned)):
+                reason = face if isinstance(face, str) else "no_face"
+            elif masked is None:
+                clean[index] = cropper.clean(keys[name], None if face is None else face.keypoints)
+            else:
+                assert face is not None
+                clean[index], worn = cropper.masked(keys[name], face, np.random.default_rng([seed, index]))
+                if worn is None:
+                    reason = "no_view_for_pose"
+                else:
+                    masked[index] = worn
+        except ImageError:
+            reason = "bad_image"
+        is_usable[index] = reason is None
+        if reason is not None:
+            left_out[reason] = left_out.get(reason, 0) + 1
+        on_progress(index + 1, len(names))
+    return Pictures(clean, masked, is_usable, left_out)
+
+
+def evaluate(
+    model: str, embed: Embed, pairs: Pairs, pictures: Pictures, conditions: tuple[Condition, ...]
+) -> tuple[list[ConditionReport], list[Roc]]:
+    """A model's figures and ROC under each condition.
+
+    Raises
+    ------
+    ConfigError
+        If no genuine or no impostor pair is left.
+    """
+    kept = pictures.is_usable[pairs.first] & pictures.is_usable[pairs.second]
+    is_same = pairs.is_same[kept]
+    if not is_same.any() or is_same.all():
+        raise ConfigError(
+            f"{kept.sum()} pairs can be compared, {is_same.sum()} of one person: too few to measure anything"
+        )
+    clean = embeddings_of(_batches(pictures.clean), embed)  # (N, E)
+    masked = None if pictures.masked is None else embeddings_of(_batches(pictures.masked), embed)
+    reports, curves = list[ConditionReport](), list[Roc]()
+    for condition in conditions:
+        if condition != "none" and masked is None:
+            raise ValueError(f"condition {condition!r} needs masked crops")
+        first = masked if condition == "both" and masked is not None else clean
+        second = clean if condition == "none" or masked is None else masked
+        scores = np.sum(first[pairs.first[kept]] * second[pairs.second[kept]], axis=1)
+        found = figures.measure(scores, is_same, pairs.folds[kept])
+        found = found.model_copy(update=_identification(first, second, pairs, pictures.is_usable))
+        reports.append(ConditionReport(model=model, condition=condition, left_out=int((~kept).sum()), figures=found))
+        curves.append(figures.roc(scores, is_same))
+    return reports, curves
+
+
+def _identification(
+    gallery: FloatArray, probes: FloatArray, pairs: Pairs, usable: npt.NDArray[np.bool_]
+) -> dict[str, object]:
+    """Closed set: the first usable picture of each person is the gallery, the other pictures are probes."""
+    if pairs.identities is None:
+        return {}
+    places = np.flatnonzero(usable)
+    _, where = np.unique(pairs.identities[places], return_index=True)
+    enrolled = places[where]
+    others = np.setdiff1d(places, enrolled)
+    if not len(others):
+        return {}
+    share = figures.rank1(gallery[enrolled], pairs.identities[enrolled], probes[others], pairs.identities[others])
+    return {"rank1": share, "probes": len(others), "gallery": len(enrolled)}
+
+
+def _batches(crops: Crops) -> Iterator[Crops]:
+    for start in range(0, len(crops), _BATCH):
+        yield crops[start : start + _BATCH]
+
+
+def table(report: EvalReport) -> str:
+    """The report as text, a row a model and condition; shares in per cent."""
+    header = ["model", "mask", "genuine", "impostor", "accuracy", "AUC", "EER", "FMR100", "FMR1000"]
+    header += [f"TAR@{far:g}" for far in figures.FARS] + ["rank-1"]
+    rows = [header]
+    for row in report.rows:
+        found = row.figures
+        accuracy = (
+            "-" if found.accuracy is None else f"{100 * found.accuracy:.2f}+-{100 * (found.accuracy_std or 0):.2f}"
+        )
+        rates = [found.fmr100.rate, found.fmr1000.rate, *(rate.rate for rate in found.tar_at_far)]
+        rows.append(
+            [row.model, row.condition, str(found.genuine), str(found.impostor), accuracy]
+            + [f"{100 * found.auc:.2f}", f"{100 * found.eer:.2f}"]
+            + ["refused" if rate is None else f"{100 * rate:.2f}" for rate in rates]
+            + ["-" if found.rank1 is None else f"{100 * found.rank1:.2f}"]
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def refusals(report: EvalReport) -> list[str]:
+    """Why figures of a report are not given, each reason once."""
+    reasons = [
+        f"FAR {rate.far:g}: {rate.reason}"
+        for row in report.rows
+        for rate in (*row.figures.tar_at_far, row.figures.fmr100, row.figures.fmr1000)
+        if rate.reason is not None
+    ]
+    return list(dict.fromkeys(reasons))
+
+
+def draw_roc(path: Path, report: EvalReport, curves: list[Roc]) -> None:
+    """The ROC of every row as a PNG, FAR on a logarithmic axis."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 5), dpi=120, layout="constrained")
+    axes = figure.add_subplot(xscale="log", xlabel="FAR", ylabel="TAR", ylim=(0, 1.01))
+    for row, curve in zip(report.rows, curves, strict=True):
+        is_seen = curve.far > 0
+        axes.step(curve.far[is_seen], curve.tar[is_seen], where="post", label=f"{row.model}, mask: {row.condition}")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right", fontsize="small")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)

@@ -1,0 +1,219 @@
+"""What a training starts from: a recognition ONNX, an arcface_torch ``backbone.pth``, a pack, or nothing."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from maskgen.errors import ModelError
+from maskgen.evaluate.embed import Embed, Embedder, FloatArray, file_of
+from maskgen.train.backbones import (
+    BN_EPS,
+    IRESNET_DEPTHS,
+    SIDE,
+    Backbone,
+    DepthWiseSpec,
+    IResNetSpec,
+    MobileFaceNetSpec,
+    Spec,
+    build,
+    iresnet,
+    mobilefacenet,
+)
+from maskgen.train.graph import backbone_of_onnx, load_state
+
+TOLERANCE: Final = 1e-3
+"""Largest difference allowed between an ONNX and the network mapped from it."""
+
+_SCRATCH: Final = re.compile(r"scratch:(r18|r34|r50|r100|mbf)(?::(\d*\.?\d+))?")
+
+
+def load(base: str) -> Backbone:
+    """The network that a base stands for, in evaluation mode.
+
+    Parameters
+    ----------
+    base : str
+        ``scratch:r18``, ``r34``, ``r50``, ``r100`` or ``mbf``, drawn from torch's generator, with ``:0.25`` at a
+        quarter of the width; an ONNX file; an arcface_torch ``.pth``; or a pack, see `maskgen.detect.pack_dir`.
+
+    Raises
+    ------
+    ModelError
+        If there is no such base, or it is neither an IResNet nor a MobileFaceNet; names the first thing that does not
+        fit.
+    """
+    if base.startswith("scratch:"):
+        return build(scratch_spec(base)).eval()
+    path = file_of(base)
+    if path.suffix == ".pth":
+        return _backbone_of_pth(path)
+    backbone = backbone_of_onnx(path)
+    check(backbone, path)
+    return backbone
+
+
+def is_scratch(base: str) -> bool:
+    """Whether a base has learnt nothing yet."""
+    return base.startswith("scratch:")
+
+
+def scratch_spec(base: str) -> Spec:
+    """The shape that ``scratch:...`` names.
+
+    Raises
+    ------
+    ModelError
+        If it names none.
+    """
+    match = _SCRATCH.fullmatch(base)
+    if match is None or float(match[2] or 1) <= 0:
+        raise ModelError(
+            f"--base {base}: expected scratch:r18, r34, r50, r100 or mbf, and perhaps a width as in scratch:mbf:0.5"
+        )
+    name, width = match[1], float(match[2] or 1)
+    return iresnet(name, width) if name in IRESNET_DEPTHS else mobilefacenet(width)
+
+
+def embed_with(backbone: nn.Module) -> Embed:
+    """The network in evaluation mode, as a function of arrays."""
+    backbone.eval()
+    device = next(backbone.parameters()).device
+
+    def embed(pictures: FloatArray) -> FloatArray:
+        with torch.no_grad():
+            return np.asarray(backbone(torch.from_numpy(pictures).to(device)).float().cpu().numpy(), np.float32)
+
+    return embed
+
+
+def check(backbone: nn.Module, path: Path, tolerance: float = TOLERANCE) -> float:
+    """The largest difference between the embeddings of a backbone and of an ONNX file, on noise.
+
+    Raises
+    ------
+    ModelError
+        If it is above the tolerance (of the largest number in an embedding, or of 1 if that is smaller).
+    """
+    noise = np.random.default_rng(0).uniform(-1, 1, (2, 3, SIDE, SIDE)).astype(np.float32)
+    theirs, ours = Embedder(path)(noise), embed_with(backbone)(noise)
+    difference = float(np.abs(ours - theirs).max()) if ours.shape == theirs.shape else float("inf")
+    if not difference <= tolerance * max(1.0, float(np.abs(theirs).max())):
+        raise ModelError(
+            f"{path}: the ONNX file and the torch network give embeddings that differ by {difference:.2g}, "
+            f"more than {tolerance:g}"
+        )
+    return difference
+
+
+def _backbone_of_pth(path: Path) -> Backbone:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ModelError(f"{path}: not a file of weights alone (a state dict): {reason}") from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ModelError(f"{path}: not a state dict; expected the backbone.pth of arcface_torch")
+    try:
+        spec = _iresnet_of(state) if "layer1.0.conv1.weight" in state else _mobilefacenet_of(state)
+    except KeyError as error:
+        raise ModelError(
+            f"{path}: no parameter {error.args[0]}; neither arcface_torch's IResNet nor its MobileFaceNet"
+        ) from error
+    backbone = build(spec)
+    load_state(backbone, state, path)
+    return backbone.eval()
+
+
+def _iresnet_of(state: Mapping[str, Tensor]) -> IResNetSpec:
+    depths = list[int]()
+    widths = [len(state["conv1.weight"])]
+    while f"layer{len(depths) + 1}.0.conv1.weight" in state:
+        name = f"layer{len(depths) + 1}"
+        widths.append(len(state[f"{name}.0.conv1.weight"]))
+        depths.append(_count(state, f"{name}.{{}}.conv1.weight"))
+    return IResNetSpec(tuple(depths), tuple(widths), len(state["fc.weight"]))
+
+
+def _mobilefacenet_of(state: Mapping[str, Tensor]) -> MobileFaceNetSpec:
+    def depthwise(name: str) -> DepthWiseSpec:
+        inner, per_group = state[f"{name}.layers.1.layers.0.weight"].shape[:2]
+        return DepthWiseSpec(inner, inner // per_group, len(state[f"{name}.layers.2.layers.0.weight"]))
+
+    def residuals(name: str) -> tuple[DepthWiseSpec, ...]:
+        number = _count(state, f"{name}.layers.{{}}.layers.0.layers.0.weight")
+        return tuple(depthwise(f"{name}.layers.{i}") for i in range(number))
+
+    first: int | tuple[DepthWiseSpec, ...] = residuals("layers.1")
+    if not first:
+        outer, per_group = state["layers.1.layers.0.weight"].shape[:2]
+        first = outer // per_group
+    stages = list[tuple[DepthWiseSpec, tuple[DepthWiseSpec, ...]]]()
+    while f"layers.{2 + 2 * len(stages)}.layers.2.layers.0.weight" in state:
+        number = 2 + 2 * len(stages)
+        stages.append((depthwise(f"layers.{number}"), residuals(f"layers.{number + 1}")))
+    return MobileFaceNetSpec(
+        len(state["layers.0.layers.0.weight"]),
+        first,
+        tuple(stages),
+        len(state["conv_sep.layers.0.weight"]),
+        len(state["features.layers.2.weight"]),
+    )
+
+
+def _count(state: Mapping[str, Tensor], pattern: str) -> int:
+    number = 0
+    while pattern.format(number) in state:
+        number += 1
+    return number
+
+
+@torch.no_grad()
+def revive_batch_norms(backbone: nn.Module, pictures: Tensor) -> None:
+    """Give every convolution's batch norm the statistics of what flows through it; the outputs stay what they are.
+
+    A folded batch norm comes back neutral: mean 0, variance 1. Trained in that state with the statistics of each batch
+    it would change the network at once. With scale and shift made to undo the true statistics, it computes the same and
+    normalises when asked to.
+
+    Parameters
+    ----------
+    backbone : nn.Module
+        Changed in place.
+    pictures : (B, 3, 112, 112) tensor
+        Typical input.
+    """
+    norms = [module for module in backbone.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
+
+    def measure(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        assert isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        (x,) = inputs
+        over = [axis for axis in range(x.dim()) if axis != 1]
+        mean, variance = x.mean(over), x.var(over, unbiased=False)
+        old_scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+        shift = norm.bias - norm.running_mean * old_scale
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(variance)
+        norm.weight.copy_(old_scale * torch.sqrt(variance + norm.eps))
+        norm.bias.copy_(shift + mean * old_scale)
+
+    hooks = [norm.register_forward_pre_hook(measure) for norm in norms if _is_neutral(norm)]
+    backbone.eval()(pictures)
+    for hook in hooks:
+        hook.remove()
+
+
+def _is_neutral(norm: nn.Module) -> bool:
+    assert isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    return bool((norm.running_mean == 0).all() and ((norm.running_var - (1 - BN_EPS)).abs() < 1e-6).all())

@@ -1,0 +1,297 @@
+"""What is learnt from: originals and masked copies as crops, one to one, in an order that the seed decides.
+
+Every random choice about a sample comes from (seed, epoch, place): it does not matter which process or worker loads it,
+nor whether a training was interrupted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from maskgen.catalog import Catalog
+from maskgen.errors import ConfigError, ImageError
+from maskgen.evaluate.pairs import Pairs, draw_pairs
+from maskgen.evaluate.report import Pictures
+from maskgen.face import Face, FloatArray
+from maskgen.io import Item, open_dataset
+from maskgen.io.crops import Cropper, Image
+from maskgen.io.faces import DetectorSpec, of_dataset
+from maskgen.train.settings import Settings
+
+_SUBSTITUTES = 50
+"""How many neighbours may be unreadable in a row before the data are taken to be broken."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """An original to learn from: the item, the number of its identity, and its face if one had to be looked for."""
+
+    item: Item
+    label: int
+    face: Face | None
+
+    @property
+    def keypoints(self) -> FloatArray | None:
+        """(5, 2) pixels; None if the picture is aligned already."""
+        return self.item.keypoints if self.face is None else self.face.keypoints
+
+
+@dataclass(frozen=True)
+class Collection:
+    """The people to learn from, and those held out.
+
+    Attributes
+    ----------
+    people, held_out : tuple of Person
+        Originals. The labels of those held out mean nothing.
+    identities : tuple of str
+        By label.
+    cropper : Cropper
+        Reads them.
+    mask_prob : float or None
+        Masks on the way with this probability; None for masked copies.
+    left_out : mapping
+        Why entries are not used -> how many.
+    """
+
+    people: tuple[Person, ...]
+    held_out: tuple[Person, ...]
+    identities: tuple[str, ...]
+    cropper: Cropper
+    mask_prob: float | None
+    left_out: Mapping[str, int]
+
+    @property
+    def entries(self) -> list[tuple[int, bool]]:
+        """What an epoch goes through: (index of a person, whether to take a masked copy)."""
+        plain = [(index, False) for index in range(len(self.people))]
+        if self.mask_prob is not None:
+            return plain
+        return plain + [(index, True) for index, person in enumerate(self.people) if person.item.masked]
+
+    @property
+    def singles(self) -> int:
+        """Identities with one original."""
+        return sum(number == 1 for number in Counter(person.label for person in self.people).values())
+
+
+def collect(
+    settings: Settings, cache: Path, on_progress: Callable[[int, int], None] = lambda done, total: None
+) -> Collection:
+    """The collection that settings describe; faces that the data do not know are looked for, once.
+
+    Raises
+    ------
+    ConfigError
+        If there is nothing to learn from.
+    ModelError
+        If faces must be looked for and the pack is missing.
+    CatalogError
+        If masks are wanted and the catalog is missing.
+    """
+    dataset = open_dataset(settings.data, settings.original, settings.aligned)
+    wants_masks = settings.mask_prob is not None
+    left_out = Counter(dataset.left_out)
+    faces: Mapping[str, Face | str] = {}
+    if wants_masks or not dataset.is_aligned:
+        spec = DetectorSpec(settings.model, dataset.is_aligned)
+        # Keypoints align; only masks on the way need landmarks.
+        unknown = [item for item in dataset.items if wants_masks or item.keypoints is None]
+        faces = of_dataset(dataset, cache, spec, max(settings.workers, 1), unknown, on_progress)
+    usable = list[tuple[Item, Face | None]]()
+    for item in dataset.items:
+        face = faces.get(item.name)
+        if isinstance(face, str):
+            left_out[face] += 1
+        else:
+            usable.append((item, face))
+    numbers = Counter(item.identity for item, _ in usable)
+    held_out = _held_out(numbers, settings)
+    learnt = sorted(who for who, number in numbers.items() if number >= settings.min_pictures and who not in held_out)
+    label_of = {who: label for label, who in enumerate(learnt)}
+    people = tuple(Person(item, label_of[item.identity], face) for item, face in usable if item.identity in label_of)
+    left_out["too_few_pictures"] += len(usable) - len(people) - sum(numbers[who] for who in held_out)
+    if len(learnt) < 2:
+        raise ConfigError(f"{settings.data}: {len(learnt)} identities to learn, at least 2 are needed")
+    return Collection(
+        people,
+        tuple(Person(item, -1, face) for item, face in usable if item.identity in held_out),
+        tuple(learnt),
+        Cropper(dataset.read, dataset.is_aligned, Catalog.load(settings.catalog) if wants_masks else None),
+        settings.mask_prob,
+        +left_out,
+    )
+
+
+def _held_out(numbers: Mapping[str, int], settings: Settings) -> frozenset[str]:
+    """Identities to validate on: of those with two originals or more, and never so many that few are left."""
+    candidates = sorted(who for who, number in numbers.items() if number > 1)
+    wanted = max(round(settings.holdout * len(numbers)), 2) if settings.holdout > 0 else 0
+    if len(candidates) < 2 or wanted > len(numbers) // 2:
+        return frozenset()
+    rng = np.random.default_rng([settings.seed, 0x686F6C64])  # a stream of its own
+    return frozenset(candidates[i] for i in rng.choice(len(candidates), min(wanted, len(candidates)), replace=False))
+
+
+class Sample(NamedTuple):
+    """A picture to learn from; collated, a leading axis B.
+
+    Attributes
+    ----------
+    picture : (3, 112, 112) uint8 tensor
+        RGB, perhaps masked, perhaps mirrored.
+    clean : (3, 112, 112) uint8 tensor
+        The same without a mask, mirrored alike: what the teacher sees.
+    label : int
+        The identity.
+    entry, used : int
+        The entry that was asked for, and the one that is shown: another one if it could not be read.
+    """
+
+    picture: Tensor
+    clean: Tensor
+    label: int
+    entry: int
+    used: int
+
+
+class Samples(Dataset[Sample]):
+    """The entries of a collection, by (epoch, place)."""
+
+    def __init__(self, collection: Collection, seed: int, flip: bool) -> None:
+        self.collection = collection
+        self.entries = collection.entries
+        self.seed = seed
+        self.flip = flip
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __getitem__(self, key: tuple[int, int]) -> Sample:
+        """A sample; if its picture cannot be read, the next one that can be.
+
+        Raises
+        ------
+        ImageError
+            If a long row of pictures cannot be read.
+        """
+        epoch, entry = key
+        rng = np.random.default_rng([self.seed, epoch, entry])
+        for offset in range(min(_SUBSTITUTES, len(self))):
+            used = (entry + offset) % len(self)
+            index, is_masked = self.entries[used]
+            person = self.collection.people[index]
+            try:
+                clean, picture = crops_of(self.collection, person, is_masked, rng)
+            except ImageError as error:
+                fault = error
+                continue
+            if self.flip and rng.random() < 0.5:
+                clean, picture = clean[:, ::-1], picture[:, ::-1]
+            return Sample(_planes(picture), _planes(clean), person.label, entry, used)
+        raise ImageError(f"{_SUBSTITUTES} pictures in a row cannot be read, the last: {fault}")
+
+    def name(self, entry: int) -> str:
+        """The file of an entry."""
+        index, is_masked = self.entries[entry]
+        item = self.collection.people[index].item
+        return item.masked[0] if is_masked else item.original
+
+
+def crops_of(collection: Collection, person: Person, is_masked: bool, rng: np.random.Generator) -> tuple[Image, Image]:
+    """The crop (112, 112, 3) of an original, and the crop to learn from, which may be the same.
+
+    Raises
+    ------
+    ImageError
+        If a picture cannot be read.
+    """
+    cropper, item = collection.cropper, person.item
+    if collection.mask_prob is not None and person.face is not None and rng.random() < collection.mask_prob:
+        clean, masked = cropper.masked(item.original, person.face, rng)
+        return clean, clean if masked is None else masked
+    clean = cropper.clean(item.original, person.keypoints)
+    if is_masked:
+        return clean, cropper.clean(item.masked[rng.integers(len(item.masked))], person.keypoints)
+    return clean, clean
+
+
+def _planes(crop: Image) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(crop.transpose(2, 0, 1)))
+
+
+def to_input(pictures: Tensor) -> Tensor:
+    """Bytes (B, 3, 112, 112) as a network's input, -1 to 1."""
+    # Channels last in memory: half as fast again on CPUs, and what GPUs want for half precision.
+    return ((pictures.float() - 127.5) / 127.5).contiguous(memory_format=torch.channels_last)
+
+
+def batches(
+    entries: int, batch: int, seed: int, epoch: int, start: int = 0, rank: int = 0, world: int = 1
+) -> list[list[tuple[int, int]]]:
+    """The keys of one process's share of each batch of an epoch, from batch `start` on.
+
+    Together the processes go through the batches that a single one would; the rest that fills no batch waits for
+    another epoch's order.
+    """
+    order = np.random.default_rng([seed, epoch]).permutation(entries)
+    share = batch // world
+    return [
+        [(epoch, int(entry)) for entry in order[number * batch + rank * share :][:share]]
+        for number in range(start, entries // batch)
+    ]
+
+
+def loader(samples: Samples, keys: Sequence[list[tuple[int, int]]], workers: int) -> DataLoader[Sample]:
+    """Batches of samples, in the order of the keys."""
+    # A worker is a fork of this process: threads that OpenCV has started here would be waited for there, for ever.
+    cv2.setNumThreads(1)
+    return DataLoader(samples, batch_sampler=keys, num_workers=workers, pin_memory=torch.cuda.is_available())
+
+
+def validation(collection: Collection, seed: int) -> tuple[Pairs, Pictures] | None:
+    """The people held out, as pairs and crops, clean and masked; None if there are none."""
+    people = collection.held_out
+    has_masks = collection.mask_prob is not None or any(person.item.masked for person in people)
+    clean = np.zeros((len(people), 112, 112, 3), np.uint8)
+    masked = np.zeros_like(clean) if has_masks else None
+    is_usable = np.zeros(len(people), bool)
+    left_out = Counter[str]()
+    for index, person in enumerate(people):
+        try:
+            clean[index], worn = _validation_crops(collection, person, np.random.default_rng([seed, index]))
+        except ImageError:
+            left_out["bad_image"] += 1
+            continue
+        if masked is not None and worn is not None:
+            masked[index] = worn
+        is_usable[index] = masked is None or worn is not None
+        left_out["no_mask"] += not is_usable[index]
+    try:
+        usable: npt.NDArray[np.intp] = np.flatnonzero(is_usable)
+        names = [people[i].item.name for i in usable]
+        pairs = draw_pairs(names, [people[i].item.identity for i in usable], np.random.default_rng(seed))
+    except ConfigError:
+        return None
+    kept = None if masked is None else masked[usable]
+    return pairs, Pictures(clean[usable], kept, np.ones(len(usable), bool), +left_out)
+
+
+def _validation_crops(collection: Collection, person: Person, rng: np.random.Generator) -> tuple[Image, Image | None]:
+    if collection.mask_prob is not None:
+        assert person.face is not None
+        return collection.cropper.masked(person.item.original, person.face, rng)
+    clean = collection.cropper.clean(person.item.original, person.keypoints)
+    copies = person.item.masked
+    return clean, collection.cropper.clean(copies[0], person.keypoints) if copies else None

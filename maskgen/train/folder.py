@@ -1,0 +1,125 @@
+"""What lies in the output folder: settings, identities, checkpoints that appear whole, and the results."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+import maskgen
+from maskgen import images
+from maskgen.errors import ConfigError
+from maskgen.evaluate.embed import file_of
+from maskgen.train import bases, export
+from maskgen.train.data import Collection
+from maskgen.train.settings import METRICS_FILE, SETTINGS_FILE, Metrics, Progress, Settings, refuse_others, write_json
+
+BEST: Final = "best.pth"
+CHECKPOINTS: Final = "checkpoints"
+_IDENTITIES: Final = "identities.txt"
+_PROGRESS: Final = "progress.json"
+
+
+def prepare(accelerator: Any, settings: Settings, out: Path, resume: bool) -> Path | None:
+    """The last checkpoint in the folder, if the training is to go on from one.
+
+    Raises
+    ------
+    ConfigError
+        If the folder holds a training and `resume` is off, or one of other settings.
+    """
+    path = out / SETTINGS_FILE
+    is_begun = path.is_file()
+    if is_begun and not resume:
+        raise ConfigError(f"{out}: holds a training already; --resume goes on with it, or choose another --out")
+    if is_begun:
+        refuse_others(path, settings)
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process and not is_begun:
+        write_json(path, settings)
+    accelerator.wait_for_everyone()
+    checkpoints = sorted((out / CHECKPOINTS).glob("step-*"))
+    return checkpoints[-1] if checkpoints else None
+
+
+def keep_identities(accelerator: Any, out: Path, collection: Collection, resumes: bool) -> None:
+    """Write the identities, by label; when a training goes on they must be those it began with.
+
+    Raises
+    ------
+    ConfigError
+        If they are not.
+    """
+    path = out / _IDENTITIES
+    text = "\n".join(collection.identities) + "\n"
+    if resumes and path.read_text(encoding="utf-8") != text:
+        raise ConfigError(f"{path}: the data have other identities than when the training began; restore them")
+    if accelerator.is_main_process:
+        images.write_whole(path, text.encode())
+
+
+def load(accelerator: Any, checkpoint: Path) -> Progress:
+    """Put everything back as a checkpoint has it: weights, optimizer, random generators."""
+    accelerator.load_state(str(checkpoint))
+    return Progress.model_validate_json((checkpoint / _PROGRESS).read_bytes())
+
+
+def save(accelerator: Any, out: Path, progress: Progress) -> None:
+    """A checkpoint that appears whole; then the former ones go."""
+    folder = out / CHECKPOINTS
+    final = folder / f"step-{progress.step:09d}"
+    temporary = folder / f".step-{progress.step:09d}.tmp"
+    if accelerator.is_main_process:
+        shutil.rmtree(temporary, ignore_errors=True)
+    accelerator.wait_for_everyone()
+    accelerator.save_state(str(temporary))
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        write_json(temporary / _PROGRESS, progress)
+        temporary.rename(final)
+        for former in folder.glob("step-*"):
+            if former != final:
+                shutil.rmtree(former)
+    accelerator.wait_for_everyone()
+
+
+def finish(
+    accelerator: Any, settings: Settings, out: Path, collection: Collection, learner: Any, progress: Progress
+) -> Metrics:
+    """Write the best network in all its forms, the metrics and the curves; every process gets the metrics."""
+    backbone = accelerator.unwrap_model(learner).backbone.eval().cpu()
+    best = progress.best
+    if best is not None:
+        backbone.load_state_dict(torch.load(out / CHECKPOINTS / BEST, map_location="cpu", weights_only=True))
+    pictures_seen = progress.step * settings.batch_size * settings.accumulate
+    base_file = None if settings.is_scratch else file_of(settings.base)
+    metrics = Metrics(
+        maskgen=maskgen.__version__,
+        settings=settings,
+        identities=len(collection.identities),
+        pictures=len(collection.people),
+        masked_pictures=sum(is_masked for _, is_masked in collection.entries),
+        single_picture_identities=collection.singles,
+        left_out=dict(collection.left_out),
+        unreadable=len(progress.unreadable),
+        unreadable_examples=progress.unreadable[:20],
+        base_difference=(
+            bases.check(bases.load(settings.base), base_file) if base_file and base_file.suffix == ".onnx" else None
+        ),
+        export_difference=export.write(backbone, out, settings.pack) if accelerator.is_main_process else 0.0,
+        steps=progress.step,
+        seconds=round(progress.seconds, 3),
+        pictures_per_second=round(pictures_seen / max(progress.seconds, 1e-9), 2),
+        best_epoch=None if best is None else best.epoch,
+        before=progress.validations[0].reports if progress.validations else (),
+        after=() if best is None else best.reports,
+        history=progress.history,
+        validations=progress.validations,
+    )
+    if accelerator.is_main_process:
+        write_json(out / METRICS_FILE, metrics)
+        export.draw_curves(out / "curves.png", metrics)
+    accelerator.wait_for_everyone()
+    return metrics

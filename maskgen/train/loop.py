@@ -1,0 +1,294 @@
+"""The training, top to bottom."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import broadcast_object_list, gather_object
+from torch import nn
+
+from maskgen import images
+from maskgen.errors import ConfigError, MaskgenError
+from maskgen.evaluate.pairs import Pairs
+from maskgen.evaluate.report import Condition, ConditionReport, Pictures, evaluate
+from maskgen.train import bases, data, export, folder
+from maskgen.train.data import Collection, Samples, to_input
+from maskgen.train.learner import (
+    Learner,
+    freeze,
+    generator_of,
+    learning_rate,
+    optimizer_of,
+    start_centres,
+    typical_pictures,
+)
+from maskgen.train.margin import Centres, Margin, sampled_classes
+from maskgen.train.settings import HistoryRow, Metrics, Progress, Settings, Validation
+
+_SKIPS_ALLOWED: Final = 50
+"""fp16 leaves out a step whose gradients overflow and halves its scale; so many in a row mean that nothing helps."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who is told how it goes; all of them on the first process only.
+
+    Attributes
+    ----------
+    searched : callable
+        Gets the number of pictures searched for faces, and of all.
+    began : callable
+        Gets the collection and the number of steps.
+    logged : callable
+        Gets a row of the history, and the number of steps.
+    validated : callable
+        Gets a validation.
+    """
+
+    searched: Callable[[int, int], None] = lambda done, total: None
+    began: Callable[[Collection, int], None] = lambda collection, steps: None
+    logged: Callable[[HistoryRow, int], None] = lambda row, steps: None
+    validated: Callable[[Validation], None] = lambda validation: None
+
+
+def train(settings: Settings, out: Path, resume: bool = False, watch: Watch = Watch()) -> Metrics:
+    """Train, validate after every epoch, export the best.
+
+    Parameters
+    ----------
+    settings : Settings
+        All that decides about the result.
+    out : Path
+        Gets settings, checkpoints, metrics, curves, the model in three forms.
+    resume : bool
+        Go on from the last checkpoint in `out`; on a CPU with fp32 the result is bit for bit that of an uninterrupted
+        training.
+    watch : Watch
+        Who is told how it goes.
+
+    Raises
+    ------
+    ConfigError
+        If the settings contradict the data, the machine, or those that `out` began with.
+    ModelError
+        If the base cannot be used.
+    MaskgenError
+        If a loss or a gradient is no finite number; names the step and the files.
+    """
+    accelerator = _accelerator(settings, out)
+    is_first = accelerator.is_main_process
+    world, rank = accelerator.num_processes, accelerator.process_index
+    if settings.batch_size % world:
+        raise ConfigError(f"batch_size {settings.batch_size} cannot be shared by {world} processes")
+    checkpoint = folder.prepare(accelerator, settings, out, resume)
+
+    # What is learnt from. The first process looks for faces, the others find them in the file it wrote.
+    with accelerator.main_process_first():
+        collection = data.collect(settings, out, watch.searched if is_first else lambda done, total: None)
+    folder.keep_identities(accelerator, out, collection, checkpoint is not None)
+    samples = Samples(collection, settings.seed, settings.flip)
+    steps_an_epoch = len(samples) // (settings.batch_size * settings.accumulate)
+    if steps_an_epoch == 0:
+        raise ConfigError(
+            f"{len(samples)} pictures are too few for a step of {settings.accumulate} x {settings.batch_size}; "
+            "take a smaller batch_size"
+        )
+    steps = settings.epochs * steps_an_epoch
+    held_out = data.validation(collection, settings.seed)
+
+    # The networks: what learns, and the frozen base that shows where embeddings of unmasked pictures belong.
+    with torch.random.fork_rng():
+        torch.manual_seed(settings.seed)
+        backbone = bases.load(settings.base)
+        embedding = backbone.spec.embedding
+        centres = Centres(len(collection.identities), embedding, Margin(*settings.margin), settings.scale)
+    teacher = copy.deepcopy(backbone).requires_grad_(False).to(accelerator.device) if settings.distill_weight else None
+    if not settings.is_scratch and checkpoint is None:
+        start_centres(centres, backbone.to(accelerator.device), collection)
+        if not settings.keeps_statistics:
+            bases.revive_batch_norms(backbone, typical_pictures(samples).to(accelerator.device))
+    freeze(backbone, settings.freeze)
+    # Channels last, as the pictures come, or gradients and their buckets differ in strides between processes.
+    learner: Any = Learner(backbone, centres, settings.keeps_statistics, settings.freeze)
+    learner.to(memory_format=torch.channels_last)
+    optimizer: Any = optimizer_of(learner, settings)
+    learner, optimizer = accelerator.prepare(learner, optimizer)
+    parameters = [parameter for parameter in learner.parameters() if parameter.requires_grad]
+
+    progress = Progress()
+    if checkpoint is not None:
+        progress = folder.load(accelerator, checkpoint)
+    elif held_out is not None:
+        progress = _validated(accelerator, learner, held_out, progress, 0, out, watch)
+    if is_first:
+        watch.began(collection, steps)
+
+    started, skips = time.monotonic() - progress.seconds, 0
+    unreadable, history = set(progress.unreadable), list(progress.history)
+    sums, passes = np.array(progress.sums), progress.passes  # loss, margin loss, distance since the last row
+    while progress.step < steps:
+        epoch, start = divmod(progress.step, steps_an_epoch)
+        keys = data.batches(
+            len(samples), settings.batch_size, settings.seed, epoch, start * settings.accumulate, rank, world
+        )[: (steps_an_epoch - start) * settings.accumulate]
+        learner.train()
+        for number, batch in enumerate(data.loader(samples, keys, settings.workers)):
+            with accelerator.accumulate(learner):
+                lr = learning_rate(progress.step, steps, settings)
+                for group in optimizer.param_groups:
+                    group["lr"] = lr
+                labels = batch.label.to(accelerator.device)  # (B,)
+                pictures = to_input(batch.picture.to(accelerator.device))  # (B, 3, 112, 112)
+                classes = None
+                if settings.sample_rate < 1:
+                    chance = generator_of(settings.seed, progress.step, number % settings.accumulate)
+                    everywhere = accelerator.gather(labels)
+                    classes = sampled_classes(everywhere, len(collection.identities), settings.sample_rate, chance)
+                goals = None
+                if teacher is not None:
+                    with torch.no_grad(), accelerator.autocast():
+                        goals = teacher(to_input(batch.clean.to(accelerator.device)))  # (B, E)
+                losses, distances = learner(pictures, labels, classes, goals)  # (B,), (B,)
+                loss = losses.mean() + settings.distill_weight * distances.mean()
+                seen = torch.stack([loss, losses.mean(), distances.mean()]).detach()
+                total = accelerator.reduce(seen, "mean").double().cpu().numpy()  # (3,)
+                if not np.isfinite(total).all():
+                    raise _not_finite(out, "loss", progress.step, batch, samples, bool(torch.isfinite(seen).all()))
+                accelerator.backward(loss)
+                norm = math.nan
+                if accelerator.sync_gradients:
+                    norm = float(accelerator.clip_grad_norm_(parameters, settings.clip))
+                    if not math.isfinite(norm) and settings.precision != "fp16":
+                        raise _not_finite(out, "gradient", progress.step, batch, samples, False)
+                optimizer.step()
+                optimizer.zero_grad()
+            unreadable |= {samples.name(entry) for entry in batch.entry[batch.entry != batch.used].tolist()}
+            sums, passes = sums + total, passes + 1
+            if not accelerator.sync_gradients:
+                continue
+
+            skips = skips + 1 if accelerator.optimizer_step_was_skipped else 0
+            if skips > _SKIPS_ALLOWED:
+                raise _not_finite(out, "gradient", progress.step, batch, samples, False)
+            progress = progress.model_copy(update={"step": progress.step + 1})
+            step = progress.step
+            if step % settings.log_every == 0 or step == steps:
+                row = _row(step, step / steps_an_epoch, sums / passes, lr, norm)
+                history.append(row)
+                sums, passes = np.zeros(3), 0
+                accelerator.log(row.model_dump(exclude={"step"}), step=step)
+                if is_first:
+                    watch.logged(row, steps)
+            is_epochs_end = step % steps_an_epoch == 0
+            if is_epochs_end and held_out is not None:
+                progress = _validated(accelerator, learner, held_out, progress, step // steps_an_epoch, out, watch)
+                learner.train()
+            if is_epochs_end or step % settings.checkpoint_every == 0:
+                progress = progress.model_copy(
+                    update={
+                        "history": tuple(history),
+                        "sums": tuple(sums.tolist()),
+                        "passes": passes,
+                        "unreadable": tuple(sorted(set(gather_object(sorted(unreadable))))),
+                        "seconds": time.monotonic() - started,
+                    }
+                )
+                folder.save(accelerator, out, progress)
+
+    metrics = folder.finish(accelerator, settings, out, collection, learner, progress)
+    accelerator.end_training()
+    return metrics
+
+
+def _accelerator(settings: Settings, out: Path) -> Any:
+    wants_cuda = settings.device == "cuda" or (settings.device == "auto" and torch.cuda.is_available())
+    if wants_cuda and not torch.cuda.is_available():
+        raise ConfigError("device cuda: this torch sees no GPU; install a torch with CUDA, or leave out --device")
+    if settings.precision == "fp16" and not wants_cuda:
+        raise ConfigError("precision fp16 needs a GPU; on a CPU take bf16 or fp32")
+    # accelerate keeps its state in the class: a second training in one process could not have another precision.
+    AcceleratorState._reset_state(reset_partial_state=int(os.environ.get("WORLD_SIZE", 1)) == 1)
+    try:
+        accelerator = Accelerator(
+            mixed_precision="no" if settings.precision == "fp32" else settings.precision,
+            gradient_accumulation_steps=settings.accumulate,
+            cpu=not wants_cuda,
+            log_with="tensorboard" if settings.tensorboard else None,
+            project_dir=str(out),
+        )
+        accelerator.init_trackers("tensorboard")
+    except (ValueError, ImportError) as error:
+        raise ConfigError(f"this training cannot be set up: {error}") from error
+    return accelerator
+
+
+def _row(step: int, epoch: float, means: npt.NDArray[np.float64], lr: float, norm: float) -> HistoryRow:
+    loss, margin_loss, distance = means.tolist()
+    # A step that fp16 left out has no norm, and JSON has no infinity.
+    return HistoryRow(
+        step=step,
+        epoch=epoch,
+        loss=loss,
+        margin_loss=margin_loss,
+        distance=distance,
+        lr=lr,
+        gradient_norm=norm if math.isfinite(norm) else None,
+    )
+
+
+def _validated(
+    accelerator: Any,
+    learner: Any,
+    held_out: tuple[Pairs, Pictures],
+    progress: Progress,
+    epoch: int,
+    out: Path,
+    watch: Watch,
+) -> Progress:
+    """The progress with a validation of this epoch; the first process does the work and keeps the best weights."""
+    backbone = accelerator.unwrap_model(learner).backbone
+    shared: list[Validation | None] = [None]
+    if accelerator.is_main_process:
+        validation = Validation(epoch=epoch, reports=tuple(validate(backbone, *held_out, f"epoch {epoch}")))
+        shared = [validation]
+        watch.validated(validation)
+    if accelerator.num_processes > 1:
+        broadcast_object_list(shared)
+    assert shared[0] is not None
+    progress = progress.model_copy(update={"validations": (*progress.validations, shared[0])})
+    if accelerator.is_main_process and progress.best is shared[0]:
+        export.write_pth(backbone, out / folder.CHECKPOINTS / folder.BEST)
+    return progress
+
+
+def validate(backbone: nn.Module, pairs: Pairs, pictures: Pictures, name: str) -> list[ConditionReport]:
+    """The figures of a backbone on people held out: unmasked, and with masked probes if there are any."""
+    was_training = backbone.training
+    conditions: tuple[Condition, ...] = ("none",) if pictures.masked is None else ("none", "probe")
+    reports, _ = evaluate(name, bases.embed_with(backbone), pairs, pictures, conditions)
+    backbone.train(was_training)
+    return reports
+
+
+def _not_finite(out: Path, what: str, step: int, batch: Any, samples: Samples, is_innocent: bool) -> MaskgenError:
+    own = [] if is_innocent else [samples.name(entry) for entry in batch.used.tolist()]
+    names = sorted(set(gather_object(own)))
+    path = out / "not_finite.txt"
+    images.write_whole(path, ("\n".join([f"# {what} at step {step}", *names]) + "\n").encode())
+    return MaskgenError(
+        f"the {what} is not a finite number at step {step}; the batch's {len(names)} files, such as "
+        f"{', '.join(names[:3])}, are listed in {path}; "
+        "look at them, lower --lr, or take --precision bf16"
+    )

@@ -1,0 +1,319 @@
+"""How a training goes (``settings.json``) and what came of it (``metrics.json``)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from maskgen import images
+from maskgen.errors import ConfigError
+from maskgen.evaluate.report import ConditionReport
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+
+SETTINGS_FILE: Final = "settings.json"
+METRICS_FILE: Final = "metrics.json"
+# What may differ when a training goes on: no number of the result depends on it.
+_FREE: Final = frozenset({"workers", "device", "tensorboard", "log_every", "checkpoint_every", "pack"})
+
+
+class Settings(BaseModel):
+    """All that decides about a training.
+
+    Attributes
+    ----------
+    data : Path
+        A folder of identities, or an output of ``maskgen augment``.
+    original : Path or None
+        Where the originals of such an output lie; None for beside the masked copies, or where augment read them.
+    aligned : bool or None
+        The pictures are 112x112 ArcFace crops; None for what an output of augment says, else no.
+    base : str
+        What to start from, see `maskgen.train.bases.load`.
+    margin : (m1, m2, m3)
+        The target's cosine is cos(m1 * angle + m2) - m3; ArcFace is (1, 0.5, 0), CosFace (1, 0, 0.4).
+    scale : float
+        s, what cosines are multiplied by.
+    sample_rate : float
+        Share of the identities in each softmax.
+    min_pictures : int
+        Identities with fewer originals are left out.
+    holdout : float
+        Share of the identities that are kept from training, to validate on; 0 for none.
+    mask_prob : float or None
+        Put masks on originals while loading, with this probability; None to use the masked copies, one to one.
+    model : str
+        The pack that finds faces where the data do not know them.
+    catalog : Path or None
+        The masks for ``mask_prob``; None for those that ship with maskgen.
+    distill : float or None
+        Weight of 1 - cosine between the embedding and that of the frozen base on the unmasked picture; None for 10,
+        from scratch 0.
+    lr : float or None
+        Highest learning rate; None for 0.01, from scratch 0.1.
+    warmup : float
+        Share of the steps in which the rate rises from 0; then it falls to 0, as the square of the share that is left.
+    epochs, batch_size, accumulate : int
+        Rounds through the data; pictures a pass, over all processes; passes a step.
+    precision : {"fp32", "bf16", "fp16"}
+        Of the backbone; margins and losses are always fp32.
+    batch_norm : {"frozen", "train"} or None
+        Whether batch norms keep the base's statistics; None for frozen, from scratch train.
+    freeze : tuple of str
+        Beginnings of the names of parameters that stay as they are, such as ``layer1``.
+    momentum, weight_decay, clip : float
+        SGD's; the largest norm of a gradient.
+    flip : bool
+        Mirror half of the pictures.
+    seed : int
+        The same seed gives the same training.
+    workers : int
+        Processes that load pictures; 0 loads in the training's own.
+    device : {"auto", "cpu", "cuda"}
+        Where to train.
+    log_every, checkpoint_every : int
+        Steps between rows of the history, and between checkpoints; there is one after every epoch anyway.
+    pack : str
+        The pack whose recogniser ``pack/`` replaces.
+    tensorboard : bool
+        Also write TensorBoard's files.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: Literal[1] = 1
+    data: Path
+    original: Path | None = None
+    aligned: bool | None = None
+    base: str
+    margin: tuple[Positive, NotNegative, NotNegative] = (1.0, 0.5, 0.0)
+    scale: Positive = 64.0
+    sample_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
+    min_pictures: Count = 1
+    holdout: Annotated[float, Field(ge=0, lt=1)] = 0.02
+    mask_prob: Share | None = None
+    model: str = "bundled"
+    catalog: Path | None = None
+    distill: NotNegative | None = None
+    lr: Positive | None = None
+    warmup: Share = 0.1
+    epochs: Count = 4
+    batch_size: Count = 128
+    accumulate: Count = 1
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    batch_norm: Literal["frozen", "train"] | None = None
+    freeze: tuple[str, ...] = ()
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: NotNegative = 5e-4
+    clip: Positive = 5.0
+    flip: bool = True
+    seed: Annotated[int, Field(ge=0)] = 0
+    workers: Annotated[int, Field(ge=0)] = 2
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    log_every: Count = 10
+    checkpoint_every: Count = 2000
+    pack: str = "bundled"
+    tensorboard: bool = False
+
+    @model_validator(mode="after")
+    def _scratch_has_no_teacher(self) -> Settings:
+        if self.is_scratch and self.distill:
+            raise ValueError("distill: a base from scratch has nothing to teach")
+        return self
+
+    @property
+    def is_scratch(self) -> bool:
+        """Whether the base has learnt nothing yet."""
+        return self.base.startswith("scratch:")
+
+    @property
+    def distill_weight(self) -> float:
+        """`distill`, decided."""
+        return (0.0 if self.is_scratch else 10.0) if self.distill is None else self.distill
+
+    @property
+    def highest_lr(self) -> float:
+        """`lr`, decided."""
+        return (0.1 if self.is_scratch else 0.01) if self.lr is None else self.lr
+
+    @property
+    def keeps_statistics(self) -> bool:
+        """`batch_norm`, decided: whether statistics are frozen."""
+        return not self.is_scratch if self.batch_norm is None else self.batch_norm == "frozen"
+
+
+class HistoryRow(BaseModel):
+    """One line of the curves, means over the steps since the last.
+
+    Attributes
+    ----------
+    step : int
+        Steps done.
+    epoch : float
+        The same in epochs.
+    loss, margin_loss, distance : float
+        In all; of the margin softmax; mean of 1 - cosine to the teacher.
+    lr, gradient_norm : float
+        Of the last step; the norm before clipping, None if fp16 left the step out.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    step: int
+    epoch: float
+    loss: float
+    margin_loss: float
+    distance: float
+    lr: float
+    gradient_norm: float | None
+
+
+class Validation(BaseModel):
+    """How well people who are held out are known after an epoch; 0 is the base."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epoch: int
+    reports: tuple[ConditionReport, ...]
+
+    @property
+    def score(self) -> float:
+        """What the best checkpoint is chosen by: the mean AUC over unmasked and masked pairs."""
+        return sum(report.figures.auc for report in self.reports) / len(self.reports)
+
+
+class Progress(BaseModel):
+    """How far a training is; lies with every checkpoint.
+
+    Attributes
+    ----------
+    step : int
+        Steps done.
+    history, validations : tuple
+        So far.
+    sums, passes : (3,) floats, int
+        Loss, margin loss and distance since the last row of the history, and of how many passes.
+    unreadable : tuple of str
+        Files that could not be decoded.
+    seconds : float
+        Spent in the loop, over all resumes.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: Literal[1] = 1
+    step: int = 0
+    history: tuple[HistoryRow, ...] = ()
+    sums: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    passes: int = 0
+    validations: tuple[Validation, ...] = ()
+    unreadable: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def best(self) -> Validation | None:
+        """The first validation of the highest score after training began; the base does not count."""
+        trained = [validation for validation in self.validations if validation.epoch > 0]
+        return max(trained, key=lambda validation: validation.score, default=None)
+
+
+class Metrics(BaseModel):
+    """``metrics.json``.
+
+    Attributes
+    ----------
+    settings : Settings
+        As asked for.
+    identities, pictures, masked_pictures : int
+        Learnt from.
+    single_picture_identities : int
+        Of the identities, those with one original.
+    left_out : dict
+        Why entries of the data are not used -> how many.
+    unreadable : int
+        Pictures that could not be decoded in training; others took their place.
+    unreadable_examples : tuple of str
+        The first of them.
+    base_difference : float or None
+        Largest difference between the base's ONNX and the network mapped from it.
+    export_difference : float
+        Largest difference between ``model.onnx`` and the trained network.
+    steps : int
+        Optimizer steps.
+    seconds, pictures_per_second : float
+        Spent in the loop, loading included.
+    best_epoch : int or None
+        What ``model.onnx`` holds; None for the last, where nobody is held out.
+    before, after : tuple of ConditionReport
+        People who are held out, with the base and with ``model.onnx``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: Literal[1] = 1
+    maskgen: str
+    settings: Settings
+    identities: int
+    pictures: int
+    masked_pictures: int
+    single_picture_identities: int
+    left_out: dict[str, int]
+    unreadable: int
+    unreadable_examples: tuple[str, ...]
+    base_difference: float | None
+    export_difference: float
+    steps: int
+    seconds: float
+    pictures_per_second: float
+    best_epoch: int | None
+    before: tuple[ConditionReport, ...]
+    after: tuple[ConditionReport, ...]
+    history: tuple[HistoryRow, ...]
+    validations: tuple[Validation, ...]
+
+
+def settings_of(values: dict[str, Any]) -> Settings:
+    """Checked settings.
+
+    Raises
+    ------
+    ConfigError
+        If one is out of range or they contradict each other; names the first.
+    """
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"{name + ': ' if name else ''}{first['msg']}") from error
+
+
+def write_json(path: Path, model: BaseModel) -> None:
+    """Write a model as JSON, whole."""
+    images.write_whole(path, (json.dumps(model.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def refuse_others(path: Path, settings: Settings) -> None:
+    """Compare settings with those a training began with.
+
+    Raises
+    ------
+    ConfigError
+        If one differs on which the result depends.
+    """
+    try:
+        former = Settings.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise ConfigError(f"{path}: not the settings of a training of this version of maskgen") from error
+    for name in Settings.model_fields:
+        if name not in _FREE and getattr(former, name) != getattr(settings, name):
+            raise ConfigError(
+                f"{path.parent}: began with {name} {getattr(former, name)}, now {getattr(settings, name)}; "
+                "go on with the same, or choose another --out"
+            )

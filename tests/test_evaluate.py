@@ -1,0 +1,323 @@
+"""Figures of verification: checked against numbers worked out by hand, and against InsightFace's protocol."""
+
+import io
+import json
+import pickle
+import warnings
+
+import numpy as np
+import people
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+from strategies import face_at
+
+pytest.importorskip("sklearn", reason="evaluation needs the extra [train]")
+
+from maskgen.cli.eval import evaluate as eval_cli
+from maskgen.errors import ConfigError, ModelError
+from maskgen.evaluate import embed, figures, pairs, report
+from maskgen.face import HeadPose
+from maskgen.io import faces
+
+# Five genuine pairs, five impostors.
+SCORES = np.array([0.9, 0.8, 0.7, 0.4, 0.3, 0.6, 0.35, 0.2, 0.1, 0.0])
+IS_SAME = np.array([True] * 5 + [False] * 5)
+
+# ---- figures by hand
+
+
+def test_the_roc_by_hand():
+    curve = figures.roc(SCORES, IS_SAME)
+    assert curve.far.tolist() == [0, 0, 0, 0, 0.2, 0.2, 0.4, 0.4, 0.6, 0.8, 1]
+    assert curve.tar.tolist() == pytest.approx([0, 0.2, 0.4, 0.6, 0.6, 0.8, 0.8, 1, 1, 1, 1])
+
+
+def test_the_area_by_hand():
+    # Of 25 comparisons of a genuine pair with an impostor, 0.4 and 0.3 lose to 0.6, 0.3 loses to 0.35.
+    assert figures.measure(SCORES, IS_SAME).auc == pytest.approx(22 / 25)
+
+
+def test_the_equal_error_rate_by_hand():
+    # At 0.4: FAR 1/5, FNMR 1/5.
+    assert figures.equal_error_rate(figures.roc(SCORES, IS_SAME)) == pytest.approx(0.2)
+
+
+def test_the_equal_error_rate_between_two_thresholds_lies_on_their_line():
+    # FAR, FNMR: (0, 1/2) at 0.9; (1/3, 1/2) at 0.5; (2/3, 1/2) at 0.4: FAR meets 1/2 half way.
+    scores, is_same = np.array([0.9, 0.1, 0.5, 0.4, 0.3]), np.array([True, True, False, False, False])
+    assert figures.equal_error_rate(figures.roc(scores, is_same)) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("scores", "rate"), [([0.9, 0.8, 0.1, 0.2], 0.0), ([0.1, 0.2, 0.8, 0.9], 1.0)])
+def test_the_equal_error_rate_of_a_perfect_and_of_a_perverse_network(scores, rate):
+    is_same = np.array([True, True, False, False])
+    assert figures.equal_error_rate(figures.roc(np.array(scores), is_same)) == pytest.approx(rate)
+
+
+def test_tar_at_far_by_hand():
+    curve = figures.roc(SCORES, IS_SAME)
+    for far, tar in ((0.1999, 0.6), (0.2, 0.8), (0.4, 1.0)):
+        assert figures.tar_at(curve, far, 10**9).rate == pytest.approx(tar)
+
+
+@pytest.mark.parametrize(("impostors", "is_given"), [(999, False), (1000, True), (1001, True)])
+def test_a_far_is_refused_under_ten_impostors_a_unit(impostors, is_given):
+    found = figures.tar_at(figures.roc(SCORES, IS_SAME), 1e-2, impostors)
+    assert (found.rate is not None) == is_given
+    assert is_given or found.reason == "999 impostor pairs, 1000 needed"
+
+
+def test_fmr100_by_hand():
+    # 1000 impostors 0.000 ... 0.999, 10 genuine: above the ten highest impostors lie 4 of them.
+    impostors = np.arange(1000) / 1000
+    genuine = np.array([0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.9905, 0.9915, 0.9925, 0.9985])
+    found = figures.measure(np.r_[genuine, impostors], np.r_[np.ones(10, bool), np.zeros(1000, bool)])
+    assert found.fmr100.rate == pytest.approx(0.6)
+    assert found.fmr1000.rate is None
+    assert (found.genuine, found.impostor) == (10, 1000)
+
+
+def naive_folds(distances, is_same, number):
+    """InsightFace's evaluation, written out: KFold without shuffling, 400 thresholds, strictly below."""
+    from sklearn.model_selection import KFold
+
+    accuracies = []
+    for train, test in KFold(number, shuffle=False).split(distances):
+        best = max(np.arange(0, 4, 0.01), key=lambda t: (((distances[train] < t) == is_same[train]).mean(), -t))
+        accuracies.append(((distances[test] < best) == is_same[test]).mean())
+    return np.array(accuracies)
+
+
+@pytest.mark.parametrize("number", [60, 63])
+def test_ten_folds_are_insightfaces(number):
+    rng = np.random.default_rng(0)
+    is_same = rng.random(number) < 0.5
+    distances = np.where(is_same, rng.normal(1.1, 0.4, number), rng.normal(1.7, 0.4, number)).clip(0, 4)
+    found = figures.fold_accuracies(distances, is_same, figures.consecutive_folds(number))
+    assert found == pytest.approx(naive_folds(distances, is_same, 10))
+
+
+def test_two_folds_by_hand():
+    distances = np.array([0.505, 1.505, 0.705, 1.205])
+    is_same = np.array([True, False, True, False])
+    # From the second fold the threshold is 0.71, good for the first; from the first 0.51, which rejects 0.705.
+    assert figures.fold_accuracies(distances, is_same, np.array([0, 0, 1, 1])).tolist() == [1, 0.5]
+
+
+def test_rank_1_by_hand():
+    gallery = np.eye(3, dtype=np.float32)
+    probes = np.float32([[0.9, 0.1, 0], [0.6, 0.4, 0], [0, 0.2, 0.8], [0.1, 0.2, 0.9]])
+    assert figures.rank1(gallery, np.array([7, 8, 9]), probes, np.array([7, 8, 9, 9])) == 0.75
+
+
+def test_without_folds_there_is_no_accuracy():
+    assert figures.measure(SCORES, IS_SAME).accuracy is None
+    assert figures.measure(SCORES, IS_SAME, np.zeros(10, int)).accuracy is None
+
+
+# ---- embeddings
+
+
+def test_embeddings_are_those_of_picture_and_mirror_added_and_normalised():
+    crops = np.random.default_rng(0).integers(0, 256, (3, 112, 112, 3)).astype(np.uint8)
+
+    def mean_of_left_half(pictures):
+        return pictures[..., :40].mean((2, 3))
+
+    found = embed.embeddings_of([crops[:2], crops[2:]], mean_of_left_half)
+    scaled = (crops.astype(np.float64) - 127.5) / 127.5
+    expected = scaled[:, :, :40].mean((1, 2)) + scaled[:, :, -40:].mean((1, 2))
+    assert found == pytest.approx(expected / np.linalg.norm(expected, axis=1, keepdims=True), abs=1e-5)
+
+
+# ---- pairs
+
+
+@pytest.fixture
+def lfw(tmp_path):
+    root = tmp_path / "lfw"
+    for person, takes in (("Ann_A", 3), ("Bo", 2), ("Cy", 1)):
+        for take in range(1, takes + 1):
+            people._write(root / person / f"{person}_{take:04d}.jpg", people.portrait(len(person), take))
+    return root
+
+
+def test_lfws_pairs_are_read(lfw, tmp_path):
+    (tmp_path / "pairs.txt").write_text("2\t1\nAnn_A\t1\t3\nAnn_A\t2\tBo\t1\nBo\t1\t2\nCy\t1\tBo\t2\n")
+    found = pairs.read_pairs(tmp_path / "pairs.txt", lfw)
+    named = [(found.names[a], found.names[b]) for a, b in zip(found.first, found.second, strict=True)]
+    assert named[1] == ("Ann_A/Ann_A_0002.jpg", "Bo/Bo_0001.jpg")
+    assert found.is_same.tolist() == [True, False, True, False]
+    assert found.folds.tolist() == [0, 0, 1, 1]
+
+
+def test_plain_pairs_are_read_and_written(lfw, tmp_path):
+    names = sorted(str(path.relative_to(lfw)) for path in lfw.rglob("*.jpg"))
+    drawn = pairs.draw_pairs(names, [name.split("/")[0] for name in names], np.random.default_rng(0))
+    pairs.write_pairs(tmp_path / "pairs.txt", drawn)
+    found = pairs.read_pairs(tmp_path / "pairs.txt", lfw)
+
+    def named(some):
+        columns = zip(some.first, some.second, some.is_same, some.folds, strict=True)
+        return {(some.names[a], some.names[b], bool(same), int(fold)) for a, b, same, fold in columns}
+
+    assert named(found) == named(drawn)
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("", "no pairs"),
+        ("10 300\nAnn_A 1\n", "line 2: expected 'name 1 2'"),
+        ("a.jpg b.jpg maybe\n", "line 1: expected two paths and 1"),
+        ("a.jpg b.jpg 1 first\n", "line 1: expected two paths and 1"),
+        ("2\t1\nAnn_A\t1\t9\n", r"Ann_A_0009\.jpg: missing, with 0 other"),
+    ],
+)
+def test_lists_that_are_none_are_explained(text, match, lfw, tmp_path):
+    (tmp_path / "pairs.txt").write_text(text)
+    with pytest.raises(ConfigError, match=match):
+        pairs.read_pairs(tmp_path / "pairs.txt", lfw)
+
+
+def test_drawn_pairs_are_balanced_and_no_person_is_in_two_folds():
+    identities = [f"p{i % 12}" for i in range(40)]
+    found = pairs.draw_pairs([str(i) for i in range(40)], identities, np.random.default_rng(1), folds=4)
+    assert found.is_same.sum() * 2 == len(found.is_same)
+    folds_of = {}
+    for a, b, same, fold in zip(found.first, found.second, found.is_same, found.folds, strict=True):
+        assert (identities[a] == identities[b]) == same
+        for index in (a, b):
+            folds_of.setdefault(identities[index], set()).add(int(fold))
+    assert all(len(found) == 1 for found in folds_of.values())
+
+
+# ---- the command
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    torch = pytest.importorskip("torch", reason="the network of this test is exported by torch")
+    path = tmp_path_factory.mktemp("model") / "mean.onnx"
+    # A colour mosaic: knows the made-up people well, and worse with their lower halves covered.
+    network = torch.nn.Sequential(torch.nn.AvgPool2d(16), torch.nn.Flatten())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            network,
+            (torch.zeros(1, 3, 112, 112),),
+            str(path),
+            dynamo=False,
+            input_names=["x"],
+            dynamic_axes={"x": {0: "batch"}},
+        )
+    return path
+
+
+@pytest.fixture
+def crops_and_pairs(tmp_path):
+    root = people.folder_of_people(tmp_path / "crops", 12, 3)
+    names = sorted(str(path.relative_to(root)) for path in root.rglob("*.png"))
+    drawn = pairs.draw_pairs(names, [name.split("/")[0] for name in names], np.random.default_rng(0))
+    pairs.write_pairs(tmp_path / "pairs.txt", drawn)
+    return root, tmp_path / "pairs.txt"
+
+
+@pytest.fixture
+def invoke(monkeypatch, catalog_dir):
+    class Detector:
+        def detect(self, image):
+            return [face_at(HeadPose(0, 0, 0), 0.5, (56, 56))]
+
+    monkeypatch.setattr(faces.DetectorSpec, "build", lambda self: Detector())
+    monkeypatch.setattr(faces.DetectorSpec, "sha256", lambda self: "f" * 64)
+
+    def call(*args):
+        faces._detector.cache_clear()
+        given = ["--catalog", str(catalog_dir), "--workers", "1", "--threads", "1"]
+        return CliRunner().invoke(eval_cli, [*map(str, args), *given])
+
+    yield call
+    faces._detector.cache_clear()
+
+
+def test_eval_makes_a_table_of_models_and_masks(invoke, model, crops_and_pairs, tmp_path):
+    root, listed = crops_and_pairs
+    other = tmp_path / "other.onnx"
+    other.write_bytes(model.read_bytes())
+    masks = ["--mask", "none", "--mask", "probe", "--mask", "both"]
+    result = invoke(
+        other, "--before", model, "--pairs", listed, "--root", root, "--aligned", *masks, "--out", tmp_path / "out"
+    )
+    assert result.exit_code == 0, result.output
+    rows = [line.split() for line in result.stdout.splitlines()[1:7]]
+    assert [(row[0], row[1]) for row in rows] == [
+        (str(m), c) for m in (model, other) for c in ("none", "probe", "both")
+    ]
+    assert [row[2:] for row in rows[:3]] == [row[2:] for row in rows[3:]], "all models see the same masks"
+    saved = report.EvalReport.model_validate_json((tmp_path / "out/eval.json").read_bytes())
+    plain, probe, _ = (row.figures for row in saved.rows[:3])
+    assert plain.auc > 0.95
+    assert plain.auc >= probe.auc
+    assert plain.rank1 == 1.0
+    assert (plain.gallery, plain.probes) == (12, 24)
+    assert "refused   FAR 0.01: 36 impostor pairs, 1000 needed" in result.stdout
+    assert (tmp_path / "out/roc.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_eval_of_a_verification_set(invoke, model, tmp_path):
+    def encoded(person, take):
+        buffer = io.BytesIO()
+        Image.fromarray(people.portrait(person, take)).save(buffer, "PNG")
+        return buffer.getvalue()
+
+    pictures, is_same = [], []
+    for number in range(20):
+        pictures += [encoded(number, 0), encoded(number if number % 2 else number + 50, 1)]
+        is_same.append(bool(number % 2))
+    (tmp_path / "set.bin").write_bytes(pickle.dumps((pictures, is_same)))
+    result = invoke(model, "--bin", tmp_path / "set.bin", "--mask", "none", "--mask", "both", "--json")
+    assert result.exit_code == 0, result.output
+    rows = json.loads(result.stdout)["rows"]
+    assert [row["condition"] for row in rows] == ["none", "both"]
+    assert rows[0]["figures"]["accuracy"] == 1.0
+    assert rows[0]["figures"]["rank1"] is None
+
+
+def test_eval_leaves_out_pairs_with_pictures_that_cannot_be_used(invoke, model, crops_and_pairs):
+    root, listed = crops_and_pairs
+    (root / people.name(0, 0)).write_bytes(b"broken")
+    result = invoke(model, "--pairs", listed, "--root", root, "--mask", "none", "--mask", "probe", "--json")
+    found = json.loads(result.stdout)
+    assert found["left_out"] == {"bad_image": 1}
+    assert len({row["left_out"] for row in found["rows"]}) == 1, "conditions are compared on the same pairs"
+    assert found["rows"][0]["left_out"] >= 2
+
+
+@pytest.mark.parametrize("args", [(), ("--pairs", "x"), ("--pairs", "x", "--root", "y", "--bin", "z")])
+def test_eval_wants_pairs_or_a_set(args, invoke, model):
+    assert invoke(model, *args).exit_code == 2
+
+
+def test_eval_names_a_model_that_cannot_be_used(invoke, crops_and_pairs, tmp_path):
+    root, listed = crops_and_pairs
+    (tmp_path / "broken.onnx").write_bytes(b"no model")
+    result = invoke(tmp_path / "broken.onnx", "--pairs", listed, "--root", root, "--aligned")
+    assert isinstance(result.exception, ModelError)
+    assert "broken.onnx" in str(result.exception)
+
+
+def test_eval_knows_the_difference_between_a_network_and_its_pth(invoke, crops_and_pairs, tmp_path):
+    torch = pytest.importorskip("torch", reason="a .pth needs torch")
+    from maskgen.train import export
+    from maskgen.train.backbones import build, mobilefacenet
+
+    torch.set_num_threads(1)
+    network = build(mobilefacenet(1 / 16, blocks=(1, 1, 1, 1), embedding=16)).eval()
+    export.write_onnx(network, tmp_path / "a.onnx")
+    export.write_pth(network, tmp_path / "a.pth")
+    root, listed = crops_and_pairs
+    result = invoke(tmp_path / "a.onnx", tmp_path / "a.pth", "--pairs", listed, "--root", root, "--aligned", "--json")
+    one, other = (row["figures"] for row in json.loads(result.stdout)["rows"])
+    assert one["auc"] == pytest.approx(other["auc"], abs=1e-3)

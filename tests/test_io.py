@@ -1,0 +1,163 @@
+"""Crops and verification sets."""
+
+import io
+import pickle
+import pickletools
+import warnings
+
+import numpy as np
+import people
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from strategies import face_at
+
+from maskgen.detect import ARCFACE_KEYPOINTS
+from maskgen.errors import ImageError
+from maskgen.face import HeadPose
+from maskgen.io import crops
+from maskgen.io.verification import read_bin
+
+POINTS = np.asarray(ARCFACE_KEYPOINTS, np.float32)
+
+# ---- alignment
+
+
+@given(st.floats(-180, 180), st.floats(0.2, 5), st.floats(-200, 200), st.floats(-200, 200))
+def test_a_similarity_is_found_again(turn, scale, x, y):
+    a, b = scale * np.cos(np.radians(turn)), scale * np.sin(np.radians(turn))
+    forth = np.array([[a, -b, x], [b, a, y]])
+    moved = POINTS @ forth[:, :2].T + forth[:, 2]
+    assert crops.similarity(POINTS, moved.astype(np.float32)) == pytest.approx(forth, abs=1e-2, rel=1e-3)
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 2**32 - 1))
+def test_the_similarity_is_umeyamas(seed):
+    from skimage.transform import SimilarityTransform
+
+    rng = np.random.default_rng(seed)
+    points = (POINTS * 2 + rng.normal(0, 5, (5, 2)) + 30).astype(np.float32)
+    theirs = SimilarityTransform()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert theirs.estimate(points.astype(np.float64), POINTS.astype(np.float64))
+    assert crops.similarity(points, POINTS) == pytest.approx(theirs.params[:2], abs=1e-3)
+
+
+def test_the_crop_is_insightfaces():
+    from insightface.utils import face_align
+
+    image = np.random.default_rng(0).integers(0, 256, (250, 250, 3)).astype(np.uint8)
+    keypoints = face_at(HeadPose(20, 5, 10), 1.1, (120, 110)).keypoints
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = face_align.norm_crop(image, keypoints)
+    ours = crops.aligned_crop(image, keypoints)
+    assert np.abs(ours.astype(int) - theirs).mean() < 0.1
+
+
+def test_an_aligned_crop_is_taken_as_it_is_and_a_larger_one_scaled():
+    image = people.portrait(0, 0)
+    cropper = crops.Cropper(lambda key: image, True)
+    assert cropper.clean("any", None) is image
+    larger = image.repeat(2, axis=0).repeat(2, axis=1)
+    assert np.array_equal(crops.resized_crop(larger), image)
+
+
+# ---- verification sets
+
+
+def encoded(person):
+    buffer = io.BytesIO()
+    Image.fromarray(people.portrait(person, 0)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+PICTURES = [encoded(i) for i in range(4)]
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize(
+    "content",
+    [
+        (PICTURES, [True, False]),
+        [PICTURES, [True, False]],
+        (PICTURES, [np.bool_(True), np.bool_(False)]),
+        (PICTURES, np.array([True, False])),
+        ([np.frombuffer(picture, np.uint8) for picture in PICTURES], [True, False]),
+        (np.array(PICTURES, dtype=object), [True, False]),
+    ],
+)
+def test_a_verification_set_is_read_whatever_the_protocol(content, protocol, tmp_path):
+    (tmp_path / "a.bin").write_bytes(pickle.dumps(content, protocol))
+    found = read_bin(tmp_path / "a.bin")
+    assert found.is_same.tolist() == [True, False]
+    for number in range(4):
+        assert np.array_equal(found.read(str(number)), people.portrait(number, 0))
+
+
+def test_pixels_of_older_sets_are_bgr(tmp_path):
+    pixels = [people.portrait(i, 0)[..., ::-1] for i in range(2)]
+    (tmp_path / "a.bin").write_bytes(pickle.dumps((pixels, [True])))
+    assert np.array_equal(read_bin(tmp_path / "a.bin").read("1"), people.portrait(1, 0))
+
+
+class Calls:
+    def __init__(self, function, *args):
+        self.function, self.args = function, args
+
+    def __reduce__(self):
+        return self.function, self.args
+
+
+@pytest.mark.parametrize(
+    "surprise",
+    [
+        Calls(print, "code ran"),
+        Calls(eval, "1"),
+        Calls(__import__, "os"),
+        Calls(getattr, "", "upper"),
+        Calls(np.load, "x"),
+        np.random.default_rng(0),
+        np.float64,
+    ],
+)
+def test_a_pickle_that_asks_for_code_is_refused_before_it_runs(surprise, tmp_path, capsys):
+    (tmp_path / "a.bin").write_bytes(pickle.dumps((PICTURES, [True, surprise])))
+    with pytest.raises(ImageError, match=r"a\.bin: not a verification set: asks for .*only lists, bytes, bools"):
+        read_bin(tmp_path / "a.bin")
+    assert "code ran" not in capsys.readouterr().out
+
+
+def test_a_codec_that_decompresses_is_refused(tmp_path):
+    content = b"c_codecs\nencode\n(Vx\nVzlib\ntR."
+    pickletools.dis(content, io.StringIO())
+    (tmp_path / "a.bin").write_bytes(content)
+    with pytest.raises(ImageError, match="asks for codec 'zlib'"):
+        read_bin(tmp_path / "a.bin")
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        (b"", "not a verification set"),
+        (b"nonsense", "not a verification set"),
+        (pickle.dumps((PICTURES, [True, False]))[:-20], "not a verification set"),
+        (pickle.dumps(3), r"expected \(pictures, is_same\)"),
+        (pickle.dumps((PICTURES, [])), "4 pictures for 0 pairs"),
+        (pickle.dumps((PICTURES, [True])), "4 pictures for 1 pairs, expected two"),
+        (pickle.dumps((PICTURES, [True, "no"])), "pair 1: str instead of a bool"),
+        (pickle.dumps(([1, 2], [True])), "picture 0: int instead of bytes"),
+    ],
+)
+def test_files_that_are_no_verification_sets_are_explained(content, match, tmp_path):
+    (tmp_path / "a.bin").write_bytes(content)
+    with pytest.raises(ImageError, match=match):
+        read_bin(tmp_path / "a.bin")
+
+
+def test_a_missing_set_is_named(tmp_path):
+    with pytest.raises(ImageError, match=r"a\.bin: cannot be read"):
+        read_bin(tmp_path / "a.bin")

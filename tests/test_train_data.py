@@ -1,0 +1,252 @@
+# ruff: noqa: E402 - nothing is imported that needs torch until torch is known to be there
+"""What is learnt from: which pictures, in which order, masked how."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import people
+import pytest
+from strategies import face_at
+
+torch = pytest.importorskip("torch", reason="training needs the extra [train]")
+torch.set_num_threads(1)
+
+from maskgen.errors import ConfigError, ImageError
+from maskgen.face import HeadPose
+from maskgen.io import datasets, faces
+from maskgen.train import data
+from maskgen.train.settings import settings_of
+
+
+def collect(root, **settings):
+    return data.collect(settings_of({"data": root, "base": "scratch:mbf", **settings}), root.parent / "out")
+
+
+def samples_of(root, **settings):
+    return data.Samples(collect(root, **settings), 0, True)
+
+
+@pytest.fixture
+def augmented(tmp_path):
+    return people.augmented_people(tmp_path / "data")
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """Photographs of 200x200 with one frontal face each, whose landmarks the manifest knows; no copies."""
+    face = face_at(HeadPose(0, 0, 0), 0.8, (100, 90))
+    rows = []
+    for person in range(4):
+        for take in range(3):
+            image = np.full((200, 200, 3), 60 + 30 * person + take, np.uint8)
+            file = people.name(person, take)
+            people._write(tmp_path / "data" / file, image)
+            rows.append(
+                people.Row(path=file, status="skipped", faces=(people.face_row(face.landmarks),), original=file)
+            )
+    people.write_run(tmp_path / "data", rows, {"aligned": False})
+    return tmp_path / "data"
+
+
+def test_originals_and_masked_copies_come_one_to_one(augmented):
+    collection = collect(augmented, holdout=0)
+    assert len(collection.entries) == 36
+    assert sum(is_masked for _, is_masked in collection.entries) == 18
+    assert collection.identities == tuple(f"person_{i:02d}" for i in range(6))
+
+
+def test_of_several_copies_each_epoch_takes_one(tmp_path):
+    root = people.augmented_people(tmp_path / "data", variants=3)
+    samples = samples_of(root, holdout=0)
+    assert len(samples) == 36
+    seen = {samples[epoch, 30].picture.numpy().tobytes() for epoch in range(20)}
+    assert len(seen) <= 2, "the three copies are alike here, mirrored or not"
+
+
+def test_the_teacher_sees_the_same_picture_without_its_mask(augmented):
+    samples = data.Samples(collect(augmented, holdout=0), 0, flip=False)
+    plain, worn = samples[0, 0], samples[0, 18]
+    assert torch.equal(plain.picture, plain.clean)
+    assert torch.equal(worn.clean, plain.clean)
+    assert torch.equal(worn.picture[:, :56], worn.clean[:, :56])
+    assert (worn.picture[:, 56:] == torch.tensor([120, 160, 200]).view(3, 1, 1)).all()
+
+
+def test_picture_and_clean_are_mirrored_alike(augmented):
+    samples = samples_of(augmented, holdout=0)
+    flipped = [torch.equal(samples[epoch, 0].picture, samples[epoch, 0].clean) for epoch in range(20)]
+    assert all(flipped)
+    assert len({samples[epoch, 0].clean.numpy().tobytes() for epoch in range(20)}) == 2
+
+
+@pytest.mark.parametrize("world", [1, 2, 4])
+def test_processes_share_the_batches_of_one(world):
+    alone = data.batches(50, 8, seed=3, epoch=1)
+    shares = [data.batches(50, 8, 3, 1, 0, rank, world) for rank in range(world)]
+    assert [[key for part in parts for key in part] for parts in zip(*shares, strict=True)] == alone
+    assert len({entry for batch in alone for _, entry in batch}) == 48
+    assert data.batches(50, 8, 3, 1, start=4) == alone[4:]
+    assert data.batches(50, 8, 3, 2) != alone
+
+
+def test_workers_start_although_opencv_has_used_threads(photographs, catalog_dir):
+    cv2.setNumThreads(4)
+    cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.uint8), (31, 31), 5)
+    samples = samples_of(photographs, holdout=0, mask_prob=1, catalog=catalog_dir)
+    assert len(list(data.loader(samples, data.batches(12, 4, 0, 0), 1))) == 3
+
+
+def test_samples_do_not_depend_on_who_loads_them(augmented):
+    samples = samples_of(augmented, holdout=0)
+    keys = data.batches(len(samples), 8, 0, 0)
+    here, elsewhere = (list(data.loader(samples, keys, workers)) for workers in (0, 2))
+    for one, other in zip(here, elsewhere, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_an_unreadable_picture_is_replaced_and_known(augmented):
+    (augmented / people.name(0, 0)).write_bytes(b"\xff\xd8 no more")
+    samples = samples_of(augmented, holdout=0)
+    sample = samples[0, 0]
+    assert (sample.entry, sample.used) == (0, 1)
+    assert samples.name(0).endswith(people.name(0, 0))
+    assert sample.label == samples[0, 1].label
+
+
+def test_data_of_which_nothing_can_be_read_end_with_an_error(tmp_path):
+    root = people.augmented_people(tmp_path / "data", 2, 2)
+    for path in root.rglob("*.png"):
+        path.write_bytes(b"")
+    with pytest.raises(ImageError, match="in a row cannot be read"):
+        samples_of(root, holdout=0)[0, 0]
+
+
+def test_people_held_out_are_not_learnt_from(augmented):
+    collection = collect(augmented, holdout=0.3)
+    learnt = {person.item.identity for person in collection.people}
+    held_out = {person.item.identity for person in collection.held_out}
+    assert len(held_out) == 2
+    assert not learnt & held_out
+    assert learnt == set(collection.identities)
+    pairs, pictures = data.validation(collection, 0)
+    assert pairs.is_same.sum() == 6
+    assert pictures.masked is not None
+
+
+def test_identities_with_one_picture_are_counted_and_can_be_left_out(augmented):
+    for take in (1, 2):
+        (augmented / people.name(5, take)).unlink()
+    for path in augmented.glob("*.json*"):
+        path.unlink()
+    for path in augmented.rglob("*_m1.png"):
+        path.unlink()
+    kept = collect(augmented, aligned=True, holdout=0)
+    assert (len(kept.identities), kept.singles) == (6, 1)
+    fewer = collect(augmented, aligned=True, holdout=0, min_pictures=2)
+    assert (len(fewer.identities), fewer.singles) == (5, 0)
+    assert fewer.left_out["too_few_pictures"] == 1
+
+
+def test_a_single_identity_is_nothing_to_learn(tmp_path):
+    with pytest.raises(ConfigError, match="1 identities to learn"):
+        collect(people.folder_of_people(tmp_path / "data", 1), aligned=True)
+
+
+def test_masks_on_the_fly_need_no_detector(photographs, catalog_dir, monkeypatch):
+    monkeypatch.setattr(faces.DetectorSpec, "build", lambda self: pytest.fail("a detector was built"))
+    samples = samples_of(photographs, holdout=0, mask_prob=0.5, catalog=catalog_dir)
+    assert len(samples) == 12
+    worn = [not torch.equal(s.picture, s.clean) for s in (samples[e, i] for e in range(10) for i in range(12))]
+    assert 0.35 < np.mean(worn) < 0.65
+    assert torch.equal(samples[3, 7].picture, samples[3, 7].picture), "the same key gives the same mask"
+
+
+def test_masks_on_the_fly_cover_the_lower_half_of_the_crop(photographs, catalog_dir):
+    samples = data.Samples(collect(photographs, holdout=0, mask_prob=1, catalog=catalog_dir), 0, flip=False)
+    sample = samples[0, 0]
+    changed = (sample.picture != sample.clean).any(0).float()
+    assert changed[75:100, 40:72].mean() > 0.9
+    assert changed[:30].mean() < 0.05
+
+
+def test_photographs_without_landmarks_are_searched_once_and_remembered(tmp_path, monkeypatch):
+    root = people.folder_of_people(tmp_path / "data", 3, 2)
+    (root / people.name(0, 0)).write_bytes(b"broken")
+    searched = []
+
+    class Detector:
+        def detect(self, image):
+            searched.append(1)
+            return [face_at(HeadPose(0, 0, 0), 0.5, (56, 50))] if len(searched) != 2 else []
+
+    monkeypatch.setattr(faces.DetectorSpec, "build", lambda self: Detector())
+    monkeypatch.setattr(faces.DetectorSpec, "sha256", lambda self: "f" * 64)
+    faces._detector.cache_clear()
+    first = collect(root, holdout=0, workers=0)
+    assert len(searched) == 5
+    assert dict(first.left_out) == {"bad_image": 1, "no_face": 1}
+    cache = next(root.parent.joinpath("out").glob("faces-*.jsonl"))
+    with cache.open("ab") as file:
+        file.write(b'{"torn')
+    second = collect(root, holdout=0, workers=0)
+    assert len(searched) == 5
+    for one, other in zip(first.people, second.people, strict=True):
+        assert np.allclose(one.face.landmarks, other.face.landmarks)
+    faces._detector.cache_clear()
+
+
+def test_keypoints_of_the_manifest_align_without_landmarks_and_without_a_detector(photographs, monkeypatch):
+    path = photographs / "manifest.jsonl"
+    rows = [
+        row.model_copy(update={"faces": (row.faces[0].model_copy(update={"landmarks": None}),)})
+        for row in people.manifest.read(path)
+    ]
+    path.unlink()
+    people.write_run(photographs, rows, {"aligned": False})
+    monkeypatch.setattr(faces.DetectorSpec, "build", lambda self: pytest.fail("a detector was built"))
+    collection = collect(photographs, holdout=0)
+    assert len(collection.people) == 12
+    expected = face_at(HeadPose(0, 0, 0), 0.8, (100, 90)).keypoints
+    assert all(np.allclose(person.keypoints, expected, atol=0.01) for person in collection.people)
+
+
+def test_originals_may_lie_elsewhere(augmented, tmp_path):
+    elsewhere = people.folder_of_people(tmp_path / "elsewhere")
+    found = datasets.open_dataset(augmented, elsewhere)
+    assert all(Path(item.original).is_relative_to(elsewhere) for item in found.items)
+    assert all(Path(item.masked[0]).is_relative_to(augmented) for item in found.items)
+    (elsewhere / people.name(3, 1)).unlink()
+    with pytest.raises(ConfigError, match=r"3/1\.png: the original of a masked picture is missing; --original"):
+        datasets.open_dataset(augmented, elsewhere)
+
+
+def test_rows_without_a_face_are_left_out_and_counted(tmp_path):
+    root = people.augmented_people(tmp_path / "data")
+    with people.manifest.Writer(root / "manifest.jsonl") as writer:
+        writer.append(people.Row(path=people.name(0, 0), status="skipped", reason="no_face"))
+        writer.append(people.Row(path="person_00/9.png", status="failed", reason="bad_image"))
+    found = datasets.open_dataset(root)
+    assert len(found.items) == 17
+    assert dict(found.left_out) == {"no_face": 1, "bad_image": 1}
+
+
+@pytest.mark.parametrize("name", ["train.rec", "shards-{0..3}.tar"])
+def test_formats_to_come_are_named(name, tmp_path):
+    with pytest.raises(ConfigError, match="cannot be read yet"):
+        datasets.open_dataset(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("values", "match"),
+    [
+        ({"epochs": 0}, "epochs"),
+        ({"distill": 1.0}, "nothing to teach"),
+        ({"mask_prob": 1.5}, "mask_prob"),
+        ({"margin": (0, 0.5, 0)}, "margin"),
+        ({"surprise": 1}, "surprise"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(values, match):
+    with pytest.raises(ConfigError, match=match):
+        settings_of({"data": "x", "base": "scratch:mbf", **values})
