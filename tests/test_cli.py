@@ -174,12 +174,14 @@ def test_settings_reach_the_run(tree, tmp_path, invoke):
         "augment", tree, out, "--seed", 9, "--variants", 2, "--originals", "--copy-skipped", "--faces", "all",
         "--min-face", 3, "--landmarks", 106, "--kind", "cloth", "--tag", "red", "--design", "red", "--save-landmarks",
         "--quality", 90, "--max-pixels", 1000000, "--aligned", "--model", "some", "--device", "cuda",
+        "--wear", "correct=3,nose_out=1", "--recolor", 0.5, "--pattern-dir", tree / "ann", "--pattern-share", 0.2,
     )  # fmt: skip
     settings = manifest.read_run(out / "run.json").settings
-    assert {name: settings[name] for name in settings if name != "catalog"} == {
+    assert {name: settings[name] for name in settings if name not in ("catalog", "pattern_dir")} == {
         "seed": 9, "variants": 2, "originals": True, "copy_skipped": True, "faces": "all", "min_face": 3.0,
         "landmarks": 106, "kinds": ["cloth"], "tags": ["red"], "designs": ["red"], "save_landmarks": True,
         "quality": 90, "max_pixels": 1000000, "aligned": True, "model": "some", "device": "cuda",
+        "wear": [["correct", 0.75], ["nose_out", 0.25]], "recolor": 0.5, "pattern_share": 0.2,
     }  # fmt: skip
 
 
@@ -226,51 +228,6 @@ def test_a_missing_demo_photograph_is_named(monkeypatch, invoke, tmp_path):
     result = invoke("augment", "--demo", tmp_path / "out")
     assert result.exit_code == 1
     assert "gone.png is missing" in result.stderr
-
-
-# ---- catalog
-
-
-def test_catalog_list_names_the_designs(catalog_dir, invoke):
-    result = invoke("catalog", "list", "--catalog", catalog_dir)
-    assert [line.split()[0] for line in result.stdout.splitlines()] == ["red", "blue"]
-    designs = json.loads(invoke("catalog", "list", "--catalog", catalog_dir, "--json").stdout)
-    assert [design["name"] for design in designs] == ["red", "blue"]
-
-
-def test_catalog_show_gives_views_and_rotations(catalog_dir, invoke):
-    result = invoke("catalog", "show", "red", "--catalog", catalog_dir)
-    assert "red_40.png:mirrored: yaw -60 to -20" in result.stdout
-    assert json.loads(invoke("catalog", "show", "red", "--catalog", catalog_dir, "--json").stdout)["name"] == "red"
-    assert invoke("catalog", "show", "mauve", "--catalog", catalog_dir).exit_code == 1
-
-
-def test_catalog_check_finds_gaps_and_calls_them_no_fault(catalog_dir, invoke):
-    result = invoke("catalog", "check", "--catalog", catalog_dir)
-    assert result.exit_code == 0
-    assert "gap    red: no view for yaw -90 to -65" in result.stdout
-    report = json.loads(invoke("catalog", "check", "--catalog", catalog_dir, "--json").stdout)
-    assert report["yaw_gaps_deg"]["red"] == [[-90, -65], [65, 90]]
-
-
-def test_catalog_check_finds_pictures_that_changed(catalog_dir, invoke):
-    with (catalog_dir / "red_0.png").open("ab") as file:
-        file.write(b"x")
-    result = invoke("catalog", "check", "--catalog", catalog_dir)
-    assert result.exit_code == 1
-    assert "fault  red_0.png: sha256 is" in result.stdout
-
-
-def test_catalog_check_finds_pictures_that_are_missing(catalog_dir, invoke):
-    (catalog_dir / "red_0.png").unlink()
-    result = invoke("catalog", "check", "--catalog", catalog_dir)
-    assert result.exit_code == 1
-    assert "red_0.png" in result.stderr
-
-
-def test_the_catalog_that_ships_is_faultless(invoke):
-    result = invoke("catalog", "check")
-    assert result.exit_code == 0, result.output
 
 
 # ---- models

@@ -53,7 +53,7 @@ def test_the_readme_opens_with_the_demo_and_the_test_command_that_ci_runs():
     blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     demo, tests = blocks[:2]
     assert re.fullmatch(r"python3 -m venv .*pip install \. && .*maskgen augment --demo \S+\n", demo)
-    assert re.fullmatch(r'python3 -m venv .*pip install -e "\.\[test\]" && .*pytest\n', tests)
+    assert re.fullmatch(r'python3 -m venv .*pip install -e "\.\[train,test\]" && .*pytest\n', tests)
     pattern = re.search(r"grep -m 1 -E '(.*?)' README\.md", (ROOT / ".ci" / "run").read_text())[1]
     first = next(line for line in (ROOT / "README.md").read_text().splitlines() if re.search(pattern, line))
     assert f"{first}\n" == tests
