@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import cv2
 import numpy as np
@@ -40,6 +40,7 @@ from maskgen.packs.training.data import (
     scene_number,
 )
 from maskgen.packs.training.landmarks import Residual, conv, wear_mask
+from maskgen.packs.training.trainer import Trainer
 
 STRIDES: Final = (8, 16, 32)
 ANCHOR_SIDES: Final = ((16, 32), (64, 128), (256, 512))
@@ -469,67 +470,43 @@ def train(
     side: int = 256,
     batch: int = 32,
     peak: float = 3e-3,
-) -> nn.Module:
+) -> DetectorNet:
     """Train, or go on from ``work/detector_last.pt``; the EMA weights go to ``work/detector.pt``.
 
     An epoch is 4096 canvases. A fresh training begins with the weights of ``start``, where given.
     """
     torch.manual_seed(0)
     data = Canvases(pictures, side, 4096, seed=0)
-    steps = epochs * (len(data) // batch)
-    net = DetectorNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if start is not None:
-        net.load_state_dict(torch.load(start, weights_only=True))
-    average = torch.optim.swa_utils.AveragedModel(
-        net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True
+    trainer = Trainer(
+        DetectorNet(),
+        start,
+        work / "detector_last.pt",
+        work / "detector.pt",
+        peak=peak,
+        steps=epochs * (len(data) // batch),
+        warm_up=0.08,
+        clip=5.0,
     )
-    optimizer = torch.optim.AdamW(net.parameters(), lr=peak, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, total_steps=steps + 1, pct_start=0.08)
-    first = 0
-    last_file = work / "detector_last.pt"
-    if last_file.exists():
-        state: dict[str, Any] = torch.load(last_file, weights_only=True)
-        net.load_state_dict(state["net"])
-        average.load_state_dict(state["average"])
-        optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
-        first = state["epoch"]
     started = time.monotonic()
-    for epoch in range(first, epochs):
-        data.epoch = epoch
+    while trainer.epoch < epochs:
+        data.epoch = trainer.epoch
         loader = torch.utils.data.DataLoader(
             data, batch, drop_last=True, num_workers=1, multiprocessing_context="fork", prefetch_factor=4
         )
-        net.train()
+        trainer.net.train()
         sums = np.zeros(3)
         for image, label, box, keypoints in loader:
             x = ((image.permute(0, 3, 1, 2).float() - 127.5) / 128).to(memory_format=torch.channels_last)
             with torch.autocast("cpu", torch.bfloat16):
-                outputs = net(x)
+                outputs = trainer.net(x)  # nine of (B, anchors, 1 | 4 | 10)
             parts = losses(outputs, label, box, keypoints, side)
-            loss = parts[0] + 2 * parts[1] + parts[2]
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(net.parameters(), 5.0)
-            optimizer.step()
-            schedule.step()
-            average.update_parameters(net)
+            trainer.step(parts[0] + 2 * parts[1] + parts[2])
             sums += [float(part.detach()) for part in parts]
-        torch.save(
-            {
-                "net": net.state_dict(),
-                "average": average.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "schedule": schedule.state_dict(),
-                "epoch": epoch + 1,
-            },
-            last_file,
-        )
-        torch.save(average.module.state_dict(), work / "detector.pt")
+        trainer.end_epoch()
         score, box_part, keypoint_part = sums / (len(data) // batch)
         print(
-            f"epoch {epoch + 1}/{epochs} score {score:.4f} box {box_part:.4f} keypoints {keypoint_part:.4f} "
+            f"epoch {trainer.epoch}/{epochs} score {score:.4f} box {box_part:.4f} keypoints {keypoint_part:.4f} "
             f"{time.monotonic() - started:.0f}s",
             flush=True,
         )
-    return average.module
+    return trainer.average

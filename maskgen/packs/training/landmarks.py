@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import cv2
 import numpy as np
@@ -23,6 +23,7 @@ from maskgen.catalog import Catalog
 from maskgen.face import Face
 from maskgen.landmarks import INDEX_106_OF_68, MIRROR_68, MIRROR_106, bbox_of_points, keypoints_of
 from maskgen.packs.training.data import CROP_OVER_BOX, CROP_SIDE, LandmarkSet
+from maskgen.packs.training.trainer import Trainer
 from maskgen.pose import pose_from_68
 
 FloatArray = npt.NDArray[np.float32]
@@ -246,7 +247,7 @@ def point_weights() -> Tensor:
 
 def train(
     faces: LandmarkSet, work: Path, epochs: int, start: Path | None = None, batch: int = 128, peak: float = 4e-3
-) -> nn.Module:
+) -> LandmarkNet:
     """Train, or go on from ``work/landmarks_last.pt``; the EMA weights go to ``work/landmarks.pt``.
 
     A fresh training begins with the weights of ``start``, where given.
@@ -256,78 +257,54 @@ def train(
     catalog.preload()
     rows = np.flatnonzero(~faces.held_out)
     data = Augmented(faces, rows, catalog, seed=0)
-    steps = epochs * (len(rows) // batch)
-    net = LandmarkNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if start is not None:
-        net.load_state_dict(torch.load(start, weights_only=True))
-    average = torch.optim.swa_utils.AveragedModel(
-        net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True
+    trainer = Trainer(
+        LandmarkNet(),
+        start,
+        work / "landmarks_last.pt",
+        work / "landmarks.pt",
+        peak=peak,
+        steps=epochs * (len(rows) // batch),
+        warm_up=0.1,
+        clip=1.0,
     )
-    optimizer = torch.optim.AdamW(net.parameters(), lr=peak, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, total_steps=steps + 1, pct_start=0.1)
     weights = point_weights()
-    first = 0
-    last_file = work / "landmarks_last.pt"
-    if last_file.exists():
-        state: dict[str, Any] = torch.load(last_file, weights_only=True)
-        net.load_state_dict(state["net"])
-        average.load_state_dict(state["average"])
-        optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
-        first = state["epoch"]
     started = time.monotonic()
-    for epoch in range(first, epochs):
-        data.epoch = epoch
+    while trainer.epoch < epochs:
+        data.epoch = trainer.epoch
         loader = torch.utils.data.DataLoader(
             data,
             batch,
             shuffle=True,
             drop_last=True,
             num_workers=1,
-            generator=torch.Generator().manual_seed(epoch),
+            generator=torch.Generator().manual_seed(trainer.epoch),
             multiprocessing_context="fork",
         )
-        net.train()
+        trainer.net.train()
         losses = []
         for images, targets in loader:
-            images = images.to(memory_format=torch.channels_last)
             with torch.autocast("cpu", torch.bfloat16):
-                output = net.from_96(images)
+                output = trainer.net.from_96(images.to(memory_format=torch.channels_last))  # (B, OUTPUTS)
             loss = (F.smooth_l1_loss(output.float(), targets, beta=0.008, reduction="none") * weights).mean()
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-            average.update_parameters(net)
+            trainer.step(loss)
             losses.append(float(loss.detach()))
-        torch.save(
-            {
-                "net": net.state_dict(),
-                "average": average.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "schedule": schedule.state_dict(),
-                "epoch": epoch + 1,
-            },
-            last_file,
-        )
-        torch.save(average.module.state_dict(), work / "landmarks.pt")
-        report = evaluate(average.module, faces, catalog) if epoch % 3 == 2 or epoch + 1 == epochs else {}
+        trainer.end_epoch()
+        report = evaluate(trainer.average, faces, catalog) if trainer.epoch in (*range(0, epochs, 3), epochs) else {}
         print(
-            f"epoch {epoch + 1}/{epochs} loss {np.mean(losses):.5f} {time.monotonic() - started:.0f}s {report}",
+            f"epoch {trainer.epoch}/{epochs} loss {np.mean(losses):.5f} {time.monotonic() - started:.0f}s {report}",
             flush=True,
         )
-    return average.module
+    return trainer.average
 
 
-def predict(net: nn.Module, images: list[Image]) -> tuple[FloatArray, FloatArray]:
+def predict(net: LandmarkNet, images: list[Image]) -> tuple[FloatArray, FloatArray]:
     """Points in pixels of 96x96 pictures: (N, 68, 3), (N, 106, 2)."""
     net.eval()
     outputs = []
     with torch.no_grad():
         for start in range(0, len(images), 256):
             batch = torch.stack([to_tensor(im) for im in images[start : start + 256]])
-            outputs.append(net.from_96(batch.to(memory_format=torch.channels_last)).numpy())  # type: ignore[operator]
+            outputs.append(net.from_96(batch.to(memory_format=torch.channels_last)).numpy())
     flat = np.concatenate(outputs)
     p68 = flat[:, :204].reshape(-1, 68, 3) * np.float32(48)
     p68[..., :2] += 48 - 0.25
@@ -337,7 +314,7 @@ def predict(net: nn.Module, images: list[Image]) -> tuple[FloatArray, FloatArray
     return p68, p106
 
 
-def evaluate(net: nn.Module, faces: LandmarkSet, catalog: Catalog) -> dict[str, float]:
+def evaluate(net: LandmarkNet, faces: LandmarkSet, catalog: Catalog) -> dict[str, float]:
     """Mean held-out error in per cent of the distance between the outer eye corners, plain and wearing a mask."""
     figures: dict[str, float] = {}
     rows = np.flatnonzero(faces.held_out)

@@ -1,0 +1,97 @@
+"""What both trainings share: the optimizer, the schedule, the running average, and a checkpoint to go on from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Generic, TypeVar, cast
+
+import torch
+from torch import Tensor, nn
+
+Net = TypeVar("Net", bound=nn.Module)
+
+
+class Trainer(Generic[Net]):
+    """AdamW under a one-cycle schedule, with an exponential moving average of the weights.
+
+    Parameters
+    ----------
+    net : Net
+        To be trained.
+    start : Path or None
+        Weights to begin with, where there is no checkpoint.
+    checkpoint : Path
+        Where the state lies after every epoch; a training goes on from there.
+    weights : Path
+        Where the averaged weights go after every epoch.
+    peak : float
+        Highest learning rate.
+    steps : int
+        Of the whole training.
+    warm_up : float
+        Share of the steps in which the learning rate rises.
+    clip : float
+        Gradients are cut to this norm.
+
+    Attributes
+    ----------
+    epoch : int
+        Epochs that are done.
+    """
+
+    def __init__(
+        self,
+        net: Net,
+        start: Path | None,
+        checkpoint: Path,
+        weights: Path,
+        *,
+        peak: float,
+        steps: int,
+        warm_up: float,
+        clip: float,
+    ) -> None:
+        if start is not None:
+            net.load_state_dict(torch.load(start, weights_only=True))
+        self.net: Net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.checkpoint, self.weights, self.clip, self.epoch = checkpoint, weights, clip, 0
+        self._average = torch.optim.swa_utils.AveragedModel(
+            self.net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True
+        )
+        self._optimizer = torch.optim.AdamW(self.net.parameters(), lr=peak, weight_decay=0.02)
+        self._schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self._optimizer, peak, total_steps=steps + 1, pct_start=warm_up
+        )
+        self._parts = {
+            "net": self.net,
+            "average": self._average,
+            "optimizer": self._optimizer,
+            "schedule": self._schedule,
+        }
+        if checkpoint.exists():
+            state: dict[str, Any] = torch.load(checkpoint, weights_only=True)
+            for name, part in self._parts.items():
+                part.load_state_dict(state[name])
+            self.epoch = state["epoch"]
+
+    @property
+    def average(self) -> Net:
+        """The network with averaged weights."""
+        return cast(Net, self._average.module)
+
+    def step(self, loss: Tensor) -> None:
+        """One step down a loss."""
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.net.parameters(), self.clip)
+        self._optimizer.step()
+        self._schedule.step()
+        self._average.update_parameters(self.net)
+
+    def end_epoch(self) -> None:
+        """Write the checkpoint and the averaged weights."""
+        self.epoch += 1
+        torch.save(
+            {name: part.state_dict() for name, part in self._parts.items()} | {"epoch": self.epoch}, self.checkpoint
+        )
+        torch.save(self.average.state_dict(), self.weights)

@@ -1,0 +1,124 @@
+# ruff: noqa: E402 - nothing is imported that needs torch until torch is known to be there
+"""The code that trains the bundled pack."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import face_at, poses
+
+torch = pytest.importorskip("torch", reason="training the pack needs the extra [train]")
+torch.set_num_threads(1)
+
+from torch import nn
+
+from maskgen.detect import FaceDetector
+from maskgen.face import HeadPose
+from maskgen.packs.training import detector, export, landmarks
+from maskgen.packs.training.trainer import Trainer
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    """Weights of networks that have learnt nothing."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("work")
+    torch.save(landmarks.LandmarkNet().state_dict(), folder / "landmarks.pt")
+    torch.save(detector.DetectorNet().state_dict(), folder / "detector.pt")
+    return folder
+
+
+@given(poses(yaw=60, pitch=30, roll=30))
+def test_targets_are_what_insightface_turns_back_into_points(pose):
+    p68 = np.concatenate([face_at(pose, 0.3, (48, 40)).landmarks, np.ones((68, 1), np.float32)], axis=1)
+    p106 = face_at(pose, 0.3, (48, 40), scheme=106).landmarks
+    targets = landmarks.targets_of(p68, p106)
+    in_192 = (targets[:204].reshape(68, 3)[:, :2] + 1) * 96  # insightface/model_zoo/landmark.py
+    assert in_192 == pytest.approx(p68[:, :2] * 2 + 0.5, abs=1e-3)
+
+
+def test_mirrored_pictures_have_mirrored_points():
+    rng = np.random.default_rng(0)
+    crop = rng.integers(0, 255, (128, 128, 3), dtype=np.uint8)
+    p68 = np.concatenate([face_at(HeadPose(20, 0, 0), 0.4, (64, 55)).landmarks, np.zeros((68, 1), np.float32)], axis=1)
+    p106 = face_at(HeadPose(20, 0, 0), 0.4, (64, 55), scheme=106).landmarks
+    plain = landmarks.place(crop, p68, p106, 1.0, 0.0, np.zeros(2), False)
+    mirrored = landmarks.place(crop, p68, p106, 1.0, 0.0, np.zeros(2), True)
+    assert np.array_equal(mirrored[0], plain[0][:, ::-1])
+    assert mirrored[1][0, 0] == pytest.approx(95 - plain[1][16, 0])
+    assert mirrored[2][1, 0] == pytest.approx(95 - plain[2][17, 0])
+
+
+def test_the_exported_pack_says_what_the_network_says(work, tmp_path):
+    export.export(work, tmp_path)
+    image = np.random.default_rng(0).integers(0, 255, (112, 112, 3), dtype=np.uint8)
+    faces = [FaceDetector(str(tmp_path), aligned=True, landmarks=scheme).detect(image)[0] for scheme in (68, 106)]
+    # One network behind both: where the schemes share a point they agree.
+    assert faces[1].landmarks_68 == pytest.approx(faces[0].landmarks_68, abs=1e-2)
+    assert faces[0].landmarks.shape == (68, 3)
+    assert FaceDetector(str(tmp_path)).detect(image) == []
+
+
+boxes = st.lists(
+    st.tuples(st.floats(0, 200), st.floats(0, 200), st.floats(10, 180), st.floats(0.7, 1.4)), min_size=1, max_size=6
+)
+
+
+@given(boxes)
+def test_every_face_of_a_canvas_has_anchors_unless_another_has_won_them(faces):
+    truth = np.array([[x, y, x + size, y + size * ratio] for x, y, size, ratio in faces], np.float32)
+    label, box, _ = detector.assign(truth, np.zeros((len(truth), 5, 2), np.float32), np.zeros((0, 4), np.float32), 256)
+    assert (label == 1).any()
+    won = {tuple(row) for row in box[label == 1]}
+    assert won <= {tuple(row) for row in truth}
+
+
+def test_anchors_on_ignored_faces_count_neither_way():
+    ignored = np.array([[50, 50, 120, 120]], np.float32)
+    label, _, _ = detector.assign(np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32), ignored, 256)
+    assert set(label.tolist()) == {-1, 0}
+
+
+def test_a_perfect_box_costs_nothing_and_a_moved_one_does():
+    truth = torch.tensor([[10.0, 20.0, 50.0, 70.0]])
+    assert float(detector._iou_and_giou(truth, truth)[1]) == pytest.approx(1)
+    # Moved by (10, 10): 30 x 40 of 2000 + 2000 - 1200 shared, hull 50 x 60.
+    assert float(detector._iou_and_giou(truth + 10, truth)[1]) == pytest.approx(1200 / 2800 - 200 / 3000)
+
+
+def test_a_resumed_training_ends_bit_for_bit_like_one_that_was_never_stopped(tmp_path):
+    def trainer(name):
+        torch.manual_seed(3)
+        net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+        return Trainer(
+            net, None, tmp_path / f"{name}_last.pt", tmp_path / f"{name}.pt", peak=0.1, steps=4, warm_up=0.5, clip=1
+        )
+
+    def epoch(one):
+        x = torch.randn(4, 1, 6, 6, generator=torch.Generator().manual_seed(one.epoch))
+        one.step(one.net(x).square().sum())
+        one.end_epoch()
+
+    whole, stopped = trainer("whole"), trainer("stopped")
+    for _ in range(3):
+        epoch(whole)
+    epoch(stopped)
+    resumed = trainer("stopped")
+    assert resumed.epoch == 1
+    epoch(resumed)
+    epoch(resumed)
+    for name, value in whole.average.state_dict().items():
+        assert torch.equal(value, resumed.average.state_dict()[name]), name
+
+
+def test_a_painted_mask_covers_the_mouth_and_not_the_eyes():
+    points = face_at(HeadPose(0, 0, 0), 0.5, (64, 45)).landmarks
+    crop = np.full((128, 128, 3), 127, np.uint8)
+    changed = [
+        np.abs(landmarks.paint_mask(crop, points, np.random.default_rng(s)).astype(int) - crop).sum(axis=2) > 0
+        for s in range(20)
+    ]
+    x, y = (int(v) for v in points[62])
+    assert np.mean([c[y, x] for c in changed]) > 0.9
+    eyes = points[[37, 44]].astype(int)
+    assert not any(c[y, x] for c in changed for x, y in eyes)
