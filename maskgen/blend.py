@@ -180,9 +180,10 @@ def light_on(image: Image, skin: npt.NDArray[np.bool_]) -> Light:
     exposure = float((middle @ _LUMA) / (reference @ _LUMA)) ** _LIGHT_SHARE
     tint = (middle / (middle @ _LUMA)) / (reference / (reference @ _LUMA))
     balance = np.clip(tint**_LIGHT_SHARE, 0.75, 1.3).astype(np.float32)
+    # Over 10 on 99 of 100 faces of LFW; a black-and-white photograph with a cast of the scanner has under 3.
     colour = float(np.abs(pixels - luma[:, None]).mean())
     return Light(
-        float(np.clip(exposure, 0.3, 1.12)), balance / (balance @ _LUMA), float(np.clip((colour - 1.5) / 4, 0, 1))
+        float(np.clip(exposure, 0.3, 1.12)), balance / (balance @ _LUMA), float(np.clip((colour - 3) / 7, 0, 1))
     )
 
 
