@@ -15,7 +15,7 @@ torch.set_num_threads(1)
 from maskgen.errors import ConfigError, ImageError
 from maskgen.face import HeadPose
 from maskgen.io import datasets, faces
-from maskgen.train import data
+from maskgen.train import data, learner
 from maskgen.train.settings import settings_of
 
 
@@ -209,6 +209,9 @@ def test_keypoints_of_the_manifest_align_without_landmarks_and_without_a_detecto
     assert len(collection.people) == 12
     expected = face_at(HeadPose(0, 0, 0), 0.8, (100, 90)).keypoints
     assert all(np.allclose(person.keypoints, expected, atol=0.01) for person in collection.people)
+    assert data.Samples(collection, 0, flip=False)[0, 0].clean.shape == (3, 112, 112)
+    embedded = list(learner._embedded(torch.nn.Flatten(), torch.device("cpu"), collection, list(collection.people)))
+    assert len(embedded) == 12
 
 
 def test_originals_may_lie_elsewhere(augmented, tmp_path):

@@ -114,9 +114,8 @@ def _embedded(
 ) -> Iterator[tuple[Person, Tensor]]:
     crops, read = list[Image](), list[Person]()
     for person in people:
-        keypoints = None if person.face is None else person.face.keypoints
         try:
-            crop = collection.cropper.clean(person.item.original, keypoints)
+            crop = collection.cropper.clean(person.item.original, person.keypoints)
         except ImageError:
             continue
         crops.append(crop.transpose(2, 0, 1))
