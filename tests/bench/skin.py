@@ -8,22 +8,18 @@ DATA holds ``lfw/`` and ``lfw_mesh.npz``.
 import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from maskgen.blend import middle_of_skin, skin_region
 from maskgen.face import Face, HeadPose
 from maskgen.landmarks import bbox_of_points, keypoints_of
-from maskgen.packs.training.data import points_of_mesh
+from maskgen.packs.training.data import lfw_points, read
 
 
 def main(data: Path) -> None:
-    with np.load(data / "lfw_mesh.npz") as mesh:
-        names = mesh["names"]
-        points = points_of_mesh(mesh["xyz"].astype(np.float32), mesh["vertex_ids"])[0]
     colours = []
-    for name, p in zip(names[::10], points[::10], strict=True):
-        image = cv2.cvtColor(cv2.imread(str(data / "lfw" / name)), cv2.COLOR_BGR2RGB)
+    for name, (p, _) in list(lfw_points(data).items())[::10]:
+        image = read(data / "lfw" / name)
         face = Face(bbox_of_points(p), keypoints_of(p), p, HeadPose(0, 0, 0))
         colours.append(middle_of_skin(image[skin_region(face, (image.shape[1], image.shape[0]))].astype(np.float32)))
     logarithms = np.log(colours)

@@ -130,17 +130,35 @@ def landmark_set(data: Path) -> LandmarkSet:
         points_106.append(_apply(matrix, p106))
         held_out.append(is_held_out(identity))
 
-    with np.load(data / "lfw_mesh.npz") as mesh:
-        names = mesh["names"]
-        all_68, all_106 = points_of_mesh(mesh["xyz"].astype(np.float32), mesh["vertex_ids"])
-    for name, p68, p106 in zip(names, all_68, all_106, strict=True):
-        image = cv2.imread(str(data / "lfw" / name))
-        add(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), p68, p106, str(name).split("/")[0])
-    with np.load(data / "landmark_crops_mesh.npz") as mesh:
-        all_68, all_106 = points_of_mesh(mesh["xyz"].astype(np.float32), mesh["vertex_ids"])
+    for name, (p68, p106) in lfw_points(data).items():
+        add(read(data / "lfw" / name), p68, p106, name.split("/")[0])
+    all_68, all_106 = _mesh_points(data / "landmark_crops_mesh.npz")
     for index, image in loose_crops(data):
         add(image, all_68[index], all_106[index], f"{index:05d}")
     return LandmarkSet(np.stack(crops), np.stack(points_68), np.stack(points_106), np.array(held_out))
+
+
+def read(path: Path) -> Image:
+    """The picture (H, W, 3) in a file, RGB."""
+    return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+
+
+def lfw_points(data: Path) -> dict[str, tuple[FloatArray, FloatArray]]:
+    """The 68 points (68, 3) and the 106 points (106, 2) of each picture of LFW, by its name, pixels."""
+    with np.load(data / "lfw_mesh.npz") as mesh:
+        names = [str(name) for name in mesh["names"]]
+    all_68, all_106 = _mesh_points(data / "lfw_mesh.npz")
+    return {name: (p68, p106) for name, p68, p106 in zip(names, all_68, all_106, strict=True)}
+
+
+def crop_points(data: Path) -> FloatArray:
+    """The 68 points (N, 68, 3) of the loose crops, pixels."""
+    return _mesh_points(data / "landmark_crops_mesh.npz")[0]
+
+
+def _mesh_points(path: Path) -> tuple[FloatArray, FloatArray]:
+    with np.load(path) as mesh:
+        return points_of_mesh(mesh["xyz"].astype(np.float32), mesh["vertex_ids"])
 
 
 def loose_crops(data: Path) -> list[tuple[int, Image]]:

@@ -32,11 +32,13 @@ from maskgen.packs.training.data import (
     FloatArray,
     Image,
     boxes_file,
+    crop_points,
     human_boxes,
     iou_matrix,
     is_held_out,
+    lfw_points,
     loose_crops,
-    points_of_mesh,
+    read,
     scene_number,
 )
 from maskgen.packs.training.landmarks import Residual, conv, wear_mask
@@ -143,17 +145,11 @@ class Picture:
     points_68: FloatArray | None
 
 
-def _read(path: Path) -> Image:
-    return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
-
-
 def training_pictures(data: Path) -> dict[str, list[Picture]]:
     """Pictures to train on, by source: ``single`` people, loose ``crops``, ``scenes`` with many."""
     nothing = np.zeros((0, 4), np.float32)
     single, crops, scenes = [], [], []
-    with np.load(data / "lfw_mesh.npz") as mesh:
-        names = [str(name) for name in mesh["names"]]
-        meshes = dict(zip(names, points_of_mesh(mesh["xyz"].astype(np.float32), mesh["vertex_ids"])[0], strict=True))
+    meshes = {name: p68 for name, (p68, _) in lfw_points(data).items()}
     for source in ("lfw", "celeba"):
         for name, (boxes, keypoints, scores) in boxes_file(data / f"{source}_boxes.jsonl").items():
             if is_held_out(name.split("/")[0]) or not len(boxes):
@@ -168,15 +164,14 @@ def training_pictures(data: Path) -> dict[str, list[Picture]]:
                 points = None
             single.append(
                 Picture(
-                    _read(data / source / name),
+                    read(data / source / name),
                     boxes_sure,
                     keypoints_sure,
                     boxes[~sure],
                     None if points is None else points[:, :2],
                 )
             )
-    with np.load(data / "landmark_crops_mesh.npz") as mesh:
-        all_68 = points_of_mesh(mesh["xyz"].astype(np.float32), mesh["vertex_ids"])[0]
+    all_68 = crop_points(data)
     for index, image in loose_crops(data):
         if not is_held_out(f"{index:05d}"):
             p = all_68[index]
@@ -191,7 +186,7 @@ def training_pictures(data: Path) -> dict[str, list[Picture]]:
         sure = seen_by_both | (scores >= 0.8)
         scenes.append(
             Picture(
-                _read(data / "scenes" / name),
+                read(data / "scenes" / name),
                 np.concatenate([boxes[sure], missed]),
                 np.concatenate([keypoints[sure], np.full((len(missed), 5, 2), np.nan, np.float32)]),
                 boxes[~sure],

@@ -6,7 +6,6 @@ import time
 from importlib import resources
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from maskgen.catalog import Catalog
@@ -16,13 +15,14 @@ from maskgen.landmarks import keypoints_of
 from maskgen.packs.training.data import (
     SCENE_HELD_OUT_EVERY,
     FloatArray,
-    Image,
     boxes_file,
+    crop_points,
     human_boxes,
     iou_matrix,
     is_held_out,
+    lfw_points,
     loose_crops,
-    points_of_mesh,
+    read,
     scene_number,
 )
 from maskgen.packs.training.landmarks import wear_mask
@@ -48,11 +48,6 @@ PICTURES_WITHOUT_PEOPLE = (
     "rocket.jpg",
     "text.png",
 )
-
-
-def read(path: Path) -> Image:
-    """(H, W, 3) uint8 RGB."""
-    return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
 
 
 def evaluate(data: Path, model: str, limit: int | None = None) -> Figures:
@@ -91,12 +86,11 @@ def write_card(card: Path, figures: Figures) -> None:
 
 def on_lfw(data: Path, detector: FaceDetector, limit: int | None) -> Figures:
     """Misses over all of LFW; landmark and pose error on its held-out people."""
-    with np.load(data / "lfw_mesh.npz") as mesh:
-        names = [str(name) for name in mesh["names"]]
-        truth = dict(zip(names, points_of_mesh(mesh["xyz"].astype(np.float32), mesh["vertex_ids"])[0], strict=True))
+    truth = {name: p68 for name, (p68, _) in lfw_points(data).items()}
     boxes = boxes_file(data / "lfw_boxes.jsonl")
     misses, held_out_misses, held_out, errors, angles = [], 0, 0, [], []
-    for name in list(boxes)[:limit]:
+    names = list(boxes)[:limit]
+    for name in names:
         teacher = boxes[name][0]
         largest = teacher[np.argmax(np.prod(teacher[:, 2:] - teacher[:, :2], axis=1))]
         faces = detector.detect(read(data / "lfw" / name))
@@ -120,14 +114,11 @@ def on_lfw(data: Path, detector: FaceDetector, limit: int | None) -> Figures:
     error = np.stack(errors)
     mean_angle = np.abs(np.array(angles)).mean(axis=0)
     return {
-        "lfw_pictures": len(boxes if limit is None else list(boxes)[:limit]),
-        "lfw_miss_percent": 100 * len(misses) / len(list(boxes)[:limit]),
+        "lfw_pictures": len(names),
+        "lfw_miss_percent": 100 * len(misses) / len(names),
         "lfw_held_out_pictures": held_out,
         "lfw_held_out_misses": held_out_misses,
-        "points_68_error_percent": 100 * float(error.mean()),
-        "points_68_jaw_error_percent": 100 * float(error[:, :17].mean()),
-        "points_68_nose_bridge_error_percent": 100 * float(error[:, 27:31].mean()),
-        "points_68_chin_error_percent": 100 * float(error[:, 7:10].mean()),
+        **_errors_by_region("points_68", error),
         "yaw_error_deg": float(mean_angle[0]),
         "pitch_error_deg": float(mean_angle[1]),
         "roll_error_deg": float(mean_angle[2]),
@@ -136,16 +127,12 @@ def on_lfw(data: Path, detector: FaceDetector, limit: int | None) -> Figures:
 
 def points_106(data: Path, detector: FaceDetector, limit: int | None) -> Figures:
     """Error of the 106 points on LFW's held-out people."""
-    with np.load(data / "lfw_mesh.npz") as mesh:
-        names = [str(name) for name in mesh["names"]]
-        all_68, all_106 = points_of_mesh(mesh["xyz"].astype(np.float32), mesh["vertex_ids"])
-    rows = [i for i, name in enumerate(names) if is_held_out(name.split("/")[0])][:limit]
     errors = []
-    for i in rows:
-        face = _nearest(detector.detect(read(data / "lfw" / names[i])), all_68[i])
+    for name, p68, p106 in held_out_meshes(data, limit):
+        face = _nearest(detector.detect(read(data / "lfw" / name)), p68)
         if face is not None:
-            eyes = float(np.linalg.norm(all_68[i][36] - all_68[i][45]))
-            errors.append(np.linalg.norm(face.landmarks - all_106[i], axis=1) / eyes)
+            eyes = float(np.linalg.norm(p68[36] - p68[45]))
+            errors.append(np.linalg.norm(face.landmarks - p106, axis=1) / eyes)
     return {"points_106_error_percent": 100 * float(np.stack(errors).mean())}
 
 
@@ -182,8 +169,8 @@ def under_masks(data: Path, detector: FaceDetector, limit: int | None) -> Figure
     """Misses and landmark error on LFW's held-out people after maskgen has masked them."""
     catalog = Catalog.load()
     missed, errors = 0, []
-    rows = list(held_out_meshes(data, limit))
-    for index, (name, points) in enumerate(rows):
+    rows = held_out_meshes(data, limit)
+    for index, (name, points, _) in enumerate(rows):
         masked = wear_mask(read(data / "lfw" / name), points, catalog, np.random.default_rng(index))
         face = _nearest(detector.detect(masked), points)
         if face is None:
@@ -194,19 +181,15 @@ def under_masks(data: Path, detector: FaceDetector, limit: int | None) -> Figure
     return {
         "masked_lfw_pictures": len(rows),
         "masked_lfw_misses": missed,
-        "masked_points_68_error_percent": 100 * float(error.mean()),
-        "masked_points_68_jaw_error_percent": 100 * float(error[:, :17].mean()),
-        "masked_points_68_nose_bridge_error_percent": 100 * float(error[:, 27:31].mean()),
-        "masked_points_68_chin_error_percent": 100 * float(error[:, 7:10].mean()),
+        **_errors_by_region("masked_points_68", error),
     }
 
 
 def turned(data: Path, detector: FaceDetector, limit: int | None) -> Figures:
     """Pose error on faces turned by more than 25 degrees, held-out loose crops and LFW, by the mesh's own pose."""
-    with np.load(data / "landmark_crops_mesh.npz") as mesh:
-        crops = points_of_mesh(mesh["xyz"].astype(np.float32), mesh["vertex_ids"])[0]
+    crops = crop_points(data)
     pictures = [(image, crops[index]) for index, image in loose_crops(data) if is_held_out(f"{index:05d}")]
-    pictures += [(read(data / "lfw" / name), points) for name, points in held_out_meshes(data, None)]
+    pictures += [(read(data / "lfw" / name), points) for name, points, _ in held_out_meshes(data, None)]
     angles, count = [], 0
     for image, points in pictures[:limit]:
         expected = pose_from_68(points)
@@ -246,12 +229,10 @@ def without_people(detector: FaceDetector) -> Figures:
     return {"pictures_without_people": len(pictures), "false_faces_per_100": 100 * found / len(pictures)}
 
 
-def held_out_meshes(data: Path, limit: int | None) -> list[tuple[str, FloatArray]]:
-    """(picture, 68 points) of LFW's held-out people."""
-    with np.load(data / "lfw_mesh.npz") as mesh:
-        names = [str(name) for name in mesh["names"]]
-        points = points_of_mesh(mesh["xyz"].astype(np.float32), mesh["vertex_ids"])[0]
-    return [(name, p) for name, p in zip(names, points, strict=True) if is_held_out(name.split("/")[0])][:limit]
+def held_out_meshes(data: Path, limit: int | None) -> list[tuple[str, FloatArray, FloatArray]]:
+    """(picture, 68 points, 106 points) of LFW's held-out people."""
+    people = [(name, *points) for name, points in lfw_points(data).items() if is_held_out(name.split("/")[0])]
+    return people[:limit]
 
 
 def speed(data: Path, detector: FaceDetector) -> Figures:
@@ -280,6 +261,16 @@ def _best(faces: list[Face], box: FloatArray) -> Face | None:
         return None
     overlap = iou_matrix(np.stack([face.bbox for face in faces]), box[None])[:, 0]
     return faces[int(overlap.argmax())] if overlap.max() >= 0.5 else None
+
+
+def _errors_by_region(name: str, error: FloatArray) -> Figures:
+    """Means of the errors (N, 68) over all points and over those that masks hang on, per cent."""
+    return {
+        f"{name}_error_percent": 100 * float(error.mean()),
+        f"{name}_jaw_error_percent": 100 * float(error[:, :17].mean()),
+        f"{name}_nose_bridge_error_percent": 100 * float(error[:, 27:31].mean()),
+        f"{name}_chin_error_percent": 100 * float(error[:, 7:10].mean()),
+    }
 
 
 def _error(points: FloatArray, truth: FloatArray) -> FloatArray:
