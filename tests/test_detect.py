@@ -61,6 +61,27 @@ def test_a_turned_picture_has_rolled_faces(detector):
     assert turned.pose.roll - face.pose.roll == pytest.approx(15, abs=4)
 
 
+def test_signs_of_the_pose_are_what_anyone_sees_in_the_group(detector):
+    # t1.jpg from the largest: one head leans to the right of the picture, one looks to the left, one leans to the
+    # left, and the smallest looks to the left.
+    poses = [face.pose for face in detector.detect(photograph("t1.jpg"))]
+    assert poses[0].roll > 8
+    assert poses[1].yaw < -25
+    assert poses[2].roll < -15
+    assert poses[5].yaw < -15
+
+
+@pytest.mark.parametrize("pixels", [30, 45])
+def test_points_of_a_small_face_are_those_of_the_large_one(detector, pixels):
+    (large,) = detector.detect(astronaut())
+    scale = pixels / max(large.size_wh)
+    small_picture = cv2.resize(astronaut(), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    (small,) = detector.detect(small_picture)
+    off = np.linalg.norm((small.landmarks[:, :2] + 0.5) / scale - (large.landmarks[:, :2] + 0.5), axis=1)
+    assert off.mean() < 0.06 * max(large.size_wh)
+    assert small.pose.yaw == pytest.approx(large.pose.yaw, abs=8)
+
+
 def test_a_face_that_fills_the_frame_is_found(detector):
     face = detector.detect(astronaut())[0]
     x1, y1, x2, y2 = face.bbox.astype(int)

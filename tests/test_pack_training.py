@@ -1,7 +1,9 @@
 # ruff: noqa: E402 - nothing is imported that needs torch until torch is known to be there
 """The code that trains the bundled pack."""
 
+import cv2
 import numpy as np
+import onnxruntime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,8 +15,8 @@ torch.set_num_threads(1)
 from torch import nn
 
 from maskgen.detect import FaceDetector
-from maskgen.face import HeadPose
-from maskgen.packs.training import detector, export, landmarks
+from maskgen.face import Face, HeadPose
+from maskgen.packs.training import detector, export, failures, landmarks
 from maskgen.packs.training.trainer import Trainer
 
 
@@ -57,6 +59,68 @@ def test_the_exported_pack_says_what_the_network_says(work, tmp_path):
     assert faces[1].landmarks_68 == pytest.approx(faces[0].landmarks_68, abs=1e-2)
     assert faces[0].landmarks.shape == (68, 3)
     assert FaceDetector(str(tmp_path)).detect(image) == []
+
+
+def test_points_may_lie_anywhere_and_follow_the_picture():
+    torch.manual_seed(0)
+    net = landmarks.LandmarkNet().eval()
+    assert net.grid.shape == (144, 2)
+    # The middle of the heat map's cells is the middle of the picture, and its corners are half a cell inside.
+    assert net.grid.mean(dim=0).abs().max() < 1e-6
+    assert net.grid[0].tolist() == pytest.approx([1 / 12 - 1] * 2)
+    with torch.no_grad():
+        net.points.bias[:2] = torch.tensor([3.0, -2.0])
+        moved = net.from_96(torch.zeros(1, 3, 96, 96))[0, :2]
+        net.points.bias[:2] = 0
+        assert (moved - net.from_96(torch.zeros(1, 3, 96, 96))[0, :2]).tolist() == pytest.approx([3, -2])
+
+
+def test_weights_go_into_a_network_that_has_grown_and_into_no_other(tmp_path):
+    def trainer(net, start):
+        return Trainer(
+            net, start, tmp_path / "last.pt", tmp_path / "weights.pt", peak=0.1, steps=4, warm_up=0.5, clip=1
+        )
+
+    small, grown = (nn.Sequential(*(nn.Conv2d(1, 1, 1) for _ in range(n))) for n in (1, 2))
+    torch.save(small.state_dict(), tmp_path / "small.pt")
+    trainer(grown, tmp_path / "small.pt")
+    assert torch.equal(grown[0].weight, small[0].weight)
+    with pytest.raises(ValueError, match=r"small\.pt.*another network.*0\.weight"):
+        trainer(nn.ReLU(), tmp_path / "small.pt")
+
+
+def test_mining_finds_nothing_near_known_faces():
+    class Everywhere:
+        """Takes the middle of everything for a face."""
+
+        def detect(self, image):
+            height, width = image.shape[:2]
+            box = np.array([0.3 * width, 0.3 * height, 0.7 * width, 0.7 * height], np.float32)
+            return [Face(box, np.zeros((5, 2), np.float32), np.zeros((68, 2), np.float32), HeadPose(0, 0, 0))]
+
+    image = np.zeros((200, 200, 3), np.uint8)
+    image[60:120, 60:120] = 255  # the face
+    face = np.array([[60, 60, 120, 120]], np.float32)
+    nothing = np.zeros((0, 4), np.float32)
+    picture = detector.Picture(image, face, np.zeros((1, 5, 2), np.float32), nothing, None)
+    patches = list(detector.mine([picture], Everywhere(), 300))
+    assert len(patches) > 10
+    assert all(patch.max() == 0 for patch in patches)
+
+
+def test_int8_storage_hardly_moves_the_points_and_quarters_the_file(work, tmp_path):
+    export.export(work, tmp_path)
+    net = landmarks.LandmarkNet()
+    net.load_state_dict(torch.load(work / "landmarks.pt", weights_only=True))
+    images = np.random.default_rng(0).uniform(-1, 1, (1, 3, 192, 192)).astype(np.float32)
+    with torch.no_grad():
+        wanted = net.eval()(torch.from_numpy(images))[0, :204].numpy()
+    session = onnxruntime.InferenceSession(tmp_path / "1k3d68.onnx", providers=["CPUExecutionProvider"])
+    (said,) = session.run(None, {"data": images})
+    assert said.shape == (1, export.OUTPUTS_1K3D68)
+    assert np.abs(said[0, -204:] - wanted).max() < 0.02 * np.ptp(wanted)
+    weights = sum(value.numel() for value in net.state_dict().values())
+    assert (tmp_path / "1k3d68.onnx").stat().st_size < 1.2 * weights
 
 
 boxes = st.lists(
@@ -122,3 +186,16 @@ def test_a_painted_mask_covers_the_mouth_and_not_the_eyes():
     assert np.mean([c[y, x] for c in changed]) > 0.9
     eyes = points[[37, 44]].astype(int)
     assert not any(c[y, x] for c in changed for x, y in eyes)
+
+
+def test_contact_sheets_hold_the_worst_failures_worst_first(tmp_path):
+    worst = failures.Failures()
+    for badness in range(failures.KEPT + 5):
+        image = np.full((40, 40, 3), 2 * badness, np.uint8)
+        worst.add("points", badness, image, np.array([10, 10, 30, 30], np.float32), np.array([[20.0, 20.0]]))
+    (file,) = worst.write(tmp_path / "sheets")
+    sheet = cv2.imread(str(file))[..., ::-1]
+    tiles = sheet.reshape(-1, failures.TILE, failures.COLUMNS, failures.TILE, 3).swapaxes(1, 2)
+    shown = tiles.reshape(-1, failures.TILE, failures.TILE, 3)[: failures.KEPT]
+    assert shown[:, 20, 20, 0].tolist() == [2 * b for b in range(failures.KEPT + 4, 4, -1)]
+    assert shown[0, failures.TILE // 2, failures.TILE // 2].tolist() == list(failures.RIGHT)

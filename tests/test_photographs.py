@@ -13,6 +13,9 @@ import pytest
 
 from maskgen import manifest, run
 from maskgen.detect import FaceDetector
+from maskgen.landmarks import keypoints_of
+from maskgen.packs.training.data import crop_points, loose_crops
+from maskgen.pose import pose_from_68
 
 DATA = Path(os.environ.get("MASKGEN_DATA", Path(__file__).parents[2] / "shared" / "data"))
 pytestmark = pytest.mark.skipif(
@@ -74,6 +77,25 @@ def test_a_mask_covers_the_mouth_and_leaves_the_eyes(labelled, masked):
         spared.append(1 - np.mean([changed[y - 2 : y + 3, x - 2 : x + 3].mean() for x, y in eyes]))
     assert np.mean(covered) > 0.85
     assert np.mean(spared) > 0.97
+
+
+def test_far_turned_faces_keep_their_sides_and_their_yaw():
+    meshes, detector = crop_points(DATA), FaceDetector()
+    turned = [(image, meshes[i]) for i, image in loose_crops(DATA) if abs(pose_from_68(meshes[i]).yaw) > 42]
+    assert len(turned) > 50
+    swapped, flat, missed = 0, 0, 0
+    for image, mesh in turned:
+        faces = detector.detect(image)
+        if not faces:
+            missed += 1
+            continue
+        truth, expected = keypoints_of(mesh), pose_from_68(mesh)
+        mirrored = truth[[1, 0, 2, 4, 3]]
+        swapped += np.abs(faces[0].keypoints - truth).sum() > np.abs(faces[0].keypoints - mirrored).sum()
+        flat += faces[0].pose.yaw / expected.yaw < 0.6
+    assert swapped == 0
+    assert missed <= 0.05 * len(turned)
+    assert flat <= 0.05 * len(turned)
 
 
 def test_masked_people_are_still_found(masked):

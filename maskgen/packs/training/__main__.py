@@ -68,21 +68,53 @@ def landmarks(data: Path, work: Path, epochs: int, start: Path | None, peak: flo
 @main.command()
 @DATA
 @WORK
+@click.option("--model", default="bundled", show_default=True, help="The pack whose mistakes are looked for.")
+@click.option("--windows", default=100_000, show_default=True, help="How many pieces of photographs to look at.")
+def mine(data: Path, work: Path, model: str, windows: int) -> None:
+    """Collect what a pack takes for faces in places without one, as pictures in WORK/negatives.
+
+    Look through them before you train, and delete those that show a face after all.
+    """
+    import cv2
+
+    from maskgen.detect import FaceDetector
+    from maskgen.packs.training.detector import mine as find
+    from maskgen.packs.training.detector import training_pictures
+
+    folder = work / "negatives"
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = training_pictures(data)
+    found = find([*pictures["single"], *pictures["scenes"]], FaceDetector(model, threshold=0.2), windows)
+    count = 0
+    for count, patch in enumerate(found, 1):
+        cv2.imwrite(str(folder / f"{count:05d}.png"), patch[..., ::-1])
+    click.echo(f"{folder}: {count} pictures")
+
+
+@main.command()
+@DATA
+@WORK
 @click.option("--epochs", default=60, show_default=True)
 @click.option("--start", type=click.Path(exists=True, path_type=Path), help="Weights to begin with.")
 @click.option("--peak", default=3e-3, show_default=True, help="Highest learning rate.")
+@click.option("--negatives", type=click.Path(exists=True, file_okay=False, path_type=Path), help="What 'mine' wrote.")
 @THREADS
-def detector(data: Path, work: Path, epochs: int, start: Path | None, peak: float, threads: int) -> None:
+def detector(
+    data: Path, work: Path, epochs: int, start: Path | None, peak: float, negatives: Path | None, threads: int
+) -> None:
     """Train the face detector."""
     import cv2
     import torch
 
-    from maskgen.packs.training.detector import train, training_pictures
+    from maskgen.packs.training import detector as training
 
     torch.set_num_threads(threads)
     cv2.setNumThreads(1)
     work.mkdir(parents=True, exist_ok=True)
-    train(training_pictures(data), work, epochs, start, peak=peak)
+    pictures = training.training_pictures(data)
+    if negatives is not None:
+        pictures["negatives"] = training.negatives(negatives)
+    training.train(pictures, work, epochs, start, peak=peak)
 
 
 @main.command()
@@ -104,16 +136,23 @@ def export(work: Path, pack: Path) -> None:
 @click.option("--model", default="bundled", show_default=True, help="A pack, as maskgen augment --model takes it.")
 @click.option("--limit", type=int, help="At most so many pictures of each kind.")
 @click.option("--card", is_flag=True, help="Write the figures into the pack's MODEL_CARD.md.")
-def evaluate(data: Path, model: str, limit: int | None, card: bool) -> None:
+@click.option(
+    "--failures", "sheets", type=click.Path(path_type=Path), help="Write contact sheets of what went wrong here."
+)
+def evaluate(data: Path, model: str, limit: int | None, card: bool, sheets: Path | None) -> None:
     """Measure a pack on people and scenes that training never saw."""
     from maskgen.detect import pack_dir
     from maskgen.packs.training.evaluate import evaluate as measure
     from maskgen.packs.training.evaluate import write_card
+    from maskgen.packs.training.failures import Failures
 
-    figures = {key: round(value, 3) for key, value in measure(data, model, limit).items()}
+    failures = Failures()
+    figures = {key: round(value, 3) for key, value in measure(data, model, limit, failures).items()}
     click.echo(json.dumps(figures, indent=1))
     if card:
         write_card(pack_dir(model) / "MODEL_CARD.md", figures)
+    for sheet in failures.write(sheets) if sheets else []:
+        click.echo(sheet)
 
 
 if __name__ == "__main__":

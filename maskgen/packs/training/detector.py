@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from maskgen.catalog import Catalog
+from maskgen.detect import FaceDetector
 from maskgen.landmarks import bbox_of_points, keypoints_of
 from maskgen.packs.training.data import (
     SCENE_HELD_OUT_EVERY,
@@ -48,6 +50,8 @@ STRIDES: Final = (8, 16, 32)
 ANCHOR_SIDES: Final = ((16, 32), (64, 128), (256, 512))
 SMALLEST_FACE: Final = 9.0  # px on the canvas; below it a face is neither right nor wrong
 KEYPOINT_MIRROR: Final = [1, 0, 2, 4, 3]
+NEGATIVE_SHARE: Final = 0.08
+"""Of the tiles of all canvases, where there are mined negatives."""
 
 
 # --- the network ------------------------------------------------------------------------------------------------------
@@ -84,9 +88,9 @@ class DetectorNet(nn.Module):
 
     def __init__(self, channels: int = 56) -> None:
         super().__init__()
-        self.to_8 = nn.Sequential(conv(3, 16, 3, 2), conv(16, 24, 3, 2), conv(24, 40, 3, 2), Residual(40))
-        self.to_16 = nn.Sequential(conv(40, 64, 3, 2), Residual(64))
-        self.to_32 = nn.Sequential(conv(64, 88, 3, 2), Residual(88))
+        self.to_8 = nn.Sequential(conv(3, 16, 3, 2), conv(16, 24, 3, 2), conv(24, 40, 3, 2), Residual(40), Residual(40))
+        self.to_16 = nn.Sequential(conv(40, 64, 3, 2), Residual(64), Residual(64))
+        self.to_32 = nn.Sequential(conv(64, 88, 3, 2), Residual(88), Residual(88))
         self.lateral = nn.ModuleList(conv(c, channels, 1) for c in (40, 64, 88))
         self.smooth = nn.ModuleList(_separable(channels, channels) for _ in range(2))
         self.down = nn.ModuleList(_separable(channels, channels, 2) for _ in range(2))
@@ -196,6 +200,44 @@ def training_pictures(data: Path) -> dict[str, list[Picture]]:
     return {"single": single, "crops": crops, "scenes": scenes}
 
 
+def mine(pictures: list[Picture], model: FaceDetector, windows: int) -> Iterator[Image]:
+    """What a detector takes for faces where there are none: (H, W, 3) patches, twice as wide as its boxes.
+
+    It looks through square windows of the pictures that touch no known face, so that what it sees is large.
+    """
+    rng = np.random.default_rng(0)
+    for _ in range(windows):
+        picture = pictures[rng.integers(len(pictures))]
+        height, width = picture.image.shape[:2]
+        known = np.concatenate([picture.boxes, picture.ignored])
+        side = int(min(height, width) * rng.uniform(0.12, 0.6))
+        x, y = (int(rng.integers(0, length - side)) for length in (width, height))
+        if _touches(np.array([x, y, x + side, y + side], np.float32), known, 1.25):
+            continue
+        for face in model.detect(np.ascontiguousarray(picture.image[y : y + side, x : x + side])):
+            middle, reach = (face.bbox[:2] + face.bbox[2:]) / 2 + [x, y], float(max(face.size_wh))
+            around = np.concatenate([middle - reach, middle + reach])
+            x1, y1, x2, y2 = (int(v) for v in np.clip(around, 0, [width, height, width, height]))
+            if min(x2 - x1, y2 - y1) >= 8 and not _touches(np.array([x1, y1, x2, y2], np.float32), known, 1.0):
+                yield picture.image[y1:y2, x1:x2]
+
+
+def _touches(window: FloatArray, boxes: FloatArray, margin: float) -> bool:
+    """Whether a window (4,) shares a pixel with boxes (K, 4) that are enlarged so many times."""
+    middle, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2 * margin
+    shared = np.minimum(window[2:], middle + half) - np.maximum(window[:2], middle - half)
+    return bool((shared > 0).all(axis=1).any())
+
+
+def negatives(folder: Path) -> list[Picture]:
+    """Pictures without a face, from the files of a folder."""
+    nothing = np.zeros((0, 4), np.float32)
+    return [
+        Picture(read(file), nothing, np.zeros((0, 5, 2), np.float32), nothing, None)
+        for file in sorted(folder.glob("*.png"))
+    ]
+
+
 # --- augmentation -----------------------------------------------------------------------------------------------------
 
 
@@ -246,7 +288,9 @@ class Canvases(torch.utils.data.Dataset[tuple[Tensor, ...]]):
         self, canvas: Image, tile: tuple[int, int, int, int], rng: np.random.Generator
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Paint one picture into a tile; its boxes, keypoints and ignored boxes, canvas pixels."""
-        source = rng.choice(["single", "crops", "scenes"], p=[0.42, 0.2, 0.38])
+        mined = NEGATIVE_SHARE if self.pictures.get("negatives") else 0.0
+        chances = np.append(np.array([0.42, 0.2, 0.38]) * (1 - mined), mined)
+        source = rng.choice(["single", "crops", "scenes", "negatives"], p=chances)
         picture = self.pictures[source][rng.integers(len(self.pictures[source]))]
         image = picture.image
         x1, y1, x2, y2 = tile
@@ -265,6 +309,10 @@ class Canvases(torch.utils.data.Dataset[tuple[Tensor, ...]]):
             scale = min(max(wanted, 10.0), largest) / face
             centre = (chosen[:2] + chosen[2:]) / 2
             target = np.array([rng.uniform(0.25, 0.75) * w, rng.uniform(0.25, 0.75) * h])
+        elif source == "negatives":
+            wanted = math.exp(rng.uniform(math.log(24.0), math.log(1.8 * min(w, h))))
+            scale = wanted / min(image.shape[:2])
+            centre, target = np.array([image.shape[1], image.shape[0]]) / 2, rng.uniform(0.25, 0.75, 2) * [w, h]
         else:
             scale = math.exp(rng.uniform(math.log(0.5), math.log(4.0))) * w / self.side
             centre = rng.uniform(0.1, 0.9, 2) * [image.shape[1], image.shape[0]]

@@ -11,10 +11,11 @@ import numpy as np
 from maskgen.catalog import Catalog
 from maskgen.detect import FaceDetector, pack_dir
 from maskgen.face import Face
-from maskgen.landmarks import keypoints_of
+from maskgen.landmarks import bbox_of_points, keypoints_of
 from maskgen.packs.training.data import (
     SCENE_HELD_OUT_EVERY,
     FloatArray,
+    Image,
     boxes_file,
     crop_points,
     human_boxes,
@@ -25,6 +26,7 @@ from maskgen.packs.training.data import (
     read,
     scene_number,
 )
+from maskgen.packs.training.failures import Failures
 from maskgen.packs.training.landmarks import wear_mask
 from maskgen.pose import pose_from_68
 
@@ -50,7 +52,7 @@ PICTURES_WITHOUT_PEOPLE = (
 )
 
 
-def evaluate(data: Path, model: str, limit: int | None = None) -> Figures:
+def evaluate(data: Path, model: str, limit: int | None = None, failures: Failures | None = None) -> Figures:
     """All figures of a pack.
 
     Parameters
@@ -61,14 +63,17 @@ def evaluate(data: Path, model: str, limit: int | None = None) -> Figures:
         The pack, as `maskgen.detect.pack_dir` takes it.
     limit : int, optional
         At most so many pictures of each kind, for a quick look.
+    failures : Failures, optional
+        Collects what went wrong.
     """
+    failures = failures or Failures()
     figures: Figures = {}
-    figures |= on_lfw(data, FaceDetector(model), limit)
-    figures |= on_scenes(data, FaceDetector(model), limit)
+    figures |= on_lfw(data, FaceDetector(model), limit, failures)
+    figures |= on_scenes(data, FaceDetector(model), limit, failures)
     figures |= on_group(FaceDetector(model))
-    figures |= under_masks(data, FaceDetector(model), limit)
-    figures |= turned(data, FaceDetector(model), limit)
-    figures |= without_people(FaceDetector(model))
+    figures |= under_masks(data, FaceDetector(model), limit, failures)
+    figures |= turned(data, FaceDetector(model), limit, failures)
+    figures |= without_people(FaceDetector(model), failures)
     figures |= points_106(data, FaceDetector(model, landmarks=106), limit)
     figures |= speed(data, FaceDetector(model))
     figures["pack_megabytes"] = sum(file.stat().st_size for file in pack_dir(model).glob("*.onnx")) / 1e6
@@ -84,7 +89,7 @@ def write_card(card: Path, figures: Figures) -> None:
     card.write_text(before + table + after)
 
 
-def on_lfw(data: Path, detector: FaceDetector, limit: int | None) -> Figures:
+def on_lfw(data: Path, detector: FaceDetector, limit: int | None, failures: Failures) -> Figures:
     """Misses over all of LFW; landmark and pose error on its held-out people."""
     truth = {name: p68 for name, (p68, _) in lfw_points(data).items()}
     boxes = boxes_file(data / "lfw_boxes.jsonl")
@@ -93,13 +98,15 @@ def on_lfw(data: Path, detector: FaceDetector, limit: int | None) -> Figures:
     for name in names:
         teacher = boxes[name][0]
         largest = teacher[np.argmax(np.prod(teacher[:, 2:] - teacher[:, :2], axis=1))]
-        faces = detector.detect(read(data / "lfw" / name))
+        image = read(data / "lfw" / name)
+        faces = detector.detect(image)
         face = _best(faces, largest)
         unseen = is_held_out(name.split("/")[0])
         held_out += unseen
         if face is None:
             misses.append(name)
             held_out_misses += unseen
+            failures.add("missed_lfw", float(np.prod(largest[2:] - largest[:2])), image, largest)
         if not unseen or name not in truth:
             continue
         face = _nearest(faces, truth[name])
@@ -107,6 +114,7 @@ def on_lfw(data: Path, detector: FaceDetector, limit: int | None) -> Figures:
             continue
         points = truth[name]
         errors.append(_error(face.landmarks_68, points))
+        _worst_points(failures, "points_68", errors[-1], image, face, points)
         expected = pose_from_68(points)
         angles.append([face.pose.yaw - expected.yaw, face.pose.pitch - expected.pitch, face.pose.roll - expected.roll])
     if misses:
@@ -136,20 +144,25 @@ def points_106(data: Path, detector: FaceDetector, limit: int | None) -> Figures
     return {"points_106_error_percent": 100 * float(np.stack(errors).mean())}
 
 
-def on_scenes(data: Path, detector: FaceDetector, limit: int | None) -> Figures:
+def on_scenes(data: Path, detector: FaceDetector, limit: int | None, failures: Failures) -> Figures:
     """Recall and precision on human-labelled faces of 20 px and more in held-out scenes."""
     names = [n for n in boxes_file(data / "scenes_boxes.jsonl") if scene_number(n) % SCENE_HELD_OUT_EVERY == 0][:limit]
     found, labelled, right, claimed = 0, 0, 0, 0
     for name in names:
         drawn = human_boxes((data / "scenes" / name).with_suffix(".xml"))
         large = (drawn[:, 2:] - drawn[:, :2]).max(axis=1) >= 20
-        faces = detector.detect(read(data / "scenes" / name))
+        image = read(data / "scenes" / name)
+        faces = detector.detect(image)
         boxes = np.array([face.bbox for face in faces], np.float32).reshape(-1, 4)
         overlap = iou_matrix(boxes, drawn)
         found += int((overlap[:, large].max(axis=0, initial=0) >= 0.4).sum())
         labelled += int(large.sum())
         claims = (boxes[:, 2:] - boxes[:, :2]).max(axis=1) >= 20
         right += int((overlap[claims].max(axis=1, initial=0) >= 0.4).sum())
+        for box in drawn[large & (overlap.max(axis=0, initial=0) < 0.4)]:
+            failures.add("missed_in_crowds", float(np.prod(box[2:] - box[:2])), image, box)
+        for i in np.flatnonzero(claims & (overlap.max(axis=1, initial=0) < 0.4)):
+            failures.add("false_in_crowds", faces[i].score, image, boxes[i])
         claimed += int(claims.sum())
     return {
         "scene_faces": labelled,
@@ -165,7 +178,7 @@ def on_group(detector: FaceDetector) -> Figures:
         return {"t1_faces": len(detector.detect(read(file)))}
 
 
-def under_masks(data: Path, detector: FaceDetector, limit: int | None) -> Figures:
+def under_masks(data: Path, detector: FaceDetector, limit: int | None, failures: Failures) -> Figures:
     """Misses and landmark error on LFW's held-out people after maskgen has masked them."""
     catalog = Catalog.load()
     missed, errors = 0, []
@@ -177,6 +190,7 @@ def under_masks(data: Path, detector: FaceDetector, limit: int | None) -> Figure
             missed += 1
         else:
             errors.append(_error(face.landmarks_68, points))
+            _worst_points(failures, "masked_points_68", errors[-1], masked, face, points)
     error = np.stack(errors)
     return {
         "masked_lfw_pictures": len(rows),
@@ -185,7 +199,7 @@ def under_masks(data: Path, detector: FaceDetector, limit: int | None) -> Figure
     }
 
 
-def turned(data: Path, detector: FaceDetector, limit: int | None) -> Figures:
+def turned(data: Path, detector: FaceDetector, limit: int | None, failures: Failures) -> Figures:
     """Pose error on faces turned by more than 25 degrees, held-out loose crops and LFW, by the mesh's own pose."""
     crops = crop_points(data)
     pictures = [(image, crops[index]) for index, image in loose_crops(data) if is_held_out(f"{index:05d}")]
@@ -201,6 +215,7 @@ def turned(data: Path, detector: FaceDetector, limit: int | None) -> Figures:
             angles.append(
                 [face.pose.yaw - expected.yaw, face.pose.pitch - expected.pitch, face.pose.roll - expected.roll]
             )
+            _worst_points(failures, "turned", np.abs(angles[-1]), image, face, points)
     mean = np.abs(np.array(angles)).mean(axis=0) if angles else np.full(3, np.nan)
     return {
         "turned_faces": count,
@@ -211,7 +226,7 @@ def turned(data: Path, detector: FaceDetector, limit: int | None) -> Figures:
     }
 
 
-def without_people(detector: FaceDetector) -> Figures:
+def without_people(detector: FaceDetector, failures: Failures) -> Figures:
     """False faces a hundred pictures: scikit-image's pictures and tiles of them, and our masks on plain ground."""
     pictures = []
     for name in PICTURES_WITHOUT_PEOPLE:
@@ -225,7 +240,11 @@ def without_people(detector: FaceDetector) -> Figures:
     for design in Catalog.load().designs:
         rgba = design.views[0].textures[0]
         pictures.append(np.round((rgba[..., :3] + 0.6 * (1 - rgba[..., 3:])) * 255).astype(np.uint8))
-    found = sum(len(detector.detect(picture)) for picture in pictures)
+    found = 0
+    for picture in pictures:
+        for face in detector.detect(picture):
+            found += 1
+            failures.add("false_without_people", face.score, picture, face.bbox)
     return {"pictures_without_people": len(pictures), "false_faces_per_100": 100 * found / len(pictures)}
 
 
@@ -245,6 +264,12 @@ def speed(data: Path, detector: FaceDetector) -> Figures:
         detector.detect(image)
         times.append(time.perf_counter() - start)
     return {"milliseconds_a_picture": 1000 * float(np.median(times))}
+
+
+def _worst_points(
+    failures: Failures, kind: str, error: FloatArray, image: Image, face: Face, truth: FloatArray
+) -> None:
+    failures.add(kind, float(error.mean()), image, bbox_of_points(truth), truth[:, :2], face.landmarks_68[:, :2])
 
 
 def _nearest(faces: list[Face], points: FloatArray) -> Face | None:

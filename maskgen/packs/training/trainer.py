@@ -52,7 +52,10 @@ class Trainer(Generic[Net]):
         clip: float,
     ) -> None:
         if start is not None:
-            net.load_state_dict(torch.load(start, weights_only=True))
+            # Layers that the weights lack, where a network has grown, keep what they were made with.
+            strange = net.load_state_dict(torch.load(start, weights_only=True), strict=False).unexpected_keys
+            if strange:
+                raise ValueError(f"{start}: weights of another network, with {', '.join(strange[:3])}")
         self.net: Net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.checkpoint, self.weights, self.clip, self.epoch = checkpoint, weights, clip, 0
         self._average = torch.optim.swa_utils.AveragedModel(
