@@ -106,7 +106,8 @@ def over(image: Image, overlay: Overlay, face: Face, rng: np.random.Generator, l
     skin = skin_region(face, (image.shape[1], image.shape[0]))
     rgba = overlay.rgba
     if look.exposure or look.white_balance:
-        rgba = relit(rgba, light_on(image, skin), look.exposure, look.white_balance)
+        around = _bounds(face.landmarks_68)
+        rgba = relit(rgba, light_on(image[around], skin[around]), look.exposure, look.white_balance)
     if look.shading:
         rgba = shaded(rgba, shading_of(image, skin, overlay, size))
     softness = look.feather * size
@@ -160,7 +161,14 @@ def skin_region(face: Face, size_wh: tuple[int, int]) -> npt.NDArray[np.bool_]:
         hull = points[feature]
         grown = hull.mean(axis=0) + (hull - hull.mean(axis=0)) * np.float32(1.3)
         cv2.fillConvexPoly(region, cv2.convexHull(np.round(grown).astype(np.int32)), 0)
-    return region.astype(bool)
+    return region.view(bool)  # a copy would touch every pixel of the picture, once a face
+
+
+def _bounds(points: FloatArray) -> tuple[slice, slice]:
+    """Rows and columns that hold some points (P, 2), pixels."""
+    low = np.maximum(np.floor(points.min(axis=0)), 0).astype(int)
+    high = np.maximum(np.ceil(points.max(axis=0)) + 1, 0).astype(int)
+    return slice(low[1], high[1]), slice(low[0], high[0])
 
 
 def light_on(image: Image, skin: npt.NDArray[np.bool_]) -> Light:

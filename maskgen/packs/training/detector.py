@@ -317,7 +317,8 @@ class Canvases(torch.utils.data.Dataset[tuple[Tensor, ...]]):
             scale = math.exp(rng.uniform(math.log(0.5), math.log(4.0))) * w / self.side
             centre = rng.uniform(0.1, 0.9, 2) * [image.shape[1], image.shape[0]]
             target = np.array([w, h]) / 2
-        angle = float(rng.normal(0, 12)) if rng.random() < 0.3 else 0.0
+        lean = rng.random()
+        angle = float(rng.normal(0, 12) if lean < 0.27 else rng.uniform(-50, 50) if lean < 0.33 else 0)
         c, s = scale * math.cos(math.radians(angle)), scale * math.sin(math.radians(angle))
         matrix = np.array([[c, -s, 0], [s, c, 0]], np.float32)
         matrix[:, 2] = target - matrix[:, :2] @ centre
