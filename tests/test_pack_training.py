@@ -16,7 +16,7 @@ from torch import nn
 
 from maskgen.detect import FaceDetector
 from maskgen.face import Face, HeadPose
-from maskgen.packs.training import detector, export, failures, landmarks
+from maskgen.packs.training import data, detector, export, failures, landmarks
 from maskgen.packs.training.trainer import Trainer
 
 
@@ -199,3 +199,11 @@ def test_contact_sheets_hold_the_worst_failures_worst_first(tmp_path):
     shown = tiles.reshape(-1, failures.TILE, failures.TILE, 3)[: failures.KEPT]
     assert shown[:, 20, 20, 0].tolist() == [2 * b for b in range(failures.KEPT + 4, 4, -1)]
     assert shown[0, failures.TILE // 2, failures.TILE // 2].tolist() == list(failures.RIGHT)
+
+
+def test_a_face_of_two_halves_is_doubtful_and_its_neighbours_are_not():
+    # As the teacher draws John McEnroe and his neighbour: two heads, and between them a third.
+    boxes = np.array([[0, 0, 100, 120], [45, 10, 145, 130], [95, 5, 195, 125], [300, 0, 340, 40]], np.float32)
+    doubtful = data.is_doubtful(boxes, np.array([1.0, 0.94, 0.99, 0.6], np.float32))
+    assert doubtful.tolist() == [False, True, False, True]
+    assert data.is_doubtful(np.zeros((0, 4), np.float32), np.zeros(0, np.float32)).shape == (0,)

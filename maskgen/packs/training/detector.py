@@ -37,6 +37,7 @@ from maskgen.packs.training.data import (
     crop_points,
     human_boxes,
     iou_matrix,
+    is_doubtful,
     is_held_out,
     lfw_points,
     loose_crops,
@@ -158,7 +159,7 @@ def training_pictures(data: Path) -> dict[str, list[Picture]]:
         for name, (boxes, keypoints, scores) in boxes_file(data / f"{source}_boxes.jsonl").items():
             if is_held_out(name.split("/")[0]) or not len(boxes):
                 continue
-            sure = scores >= 0.7
+            sure = ~is_doubtful(boxes, scores)
             points = meshes.get(name)
             order = np.argsort(-np.prod(boxes[sure, 2:] - boxes[sure, :2], axis=1))
             boxes_sure, keypoints_sure = boxes[sure][order], keypoints[sure][order]
