@@ -118,15 +118,19 @@ def detector(
 
 
 @main.command()
+@DATA
 @WORK
 @click.option(
     "--pack", type=click.Path(path_type=Path), default=Path(__file__).parents[1] / "bundled", show_default=True
 )
-def export(work: Path, pack: Path) -> None:
-    """Write the ONNX files of the pack."""
+def export(data: Path, work: Path, pack: Path) -> None:
+    """Write the ONNX files of the pack; the photographs show how far the networks' numbers range."""
+    from maskgen.packs.training import detector, landmarks
+    from maskgen.packs.training.data import landmark_set
     from maskgen.packs.training.export import export as write
 
-    write(work, pack)
+    crops = landmarks.samples(landmark_set(data), 256)
+    write(work, pack, crops, detector.samples(detector.training_pictures(data), 128))
     for file in sorted(pack.glob("*.onnx")):
         click.echo(f"{file} {file.stat().st_size}")
 

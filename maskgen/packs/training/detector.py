@@ -44,7 +44,7 @@ from maskgen.packs.training.data import (
     read,
     scene_number,
 )
-from maskgen.packs.training.landmarks import Residual, conv, wear_mask
+from maskgen.packs.training.landmarks import Residual, conv, to_tensor, wear_mask
 from maskgen.packs.training.trainer import Trainer
 
 STRIDES: Final = (8, 16, 32)
@@ -352,6 +352,12 @@ class Canvases(torch.utils.data.Dataset[tuple[Tensor, ...]]):
             (keypoints[good] + offset).astype(np.float32),
             (np.concatenate([boxes[unsure], ignored]) + np.tile(offset, 2)).astype(np.float32),
         )
+
+
+def samples(pictures: dict[str, list[Picture]], count: int, side: int = 320) -> list[FloatArray]:
+    """Some (3, side, side) canvases as training sees them, in [-1, 1]."""
+    canvases = Canvases(pictures, side, count, seed=1)
+    return [to_tensor(canvases[i][0].numpy()).numpy() for i in range(count)]
 
 
 def _move(boxes: FloatArray, matrix: FloatArray) -> FloatArray:

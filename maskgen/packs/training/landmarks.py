@@ -212,6 +212,13 @@ class Augmented(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         return to_tensor(degrade(image, rng, self.harshness)), torch.from_numpy(targets_of(p68, p106))
 
 
+def samples(faces: LandmarkSet, count: int) -> list[FloatArray]:
+    """Some (3, 96, 96) pictures as training sees them."""
+    rows = np.random.default_rng(0).permutation(np.flatnonzero(~faces.held_out))[:count]
+    data = Augmented(faces, rows, Catalog.load(), seed=1)
+    return [data[i][0].numpy() for i in range(len(rows))]
+
+
 def place(
     crop: Image,
     p68: FloatArray,
