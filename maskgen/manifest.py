@@ -125,7 +125,8 @@ class Row(_Strict):
         Done if at least one masked picture was written.
     reason : str or None
         Why not done, in one word. Skipped: ``no_face``, ``no_view_for_pose``, ``too_small``, ``not_an_image``,
-        ``folder_loop``. Failed: ``bad_image``, ``name_clash``, ``bad_name``, ``unreadable_folder``, ``unexpected``.
+        ``folder_loop``. Failed: ``bad_image``, ``name_clash``, ``bad_name``, ``unreadable_folder``, ``unexpected``,
+        ``crashed``.
     message : str or None
         What failed, and what to do.
     size_wh : tuple of 2 ints or None

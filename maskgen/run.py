@@ -2,7 +2,7 @@
 
 listing = list_inputs(source, target)
 plan = prepare(job)                       # what a former run of the same settings left to do
-for outcome in _outcomes(task, plan):     # loky processes; pixels stay in them
+for outcome in _outcomes(task, plan):     # maskgen.workers; pixels stay in them
     writer.append(outcome.row)
 counts = manifest.sort(...)               # the same bytes, whoever finished first
 """
@@ -15,19 +15,14 @@ import hashlib
 import importlib.metadata
 import logging
 import os
-import signal
-import threading
-import time
 import traceback
 import unicodedata
-import warnings
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, Protocol
 
-import cv2
 import joblib
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -40,6 +35,7 @@ from maskgen.errors import ConfigError, ImageError, MaskgenError
 from maskgen.face import Face, FloatArray
 from maskgen.manifest import FaceRow, MaskRow, PoseRow, RecolorRow, Row, RunFile, VariantRow
 from maskgen.wear import CORRECT, WearShares, shares
+from maskgen.workers import Crash, unordered
 
 try:
     import fcntl
@@ -787,41 +783,25 @@ def _work_and_record(job: Job, plan: Plan, on_progress: Callable[[Progress], Non
 def _outcomes(task: Task, plan: Plan, workers: int) -> Generator[Outcome, None, None]:
     for entry in plan.unfit:
         yield Outcome(Row(path=entry.path, status=entry.status, reason=entry.reason, message=entry.message))
-    if not plan.pending:
-        return
-    with joblib.parallel_config(
-        "loky", n_jobs=min(workers, len(plan.pending)), inner_max_num_threads=1, initializer=_start_worker
-    ):
-        parallel = joblib.Parallel(return_as="generator_unordered")
-    outcomes = parallel(joblib.delayed(_process)(task, path) for path in plan.pending)
     try:
-        # Not "yield from", which would close the inner generator before the warning below is silenced.
-        for outcome in outcomes:  # noqa: UP028
-            yield outcome
+        with contextlib.closing(unordered(partial(_process, task), plan.pending, workers)) as outcomes:
+            for outcome in outcomes:
+                yield outcome if isinstance(outcome, Outcome) else Outcome(_crashed(outcome))
     except concurrent.futures.BrokenExecutor as error:
         raise MaskgenError(
-            "a worker process died, killed from outside or for lack of memory; what is done is recorded: "
-            "run the same again to go on, perhaps with fewer --workers"
+            "worker processes die as they start, killed from outside or for lack of memory; what is done is "
+            "recorded: run the same again to go on, perhaps with fewer --workers"
         ) from error
-    finally:
-        with warnings.catch_warnings():
-            # joblib warns that tasks are given up; that is what an interrupted run means.
-            warnings.simplefilter("ignore", UserWarning)
-            outcomes.close()
 
 
-def _start_worker() -> None:
-    # Ctrl-C reaches the whole process group; only the parent, which keeps the manifest, is to act on it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
-    cv2.setNumThreads(1)
-
-
-def _end_with_parent(parent: int) -> None:
-    # A parent that is killed cannot end its workers; they would go on writing, and hold memory for minutes.
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
+def _crashed(crash: Crash) -> Row:
+    return Row(
+        path=crash.item,
+        status="failed",
+        reason="crashed",
+        message="the process that worked on it died, twice: for lack of memory, or by a fault that the picture "
+        "causes in a library; --retry-failed with fewer --workers tries again",
+    )
 
 
 @lru_cache(maxsize=1)

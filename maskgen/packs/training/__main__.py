@@ -49,7 +49,7 @@ def head(data: Path) -> None:
 @main.command()
 @DATA
 @WORK
-@click.option("--epochs", default=45, show_default=True)
+@click.option("--epochs", default=140, show_default=True)
 @click.option("--start", type=click.Path(exists=True, path_type=Path), help="Weights to begin with.")
 @click.option("--peak", default=4e-3, show_default=True, help="Highest learning rate.")
 @THREADS
