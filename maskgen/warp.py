@@ -130,8 +130,8 @@ def _scale_for(view: View, on_face: FloatArray) -> tuple[FloatArray, FloatArray]
     spread = [float(np.linalg.norm(p - p.mean(axis=0), axis=1).mean()) for p in (view.points, on_face)]
     level = int(np.log2(max(spread[0] / max(spread[1], 1e-6), 1.0)))
     level = min(level, len(view.textures) - 1)
-    full, texture = view.textures[0], view.textures[level]
-    ratio = np.array([texture.shape[1] / full.shape[1], texture.shape[0] / full.shape[0]], np.float32)
+    texture, (height, width) = view.textures[level], view.textures.shapes[0]
+    ratio = np.array([texture.shape[1] / width, texture.shape[0] / height], np.float32)
     # Pixel centres: the first pixel of a halved texture covers the first two.
     return texture, (view.points + 0.5) * ratio - 0.5
 

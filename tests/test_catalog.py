@@ -1,6 +1,7 @@
 """``catalog.json`` and the pictures beside it."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -86,6 +87,19 @@ def test_the_mirrored_view_is_the_mirror_image(root):
 @pytest.mark.parametrize("name", sorted(POINT_NAMES))
 def test_mirroring_a_name_twice_gives_it_back(name):
     assert mirror_name(mirror_name(name)) == name
+
+
+def test_a_worker_that_has_worn_every_mask_stays_small():
+    views = [view for design in Catalog.load().designs[:14] for view in design.views]
+    assert len(views) > 200
+    tracemalloc.start()
+    try:
+        size = sum(view.textures[0].nbytes for view in views)
+        held = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert size > 150e6
+    assert held < 80e6
 
 
 def test_textures_are_premultiplied_and_halved(root):

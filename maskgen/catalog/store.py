@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +24,7 @@ from maskgen.errors import CatalogError
 from maskgen.landmarks import MIRROR_68
 
 FloatArray = npt.NDArray[np.float32]
+ByteArray = npt.NDArray[np.uint8]
 
 CATALOG_FILE: Final = "catalog.json"
 # Below this longer side a smaller copy of a texture is no longer worth keeping.
@@ -89,7 +90,7 @@ class View:
         return simplices
 
     @cached_property
-    def textures(self) -> tuple[FloatArray, ...]:
+    def textures(self) -> Textures:
         """(H, W, 4) premultiplied RGBA, 0 to 1, at full size, then each half the size of the one before.
 
         Raises
@@ -97,23 +98,77 @@ class View:
         CatalogError
             If the picture is missing, not an RGBA PNG, or opaque nowhere.
         """
-        rgba = cv2.imread(str(self.path), cv2.IMREAD_UNCHANGED)
-        if rgba is None or rgba.ndim != 3 or rgba.shape[2] != 4 or rgba.dtype != np.uint8:
-            raise CatalogError(f"{self.path}: not an 8-bit RGBA PNG; restore the file or remove design {self.design!r}")
-        if not rgba[..., 3].any():
-            raise CatalogError(f"{self.path}: transparent everywhere; remove design {self.design!r}")
-        texture = cv2.cvtColor(rgba, cv2.COLOR_BGRA2RGBA).astype(np.float32) / 255
-        # Premultiplied, or resampling drags in colour from transparent pixels.
-        texture[..., :3] *= texture[..., 3:]
-        if self.is_mirrored:
-            texture = np.ascontiguousarray(texture[:, ::-1])
-        scales = [texture]
-        while max(scales[-1].shape[:2]) >= 2 * _SMALLEST_SCALE:
-            height, width = scales[-1].shape[:2]
-            scales.append(
-                cv2.resize(scales[-1], (max(width // 2, 1), max(height // 2, 1)), interpolation=cv2.INTER_AREA)
-            )
-        return tuple(scales)
+        return Textures(self)
+
+
+class Textures:
+    """A picture of a mask at several scales, premultiplied.
+
+    Kept are bytes, and of the full size only those used last: a catalog holds hundreds of views, and every worker
+    process meets nearly all of them.
+
+    Parameters
+    ----------
+    view : View
+        The picture's view.
+
+    Attributes
+    ----------
+    shapes : list of (int, int)
+        Rows and columns of each scale.
+
+    Raises
+    ------
+    CatalogError
+        If the picture is missing, not an RGBA PNG, or opaque nowhere.
+    """
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._smaller: list[ByteArray] = []
+        scale = _full_size(view)
+        self.shapes = [scale.shape[:2]]
+        while max(scale.shape[:2]) >= 2 * _SMALLEST_SCALE:
+            height, width = scale.shape[:2]
+            scale = cv2.resize(scale, (max(width // 2, 1), max(height // 2, 1)), interpolation=cv2.INTER_AREA)
+            self._smaller.append(_as_bytes(scale))
+            self.shapes.append(scale.shape[:2])
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+    def __getitem__(self, scale: int) -> FloatArray:
+        """One scale, 0 the full size: a new (H, W, 4) float32 array, 0 to 1."""
+        scale = range(len(self.shapes))[scale]
+        stored = _recent_full_size(self) if scale == 0 else self._smaller[scale - 1]
+        result: FloatArray = np.multiply(stored, np.float32(1 / 255), dtype=np.float32)
+        return result
+
+    def full_size(self) -> ByteArray:
+        """The full size, read anew."""
+        return _as_bytes(_full_size(self._view))
+
+
+@lru_cache(maxsize=128)
+def _recent_full_size(textures: Textures) -> ByteArray:
+    return textures.full_size()
+
+
+def _full_size(view: View) -> FloatArray:
+    rgba = cv2.imread(str(view.path), cv2.IMREAD_UNCHANGED)
+    if rgba is None or rgba.ndim != 3 or rgba.shape[2] != 4 or rgba.dtype != np.uint8:
+        raise CatalogError(f"{view.path}: not an 8-bit RGBA PNG; restore the file or remove design {view.design!r}")
+    if not rgba[..., 3].any():
+        raise CatalogError(f"{view.path}: transparent everywhere; remove design {view.design!r}")
+    texture: FloatArray = cv2.cvtColor(rgba, cv2.COLOR_BGRA2RGBA).astype(np.float32) / 255
+    # Premultiplied, or resampling drags in colour from transparent pixels.
+    texture[..., :3] *= texture[..., 3:]
+    return np.ascontiguousarray(texture[:, ::-1]) if view.is_mirrored else texture
+
+
+def _as_bytes(texture: FloatArray) -> ByteArray:
+    rounded: ByteArray = np.round(texture * 255).astype(np.uint8)
+    return rounded
 
 
 @dataclass(frozen=True)

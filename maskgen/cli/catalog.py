@@ -114,7 +114,7 @@ def show(name: str, folder: Path | None, as_json: bool) -> None:
         click.echo(f"{field:8} {' '.join(value) if isinstance(value, list) else value}")
     for view in design.views:
         (yaw_low, yaw_high), (pitch_low, pitch_high) = view.rotation.yaw, view.rotation.pitch
-        height, width = view.textures[0].shape[:2]
+        height, width = view.textures.shapes[0]
         click.echo(
             f"view     {view.key}: yaw {yaw_low:g} to {yaw_high:g}, pitch {pitch_low:g} to {pitch_high:g}, "
             f"{width}x{height}, {len(view.names)} points"
