@@ -124,7 +124,9 @@ def test_int8_hardly_moves_the_points_and_quarters_the_file(work, tmp_path):
     session = onnxruntime.InferenceSession(tmp_path / "1k3d68.onnx", providers=["CPUExecutionProvider"])
     (said,) = session.run(None, {"data": images})
     assert said.shape == (1, export.OUTPUTS_1K3D68)
-    assert np.abs(said[0, -204:] - wanted).max() < 0.02 * np.ptp(wanted)
+    error = np.abs(said[0, -204:] - wanted)
+    assert error.mean() < 0.01 * np.ptp(wanted)
+    assert len(np.unique(said[0, -204:])) > 195  # coordinates that went through int8 would share their steps
     weights = sum(value.numel() for value in net.state_dict().values())
     assert (tmp_path / "1k3d68.onnx").stat().st_size < 1.2 * weights
 
