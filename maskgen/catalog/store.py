@@ -114,6 +114,8 @@ class Textures:
 
     Attributes
     ----------
+    view : View
+        The same.
     shapes : list of (int, int)
         Rows and columns of each scale.
 
@@ -124,7 +126,7 @@ class Textures:
     """
 
     def __init__(self, view: View) -> None:
-        self._view = view
+        self.view = view
         self._smaller: list[ByteArray] = []
         scale = _full_size(view)
         self.shapes = [scale.shape[:2]]
@@ -144,14 +146,10 @@ class Textures:
         result: FloatArray = np.multiply(stored, np.float32(1 / 255), dtype=np.float32)
         return result
 
-    def full_size(self) -> ByteArray:
-        """The full size, read anew."""
-        return _as_bytes(_full_size(self._view))
-
 
 @lru_cache(maxsize=128)
 def _recent_full_size(textures: Textures) -> ByteArray:
-    return textures.full_size()
+    return _as_bytes(_full_size(textures.view))
 
 
 def _full_size(view: View) -> FloatArray:
