@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final, get_args
@@ -23,6 +24,7 @@ from rich.progress import Progress as Bar
 from maskgen import images, run, wear
 from maskgen.augment import Faces
 from maskgen.catalog.schema import Kind
+from maskgen.cli.settings import setting
 from maskgen.errors import MaskgenError
 
 FAILED_INPUTS: Final = 3
@@ -61,11 +63,7 @@ class WearType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
             self.fail(str(error), param, ctx)
 
 
-def _setting(flag: str, field: str, **options: Any) -> Callable[[Any], Any]:
-    """An option whose default is that of `run.Settings`."""
-    default = run.Settings.model_fields[field].default
-    options = {"show_default": default is not None, **options}
-    return click.option(flag, field, default=default, **options)
+_setting = partial(setting, run.Settings)
 
 
 @click.command(short_help="Mask the faces in a folder of pictures.")

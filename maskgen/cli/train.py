@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from maskgen.cli.settings import setting
 from maskgen.errors import ConfigError
 from maskgen.train.settings import HistoryRow, Metrics, Settings, Validation, settings_of
 
@@ -38,11 +39,7 @@ class _Margin(click.ParamType[Any]):
         return numbers
 
 
-def _setting(flag: str, field: str, **options: Any) -> Callable[[Any], Any]:
-    """An option whose default is that of `Settings`."""
-    default = Settings.model_fields[field].default
-    shown = default is not None and default != ()
-    return click.option(flag, field, default=default, show_default=shown, **options)
+_setting = partial(setting, Settings)
 
 
 @click.command(short_help="Fine-tune a recognition network.")
