@@ -6,9 +6,9 @@ import importlib
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from maskgen.augment import augment_image
     from maskgen.catalog import Catalog
     from maskgen.detect import FaceDetector
+    from maskgen.masking.augment import augment_image
 
 __version__ = "0.1.0"
 __all__ = ["Catalog", "FaceDetector", "__version__", "augment_image"]
@@ -16,7 +16,7 @@ __all__ = ["Catalog", "FaceDetector", "__version__", "augment_image"]
 _HOMES: Final = {
     "Catalog": "maskgen.catalog",
     "FaceDetector": "maskgen.detect",
-    "augment_image": "maskgen.augment",
+    "augment_image": "maskgen.masking.augment",
 }
 
 

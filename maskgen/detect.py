@@ -12,26 +12,19 @@ from typing import Any, Final, Literal
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from maskgen.arrays import Float32Array, Image
 from maskgen.errors import ImageError, ModelError
 from maskgen.face import Face, HeadPose
-from maskgen.head import mean_head
-from maskgen.landmarks import bbox_of_points, keypoints_of
-from maskgen.pose import pose_from_68, pose_from_106
+from maskgen.face.align import ARCFACE_SIDE, aligned_bbox
+from maskgen.face.landmarks import keypoints_of
+from maskgen.face.pose import pose_from_68, pose_from_106
 
-FloatArray = npt.NDArray[np.float32]
-Image = npt.NDArray[np.uint8]
 Device = Literal["cpu", "cuda"]
 
 BUNDLED: Final = "bundled"
-ARCFACE_SIDE: Final = 112
-# InsightFace, utils/face_align.py: where ArcFace's 112x112 crops have eyes, nose tip and mouth corners.
-ARCFACE_KEYPOINTS: Final = np.array(
-    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]], np.float32
-)
 MEAN_HEAD_KEY: Final = "mean_head"
-"""ONNX metadata: ``maskgen`` says that the points lie on the head of `maskgen.head`."""
+"""ONNX metadata: ``maskgen`` says that the points lie on the head of `maskgen.face.head`."""
 # A face this small at an input of 320 hints at smaller ones beside it.
 _SMALL_FACE: Final = 40
 _LANDMARK_TASKS: Final = {68: "landmark_3d_68", 106: "landmark_2d_106"}
@@ -144,7 +137,7 @@ class FaceDetector:
         order = np.argsort(-np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), kind="stable")
         return [self._face(bgr, boxes[i], float(scores[i])) for i in order]
 
-    def _boxes(self, bgr: Image) -> tuple[FloatArray, FloatArray]:
+    def _boxes(self, bgr: Image) -> tuple[Float32Array, Float32Array]:
         """Boxes (K, 4) and scores (K,), by a ladder of input sizes.
 
         A detector made for faces of middling size overlooks those that fill the frame (InsightFace issue 2782), and a
@@ -164,17 +157,17 @@ class FaceDetector:
             found = self._look(bgr, inputs, margin, surer)
         return found[:, :4], found[:, 4]
 
-    def _look(self, bgr: Image, sides: list[int], margin: float, threshold: float) -> FloatArray:
+    def _look(self, bgr: Image, sides: list[int], margin: float, threshold: float) -> Float32Array:
         """Detections (K, 5): x1, y1, x2, y2, score; the picture gets a margin that is a share of its longer side."""
         border = round(margin * max(bgr.shape[:2]))
         padded = cv2.copyMakeBorder(bgr, border, border, border, border, cv2.BORDER_CONSTANT) if border else bgr
         found, _ = self._detector.detect(padded, input_size=[(side, side) for side in sides], det_thresh=threshold)
         found = np.asarray(found, np.float32) - np.array([border] * 4 + [0], np.float32)
         sane = ((found[:, 2:4] - found[:, :2]) > 2).all(axis=1) & np.isfinite(found).all(axis=1)
-        kept: FloatArray = found[sane]
+        kept: Float32Array = found[sane]
         return kept
 
-    def _aligned_box(self, bgr: Image) -> tuple[FloatArray, FloatArray]:
+    def _aligned_box(self, bgr: Image) -> tuple[Float32Array, Float32Array]:
         height, width = bgr.shape[:2]
         if height != width:
             raise ImageError(
@@ -183,7 +176,7 @@ class FaceDetector:
             )
         return (aligned_bbox() * np.float32(width / ARCFACE_SIDE))[None], np.ones(1, np.float32)
 
-    def _face(self, bgr: Image, bbox: FloatArray, score: float) -> Face:
+    def _face(self, bgr: Image, bbox: Float32Array, score: float) -> Face:
         import insightface.app.common
 
         seen = insightface.app.common.Face(bbox=bbox.copy())
@@ -197,17 +190,6 @@ class FaceDetector:
             pitch, yaw, roll = (float(angle) for angle in seen["pose"])
             pose = HeadPose(yaw=yaw, pitch=pitch, roll=roll)
         return Face(bbox.astype(np.float32), keypoints_of(points), points, pose, score)
-
-
-def aligned_bbox() -> FloatArray:
-    """The box (4,) that a detector would draw on an ArcFace crop of 112x112, from the mean head put into the crop."""
-    head = mean_head().points_68[:, :2]
-    source = np.concatenate([keypoints_of(head), np.ones((5, 1), np.float32)], axis=1)
-    # Scale and shift alone: the crop is upright. Least squares over both axes.
-    x, y, one = source.T
-    system = np.concatenate([np.stack([x, one, 0 * one], axis=1), np.stack([y, 0 * one, one], axis=1)])
-    scale, left, top = np.linalg.lstsq(system, ARCFACE_KEYPOINTS.T.ravel(), rcond=None)[0]
-    return bbox_of_points((head * scale + [left, top]).astype(np.float32))
 
 
 def _face_analysis(pack: Path, landmark_task: str, device: Device) -> Any:

@@ -15,12 +15,15 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image, ImageOps, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
+from PIL import Image as PillowImage
+from PIL import ImageOps, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
+from maskgen.arrays import Image
 from maskgen.errors import ImageError, MaskgenError
 
-Pixels = npt.NDArray[np.uint8]
+LUMA_WEIGHTS: Final = (0.299, 0.587, 0.114)
+"""Red, green and blue in the brightness of stored sRGB values (ITU-R BT.601)."""
+LUMA: Final = np.array(LUMA_WEIGHTS, np.float32)
 
 FORMATS: Final = {
     ".jpg": "JPEG",
@@ -95,7 +98,7 @@ class Picture:
         ``cmyk``, ``grey``, ``16_bit``, ``content_is_<format>``, ``unreadable_exif``.
     """
 
-    pixels: Pixels
+    pixels: Image
     encoding: Encoding
     notes: tuple[str, ...] = ()
 
@@ -156,9 +159,9 @@ def decode(raw: bytes, path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
         with warnings.catch_warnings():
             # Our own limit is checked below, and a picture that decodes is good enough.
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(raw), formats=_READABLE) as image:
+            with PillowImage.open(io.BytesIO(raw), formats=_READABLE) as image:
                 return _decode(image, raw, path, max_pixels)
-    except Image.DecompressionBombError as error:
+    except PillowImage.DecompressionBombError as error:
         raise ImageError(f"{path}: more than {PILLOW_MAX_PIXELS / 1e6:.0f} megapixels; scale it down first") from error
     except UnidentifiedImageError as error:
         raise ImageError(f"{path}: not a picture that can be read (no JPEG, PNG, WebP, BMP, TIFF or GIF)") from error
@@ -166,7 +169,7 @@ def decode(raw: bytes, path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
         raise ImageError(f"{path}: damaged picture: {error}") from error
 
 
-def encode(pixels: Pixels, encoding: Encoding, path: Path, quality: int | None = None) -> bytes:
+def encode(pixels: Image, encoding: Encoding, path: Path, quality: int | None = None) -> bytes:
     """The bytes of a picture file, in the format that the ending of `path` stands for.
 
     Parameters
@@ -202,7 +205,7 @@ def encode(pixels: Pixels, encoding: Encoding, path: Path, quality: int | None =
         options |= {"compression": "tiff_lzw"}
     buffer = io.BytesIO()
     try:
-        Image.fromarray(pixels).save(buffer, format, **options)
+        PillowImage.fromarray(pixels).save(buffer, format, **options)
     except (OSError, ValueError, struct.error) as error:
         raise ImageError(f"{path}: cannot be encoded as {format}: {error}") from error
     return buffer.getvalue()
@@ -253,7 +256,7 @@ def leftovers(folder: Path) -> Iterator[Path]:
                 yield Path(parent, name)
 
 
-def _decode(image: Image.Image, raw: bytes, path: Path, max_pixels: int) -> Picture:
+def _decode(image: PillowImage.Image, raw: bytes, path: Path, max_pixels: int) -> Picture:
     width, height = image.size
     if width * height > max_pixels:
         raise ImageError(
@@ -280,7 +283,7 @@ def _decode(image: Image.Image, raw: bytes, path: Path, max_pixels: int) -> Pict
     return Picture(pixels, encoding, tuple(notes + conversions))
 
 
-def _to_rgb(image: Image.Image, has_16_bits: bool, path: Path) -> tuple[Pixels, list[str]]:
+def _to_rgb(image: PillowImage.Image, has_16_bits: bool, path: Path) -> tuple[Image, list[str]]:
     mode = image.mode
     notes = ["16_bit"] if has_16_bits or mode.startswith("I;16") else []
     if mode.startswith("I;16") or (mode == "I" and has_16_bits):
@@ -296,12 +299,12 @@ def _to_rgb(image: Image.Image, has_16_bits: bool, path: Path) -> tuple[Pixels, 
         rgba = image.convert("RGBA")
         if rgba.getchannel("A").getextrema() != (255, 255):
             notes.append("alpha_on_white")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, rgba)
+        white = PillowImage.new("RGBA", image.size, "white")
+        image = PillowImage.alpha_composite(white, rgba)
     return np.array(image.convert("RGB")), notes
 
 
-def _encoding_of(image: Image.Image, raw: bytes) -> Encoding:
+def _encoding_of(image: PillowImage.Image, raw: bytes) -> Encoding:
     profile = image.info.get("icc_profile")
     # Bytes 16 to 20 of a profile name its colour space; one for CMYK or grey would tint the RGB that is written.
     is_rgb = isinstance(profile, bytes) and profile[16:20] == b"RGB "

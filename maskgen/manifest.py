@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, f
 
 from maskgen import images
 from maskgen.errors import ConfigError
-from maskgen.wear import Wear
+from maskgen.masking.wear import Wear
 
 SCHEMA_VERSION: Final = 1
 MANIFEST_FILE: Final = "manifest.jsonl"

@@ -10,7 +10,7 @@ from strategies import seen
 from maskgen.catalog import CatalogFile, DesignEntry, Rotation, ViewEntry
 from maskgen.catalog.store import CATALOG_FILE, dump
 from maskgen.face import HeadPose
-from maskgen.head import point_in_space
+from maskgen.face.head import point_in_space
 
 NAMES = ("2", "5", "8", "11", "14", "28", "33", "48", "54", "front_chin", "under_chin")
 

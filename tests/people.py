@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 
 from maskgen import manifest
-from maskgen.detect import ARCFACE_KEYPOINTS
-from maskgen.landmarks import bbox_of_points, keypoints_of
+from maskgen.face.align import ARCFACE_KEYPOINTS
+from maskgen.face.landmarks import bbox_of_points, keypoints_of
 from maskgen.manifest import FaceRow, MaskRow, PoseRow, Row, RunFile, VariantRow
 
 SIDE = 112

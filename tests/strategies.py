@@ -4,9 +4,9 @@ import numpy as np
 from hypothesis import strategies as st
 
 from maskgen.face import Face, HeadPose
-from maskgen.head import mean_head
-from maskgen.landmarks import INDEX_106_OF_68, bbox_of_points, keypoints_of
-from maskgen.pose import rotation_matrix
+from maskgen.face.head import mean_head
+from maskgen.face.landmarks import INDEX_106_OF_68, bbox_of_points, keypoints_of
+from maskgen.face.pose import rotation_matrix
 
 FRONTAL = HeadPose(0, 0, 0)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from strategies import face_at
 
-from maskgen import blend
-from maskgen.warp import Overlay
+from maskgen.masking import blend
+from maskgen.masking.warp import Overlay
 
 FACE = face_at(centre=(125, 100))
 

@@ -10,7 +10,7 @@ from catalogs import small_catalog
 from maskgen.catalog import Catalog
 from maskgen.catalog.store import CATALOG_FILE, dump, mirror_name, parse
 from maskgen.errors import CatalogError
-from maskgen.head import POINT_NAMES
+from maskgen.face.head import POINT_NAMES
 
 
 @pytest.fixture

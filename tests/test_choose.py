@@ -9,9 +9,9 @@ from hypothesis import given
 from strategies import face_at, poses
 
 from maskgen.catalog import Catalog
-from maskgen.choose import choose
 from maskgen.errors import CatalogError
 from maskgen.face import HeadPose
+from maskgen.masking.choose import choose
 
 
 @pytest.fixture(scope="module")

@@ -14,12 +14,14 @@ from skimage import data
 from strategies import face_at
 from test_catalog_edit import huge_png
 
-from maskgen.catalog import Catalog, bundle, edit, intake, template
+from maskgen.catalog import Catalog, bundle, edit
 from maskgen.catalog.schema import Rotation
 from maskgen.catalog.store import CATALOG_FILE
 from maskgen.cli import main
 from maskgen.detect import BUNDLED, pack_dir
 from maskgen.errors import CatalogError
+from maskgen.studio import intake
+from maskgen.studio.cutout import template
 
 needs_pack = pytest.mark.skipif(
     not any(pack_dir(BUNDLED).glob("det*.onnx")), reason="maskgen/packs/bundled holds no detector yet"

@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from maskgen.detect import FaceDetector, aligned_bbox, pack_dir, pack_sha256
+from maskgen.detect import FaceDetector, pack_dir, pack_sha256
 from maskgen.errors import ImageError, ModelError
+from maskgen.face.align import aligned_bbox
 
 
 def photograph(name):

@@ -18,7 +18,7 @@ from maskgen.cli.eval import evaluate as eval_cli
 from maskgen.errors import ConfigError, ModelError
 from maskgen.evaluate import embed, figures, pairs, report
 from maskgen.face import HeadPose
-from maskgen.io import faces
+from maskgen.recognition import faces
 
 # Five genuine pairs, five impostors.
 SCORES = np.array([0.9, 0.8, 0.7, 0.4, 0.3, 0.6, 0.35, 0.2, 0.1, 0.0])

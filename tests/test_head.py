@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import face_at, poses, seen
 
-from maskgen.head import ANCHORS, POINT_NAMES, mean_head, point_in_space, points_on_face
+from maskgen.face.head import ANCHORS, POINT_NAMES, mean_head, point_in_space, points_on_face
 
 NAMES = tuple(sorted(POINT_NAMES))
 

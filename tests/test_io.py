@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from strategies import face_at
 
-from maskgen.detect import ARCFACE_KEYPOINTS
+from maskgen.datasets.verification import read_bin
 from maskgen.errors import ImageError
 from maskgen.face import HeadPose
-from maskgen.io import crops
-from maskgen.io.verification import read_bin
+from maskgen.face.align import ARCFACE_KEYPOINTS
+from maskgen.recognition import crops
 
 POINTS = np.asarray(ARCFACE_KEYPOINTS, np.float32)
 

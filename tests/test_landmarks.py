@@ -6,8 +6,8 @@ from hypothesis import given
 from strategies import face_at, poses
 
 from maskgen.face import HeadPose
-from maskgen.head import mean_head
-from maskgen.landmarks import INDEX_106_OF_68, JAW_106, MIRROR_68, MIRROR_106, keypoints_of, to_68
+from maskgen.face.head import mean_head
+from maskgen.face.landmarks import INDEX_106_OF_68, JAW_106, MIRROR_68, MIRROR_106, keypoints_of, to_68
 
 
 @pytest.mark.parametrize("mirror", [MIRROR_68, MIRROR_106])

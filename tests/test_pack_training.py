@@ -16,8 +16,8 @@ from torch import nn
 
 from maskgen.detect import FaceDetector
 from maskgen.face import Face, HeadPose
-from maskgen.packs.training import data, detector, export, failures, landmarks
-from maskgen.packs.training.trainer import Trainer
+from maskgen.packtraining import data, detector, export, failures, landmarks
+from maskgen.packtraining.trainer import Trainer
 
 
 @pytest.fixture(scope="module")

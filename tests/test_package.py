@@ -24,7 +24,7 @@ def python(code, cwd=ROOT, **env):
     return ended.stdout
 
 
-@pytest.mark.parametrize("module", ["maskgen", "maskgen.cli", "maskgen.run", "maskgen.augment"])
+@pytest.mark.parametrize("module", ["maskgen", "maskgen.cli", "maskgen.run", "maskgen.masking.augment"])
 def test_importing_loads_no_heavy_library(module):
     code = f"import sys, {module}; print([name for name in {HEAVY} if name in sys.modules])"
     assert python(code) == "[]\n"
@@ -103,7 +103,7 @@ def test_a_wheel_from_an_sdist_holds_every_module(wheel):
 
 def test_an_installed_wheel_finds_its_masks_and_its_head(wheel):
     code = (
-        "import maskgen; from maskgen.catalog import Catalog; from maskgen.head import mean_head;"
+        "import maskgen; from maskgen.catalog import Catalog; from maskgen.face.head import mean_head;"
         "print(maskgen.__file__); print(Catalog.load().root); print(mean_head().points_68.shape)"
     )
     lines = python(code, cwd=wheel, PYTHONPATH=str(wheel)).splitlines()

@@ -13,9 +13,9 @@ import pytest
 
 from maskgen import manifest, run
 from maskgen.detect import FaceDetector
-from maskgen.landmarks import keypoints_of
-from maskgen.packs.training.data import crop_points, loose_crops
-from maskgen.pose import pose_from_68
+from maskgen.face.landmarks import keypoints_of
+from maskgen.face.pose import pose_from_68
+from maskgen.packtraining.data import crop_points, loose_crops
 
 DATA = Path(os.environ.get("MASKGEN_DATA", Path(__file__).parents[2] / "shared" / "data"))
 pytestmark = pytest.mark.skipif(

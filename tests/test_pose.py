@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from strategies import face_at, poses, seen
 
 from maskgen.face import HeadPose
-from maskgen.head import mean_head
-from maskgen.pose import pose_from_68, pose_from_106, pose_of_rotation, rotation_matrix
+from maskgen.face.head import mean_head
+from maskgen.face.pose import pose_from_68, pose_from_106, pose_of_rotation, rotation_matrix
 
 
 def angles_of(pose):

@@ -15,9 +15,18 @@ import pytest
 from click.testing import CliRunner, Result
 from scipy.spatial import Delaunay
 
-from maskgen.catalog import Catalog, CatalogFile, DesignEntry, Rotation, View, ViewEntry, indexed, raster, render
-from maskgen.catalog.control import project, squeezes
-from maskgen.catalog.designs import (
+from maskgen.catalog import Catalog, CatalogFile, DesignEntry, Rotation, View, ViewEntry
+from maskgen.catalog.store import dump
+from maskgen.cli.render import render as render_command
+from maskgen.errors import CatalogError
+from maskgen.face import HeadPose
+from maskgen.face.head import mean_head, point_in_space
+from maskgen.face.pose import rotation_matrix
+from maskgen.face.solid import head_solid
+from maskgen.studio.mesh import Mesh
+from maskgen.studio.points import project, squeezes
+from maskgen.studio.render import indexed, raster, render
+from maskgen.studio.render.designs import (
     CUP_SHAPE,
     DESIGNS,
     DUCKBILL_SHAPE,
@@ -27,14 +36,8 @@ from maskgen.catalog.designs import (
     Straps,
     random_specs,
 )
-from maskgen.catalog.render import PITCHES, YAWS, Model, Picture, Quality, build, draw, render_catalog
-from maskgen.catalog.sheet import Mesh, head_solid, net
-from maskgen.catalog.store import dump
-from maskgen.cli.render import render as render_command
-from maskgen.errors import CatalogError
-from maskgen.face import HeadPose
-from maskgen.head import mean_head, point_in_space
-from maskgen.pose import rotation_matrix
+from maskgen.studio.render.render import PITCHES, YAWS, Model, Picture, Quality, build, draw, render_catalog
+from maskgen.studio.render.sheet import net
 
 COARSE = Quality(pixels_per_mm=0.8, spacing_mm=1.6, samples=2)
 SURGICAL, KN95, BLACK, CLOTH, CUP, VALVE, WINDOW, DUCKBILL, GAITER = (

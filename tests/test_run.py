@@ -18,8 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from maskgen import images, manifest, run, workers
+from maskgen import images, manifest, run
 from maskgen.errors import CatalogError, ConfigError, ImageError, MaskgenError, ModelError
+from maskgen.parallel import local as workers
 
 
 def rows_of(folder):

@@ -6,14 +6,15 @@ import cv2
 import numpy as np
 import pytest
 
-from maskgen.catalog import Rotation, template
-from maskgen.catalog.designs import CLOTH_SHAPE
-from maskgen.catalog.render import Picture, Quality, build, draw
-from maskgen.catalog.sheet import net, sheet
+from maskgen.catalog import Rotation
 from maskgen.errors import CatalogError
 from maskgen.face import HeadPose
-from maskgen.head import point_in_space
-from maskgen.pose import rotation_matrix
+from maskgen.face.head import point_in_space
+from maskgen.face.pose import rotation_matrix
+from maskgen.studio.cutout import template
+from maskgen.studio.render.designs import CLOTH_SHAPE
+from maskgen.studio.render.render import Picture, Quality, build, draw
+from maskgen.studio.render.sheet import net, sheet
 
 COARSE = Quality(pixels_per_mm=1.0, spacing_mm=1.2, samples=2)
 LEFT, TOP, RIGHT, BOTTOM = 110, 120, 650, 380

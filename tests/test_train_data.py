@@ -12,9 +12,10 @@ from strategies import face_at
 torch = pytest.importorskip("torch", reason="training needs the extra [train]")
 torch.set_num_threads(1)
 
+from maskgen.datasets import people as datasets
 from maskgen.errors import ConfigError, ImageError
 from maskgen.face import HeadPose
-from maskgen.io import datasets, faces
+from maskgen.recognition import faces
 from maskgen.train import data, learner
 from maskgen.train.settings import settings_of
 

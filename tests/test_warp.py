@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import Delaunay
 
-from maskgen.warp import warp_points
+from maskgen.masking.warp import warp_points
 
 SQUARE = np.float32([[0, 0], [63, 0], [63, 63], [0, 63], [31, 20], [20, 40], [45, 42]])
 

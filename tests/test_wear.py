@@ -13,15 +13,16 @@ from PIL import Image
 from scipy.spatial import Delaunay
 from strategies import face_at, poses
 
-from maskgen import manifest, run, vary, wear
-from maskgen.augment import augment_image
+from maskgen import manifest, run
 from maskgen.catalog import Catalog
 from maskgen.cli.augment import augment
 from maskgen.errors import ConfigError
 from maskgen.face import HeadPose
-from maskgen.head import ANCHORS, POINT_NAMES, mean_head, point_in_space, points_on_face
-from maskgen.warp import warp
-from maskgen.wear import WEARS
+from maskgen.face.head import ANCHORS, POINT_NAMES, mean_head, point_in_space, points_on_face
+from maskgen.masking import vary, wear
+from maskgen.masking.augment import augment_image
+from maskgen.masking.warp import warp
+from maskgen.masking.wear import WEARS
 
 NAMES = tuple(sorted(POINT_NAMES))
 WRONG = [way for way in WEARS if way != "correct"]
@@ -77,7 +78,7 @@ class TestSlide:
 
     @pytest.mark.parametrize("way", ["nose_out", "chin_out"])
     def test_stays_close_to_the_skin(self, way):
-        from maskgen.catalog.sheet import head_solid
+        from maskgen.face.solid import head_solid
 
         names = tuple(str(i) for i in (1, 3, 5, 8, 11, 13, 15, 31, 35, 48, 51, 54, 57))
         moved = wear.displaced(names, way).astype(float)

@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import Delaunay
 
+from maskgen.arrays import Float32Array, Float64Array
 from maskgen.catalog.store import Catalog, Design, View
 from maskgen.errors import CatalogError
 from maskgen.face import HeadPose
-from maskgen.head import mean_head, points_on_face
-from maskgen.pose import rotation_matrix
+from maskgen.face.head import mean_head, points_on_face
+from maskgen.face.pose import rotation_matrix
 
 YAWS_DEG: Final = range(-90, 91, 5)
 # Points of the mask that a check of a view looks at.
@@ -100,7 +101,7 @@ def strays_of(catalog: Catalog) -> list[str]:
     return sorted(str(path.relative_to(catalog.root)) for path in catalog.root.rglob("*.png") if path not in named)
 
 
-def _cloth(view: View) -> npt.NDArray[np.float64]:
+def _cloth(view: View) -> Float64Array:
     """(N, 2) places of the picture where the mask is, at most `_SAMPLE`."""
     places = np.argwhere(view.textures[0][..., 3] > 0.3)[:, ::-1].astype(np.float64)
     return places[:: max(len(places) // _SAMPLE, 1)]
@@ -132,7 +133,7 @@ def _worst_fold(view: View) -> Fold:
     return worst
 
 
-def _sides(points: npt.NDArray[np.float32], triangles: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+def _sides(points: Float32Array, triangles: npt.NDArray[np.int32]) -> Float32Array:
     """(T,) twice the signed areas."""
     corners = points[triangles]
     a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]

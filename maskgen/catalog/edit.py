@@ -15,16 +15,14 @@ from pathlib import Path
 from typing import Final, Literal
 
 import cv2
-import numpy as np
-import numpy.typing as npt
 from pydantic import ValidationError
 
 from maskgen import images
+from maskgen.arrays import Image
 from maskgen.catalog.schema import SCHEMA_VERSION, CatalogFile, DesignEntry, Rotation
 from maskgen.catalog.store import CATALOG_FILE, default_catalog_dir, dump, parse
 from maskgen.errors import CatalogError
 
-Image = npt.NDArray[np.uint8]
 OnClash = Literal["refuse", "rename", "replace"]
 
 LOCK_FILE: Final = ".lock"

@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from maskgen.head import POINT_NAMES
+from maskgen.face.head import POINT_NAMES
 
 SCHEMA_VERSION: Final = 1
 
@@ -82,7 +82,7 @@ class ViewEntry(_Strict):
         unknown = sorted(set(points) - POINT_NAMES)
         if unknown:
             raise ValueError(
-                f"unknown control points {unknown}: use landmarks '0' to '67' or the anchors of maskgen.head"
+                f"unknown control points {unknown}: use landmarks '0' to '67' or the anchors of maskgen.face.head"
             )
         return points
 

@@ -19,12 +19,10 @@ from pydantic import ValidationError
 from scipy.spatial import Delaunay
 
 import maskgen
+from maskgen.arrays import Float32Array, Image
 from maskgen.catalog.schema import CatalogFile, DesignEntry, Rotation, ViewEntry
 from maskgen.errors import CatalogError
-from maskgen.landmarks import MIRROR_68
-
-FloatArray = npt.NDArray[np.float32]
-ByteArray = npt.NDArray[np.uint8]
+from maskgen.face.landmarks import MIRROR_68
 
 CATALOG_FILE: Final = "catalog.json"
 # Below this longer side a smaller copy of a texture is no longer worth keeping.
@@ -81,7 +79,7 @@ class View:
     is_mirrored: bool
     rotation: Rotation
     names: tuple[str, ...]
-    points: FloatArray
+    points: Float32Array
 
     @cached_property
     def triangles(self) -> npt.NDArray[np.int32]:
@@ -127,7 +125,7 @@ class Textures:
 
     def __init__(self, view: View) -> None:
         self.view = view
-        self._smaller: list[ByteArray] = []
+        self._smaller: list[Image] = []
         scale = _full_size(view)
         self.shapes = [scale.shape[:2]]
         while max(scale.shape[:2]) >= 2 * _SMALLEST_SCALE:
@@ -139,33 +137,33 @@ class Textures:
     def __len__(self) -> int:
         return len(self.shapes)
 
-    def __getitem__(self, scale: int) -> FloatArray:
+    def __getitem__(self, scale: int) -> Float32Array:
         """One scale, 0 the full size: a new (H, W, 4) float32 array, 0 to 1."""
         scale = range(len(self.shapes))[scale]
         stored = _recent_full_size(self) if scale == 0 else self._smaller[scale - 1]
-        result: FloatArray = np.multiply(stored, np.float32(1 / 255), dtype=np.float32)
+        result: Float32Array = np.multiply(stored, np.float32(1 / 255), dtype=np.float32)
         return result
 
 
 @lru_cache(maxsize=128)
-def _recent_full_size(textures: Textures) -> ByteArray:
+def _recent_full_size(textures: Textures) -> Image:
     return _as_bytes(_full_size(textures.view))
 
 
-def _full_size(view: View) -> FloatArray:
+def _full_size(view: View) -> Float32Array:
     rgba = cv2.imread(str(view.path), cv2.IMREAD_UNCHANGED)
     if rgba is None or rgba.ndim != 3 or rgba.shape[2] != 4 or rgba.dtype != np.uint8:
         raise CatalogError(f"{view.path}: not an 8-bit RGBA PNG; restore the file or remove design {view.design!r}")
     if not rgba[..., 3].any():
         raise CatalogError(f"{view.path}: transparent everywhere; remove design {view.design!r}")
-    texture: FloatArray = cv2.cvtColor(rgba, cv2.COLOR_BGRA2RGBA).astype(np.float32) / 255
+    texture: Float32Array = cv2.cvtColor(rgba, cv2.COLOR_BGRA2RGBA).astype(np.float32) / 255
     # Premultiplied, or resampling drags in colour from transparent pixels.
     texture[..., :3] *= texture[..., 3:]
     return np.ascontiguousarray(texture[:, ::-1]) if view.is_mirrored else texture
 
 
-def _as_bytes(texture: FloatArray) -> ByteArray:
-    rounded: ByteArray = np.round(texture * 255).astype(np.uint8)
+def _as_bytes(texture: Float32Array) -> Image:
+    rounded: Image = np.round(texture * 255).astype(np.uint8)
     return rounded
 
 

@@ -21,11 +21,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from maskgen import images, run, wear
-from maskgen.augment import Faces
+from maskgen import images, run
 from maskgen.catalog.schema import Kind
 from maskgen.cli.settings import setting
 from maskgen.errors import MaskgenError
+from maskgen.masking import wear
+from maskgen.masking.augment import Faces
 
 FAILED_INPUTS: Final = 3
 

@@ -17,12 +17,13 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from maskgen import images
-from maskgen.catalog import Catalog, Design, bundle, edit, intake, user_catalog_dir
+from maskgen.catalog import Catalog, Design, bundle, edit, user_catalog_dir
 from maskgen.catalog import check as checks
 from maskgen.catalog.schema import Kind
 from maskgen.cli.render import render
 from maskgen.detect import BUNDLED
 from maskgen.errors import CatalogError
+from maskgen.studio import intake
 
 FAILED_INPUTS: Final = 3
 PREVIEW_PHOTOGRAPHS: Final = (("skimage", "data/astronaut.png"), ("insightface", "data/images/t1.jpg"))
@@ -195,8 +196,8 @@ def preview(
 
     A cell is empty where a design has no view. After 40 designs another page begins: OUT-2.png.
     """
-    from maskgen.catalog import preview as sheets
     from maskgen.detect import FaceDetector
+    from maskgen.studio import preview as sheets
 
     if out.suffix.lower() != ".png":
         raise click.UsageError(f"{out}: the contact sheet is a PNG, give a name that ends in .png")

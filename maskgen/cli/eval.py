@@ -130,12 +130,12 @@ def _collect(
     import tempfile
 
     from maskgen.catalog import Catalog
+    from maskgen.datasets.people import Files, Item, read_file
+    from maskgen.datasets.verification import read_bin
     from maskgen.evaluate import pairs as pairing
     from maskgen.evaluate import report as reporting
-    from maskgen.io.crops import Cropper
-    from maskgen.io.datasets import Files, Item, read_file
-    from maskgen.io.faces import DetectorSpec, of_dataset
-    from maskgen.io.verification import read_bin
+    from maskgen.recognition.crops import Cropper
+    from maskgen.recognition.faces import DetectorSpec, of_dataset
 
     if bin_file is not None:
         verification = read_bin(bin_file)

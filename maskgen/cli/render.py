@@ -9,10 +9,10 @@ from typing import Any
 import click
 
 from maskgen.catalog import edit, user_catalog_dir
-from maskgen.catalog.designs import COLOURS, PATTERNS, RENDERED_KINDS, colour_of, random_specs
-from maskgen.catalog.fabric import Pattern
 from maskgen.catalog.schema import Kind
 from maskgen.errors import CatalogError
+from maskgen.studio.render.designs import COLOURS, PATTERNS, RENDERED_KINDS, colour_of, random_specs
+from maskgen.studio.render.fabric import Pattern
 
 
 def _colour(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
@@ -66,7 +66,7 @@ def render(
     Cut, colour, pattern and folds are drawn at random where they are not given. A design takes about ten seconds.
     """
     # Imported late: a list of commands needs no renderer.
-    from maskgen.catalog.render import new_design
+    from maskgen.studio.render.render import new_design
 
     root = folder or user_catalog_dir()
     edit.check_writable(root)

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from maskgen.detect import ARCFACE_SIDE, pack_dir
+from maskgen.arrays import Float32Array, Image
+from maskgen.detect import pack_dir
 from maskgen.errors import ModelError
+from maskgen.face.align import ARCFACE_SIDE
 
-FloatArray = npt.NDArray[np.float32]
-Crops = npt.NDArray[np.uint8]
-Embed = Callable[[FloatArray], FloatArray]
+Embed = Callable[[Float32Array], Float32Array]
 """Pictures (B, 3, 112, 112), RGB from -1 to 1, to embeddings (B, E)."""
-
-SIDE: Final = ARCFACE_SIDE
 
 
 class Embedder:
@@ -49,15 +46,15 @@ class Embedder:
         except Exception as error:  # onnxruntime's exceptions share no base class
             raise ModelError(f"{path}: onnxruntime cannot load it: {error}") from error
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        if len(inputs) != 1 or len(outputs) != 1 or list(inputs[0].shape[1:]) != [3, SIDE, SIDE]:
+        if len(inputs) != 1 or len(outputs) != 1 or list(inputs[0].shape[1:]) != [3, ARCFACE_SIDE, ARCFACE_SIDE]:
             raise ModelError(
                 f"{path}: not a recognition network: {len(inputs)} inputs, the first of shape {inputs[0].shape}, "
-                f"{len(outputs)} outputs; expected one (batch, 3, {SIDE}, {SIDE}) and one (batch, E)"
+                f"{len(outputs)} outputs; expected one (batch, 3, {ARCFACE_SIDE}, {ARCFACE_SIDE}) and one (batch, E)"
             )
         self._name = inputs[0].name
         self._is_one_by_one = inputs[0].shape[0] == 1
 
-    def __call__(self, pictures: FloatArray) -> FloatArray:
+    def __call__(self, pictures: Float32Array) -> Float32Array:
         """Embeddings (B, E) of pictures (B, 3, 112, 112), RGB from -1 to 1."""
         parts = np.split(pictures, len(pictures)) if self._is_one_by_one else [pictures]
         return np.concatenate(
@@ -83,7 +80,9 @@ def file_of(name: str) -> Path:
     pack = pack_dir(name)
     recogniser = recogniser_of(pack)
     if recogniser is None:
-        raise ModelError(f"{pack}: no recognition network (an .onnx with one input of {SIDE}x{SIDE}) in this pack")
+        raise ModelError(
+            f"{pack}: no recognition network (an .onnx with one input of {ARCFACE_SIDE}x{ARCFACE_SIDE}) in this pack"
+        )
     return recogniser
 
 
@@ -100,17 +99,17 @@ def recogniser_of(pack: Path) -> Path | None:
         constants = {tensor.name for tensor in graph.initializer}
         inputs = [tensor for tensor in graph.input if tensor.name not in constants]
         shape = [dim.dim_value for dim in inputs[0].type.tensor_type.shape.dim]
-        if len(inputs) == 1 and len(graph.output) == 1 and shape[2:] == [SIDE, SIDE]:
+        if len(inputs) == 1 and len(graph.output) == 1 and shape[2:] == [ARCFACE_SIDE, ARCFACE_SIDE]:
             return path
     return None
 
 
-def to_input(crops: Crops) -> FloatArray:
+def to_input(crops: Image) -> Float32Array:
     """RGB crops (B, 112, 112, 3) uint8 as a network's input (B, 3, 112, 112), -1 to 1, scaled as InsightFace does."""
     return np.ascontiguousarray((crops.astype(np.float32).transpose(0, 3, 1, 2) - 127.5) / 127.5)
 
 
-def embeddings_of(batches: Iterable[Crops], embed: Embed, flip: bool = True) -> FloatArray:
+def embeddings_of(batches: Iterable[Image], embed: Embed, flip: bool = True) -> Float32Array:
     """Unit embeddings (N, E).
 
     Parameters

@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
+from maskgen.arrays import BoolArray, IntArray
+
 FloatArray = npt.NDArray[np.floating]
-BoolArray = npt.NDArray[np.bool_]
-IntArray = npt.NDArray[np.intp]
 
 FARS: Final = (1e-1, 1e-2, 1e-3, 1e-4)
 IMPOSTORS_NEEDED: Final = 10

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-import numpy.typing as npt
 
 from maskgen import images
+from maskgen.arrays import BoolArray, IntArray
 from maskgen.errors import ConfigError
 from maskgen.evaluate.figures import consecutive_folds
 
-IntArray = npt.NDArray[np.intp]
 _Row = tuple[str, str, bool, int | None]
 
 
@@ -39,7 +38,7 @@ class Pairs:
     names: tuple[str, ...]
     first: IntArray
     second: IntArray
-    is_same: npt.NDArray[np.bool_]
+    is_same: BoolArray
     folds: IntArray
     identities: IntArray | None = None
 
@@ -76,7 +75,7 @@ def read_pairs(path: Path, root: Path) -> Pairs:
     return _of_rows(path, rows, folds)
 
 
-def of_bin(is_same: npt.NDArray[np.bool_]) -> Pairs:
+def of_bin(is_same: BoolArray) -> Pairs:
     """The pairs of a verification set."""
     numbers = np.arange(2 * len(is_same))
     return Pairs(tuple(map(str, numbers)), numbers[0::2], numbers[1::2], is_same, consecutive_folds(len(is_same)))

@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
+from maskgen.arrays import BoolArray, Float32Array, Image
 from maskgen.errors import ConfigError, ImageError
 from maskgen.evaluate import figures
-from maskgen.evaluate.embed import Crops, Embed, embeddings_of
+from maskgen.evaluate.embed import Embed, embeddings_of
 from maskgen.evaluate.figures import Figures, Roc
 from maskgen.evaluate.pairs import Pairs
 from maskgen.face import Face
-from maskgen.io.crops import Cropper
+from maskgen.recognition.crops import Cropper
 
-FloatArray = npt.NDArray[np.float32]
 Condition = Literal["none", "probe", "both"]
 """Who wears a mask: nobody, the second picture of each pair, or both."""
 
@@ -88,9 +87,9 @@ class Pictures:
         Why not -> how many.
     """
 
-    clean: Crops
-    masked: Crops | None
-    is_usable: npt.NDArray[np.bool_]
+    clean: Image
+    masked: Image | None
+    is_usable: BoolArray
     left_out: Mapping[str, int]
 
 
@@ -180,9 +179,7 @@ def evaluate(
     return reports, curves
 
 
-def _identification(
-    gallery: FloatArray, probes: FloatArray, pairs: Pairs, usable: npt.NDArray[np.bool_]
-) -> dict[str, object]:
+def _identification(gallery: Float32Array, probes: Float32Array, pairs: Pairs, usable: BoolArray) -> dict[str, object]:
     """Closed set: the first usable picture of each person is the gallery, the other pictures are probes."""
     if pairs.identities is None:
         return {}
@@ -196,7 +193,7 @@ def _identification(
     return {"rank1": share, "probes": len(others), "gallery": len(enrolled)}
 
 
-def _batches(crops: Crops) -> Iterator[Crops]:
+def _batches(crops: Image) -> Iterator[Image]:
     for start in range(0, len(crops), _BATCH):
         yield crops[start : start + _BATCH]
 

@@ -17,7 +17,8 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-SIDE: Final = 112
+from maskgen.face.align import ARCFACE_SIDE
+
 """Height and width of the input, pixels."""
 BN_EPS: Final = 1e-5
 
@@ -152,7 +153,7 @@ class IResNet(nn.Module):
     def __init__(self, spec: IResNetSpec) -> None:
         super().__init__()
         self.spec: Spec = spec
-        side = SIDE
+        side = ARCFACE_SIDE
         self.conv1 = nn.Conv2d(3, spec.widths[0], 3, 1, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(spec.widths[0])
         self.prelu = nn.PReLU(spec.widths[0])
@@ -258,7 +259,7 @@ class MobileFaceNet(nn.Module):
         self.spec: Spec = spec
         width = spec.stem
         layers: list[nn.Module] = [ConvBlock(3, width, 3, 2)]
-        side = SIDE // 2
+        side = ARCFACE_SIDE // 2
         layers.append(
             ConvBlock(width, width, 3, 1, spec.first) if isinstance(spec.first, int) else Residual(width, spec.first)
         )

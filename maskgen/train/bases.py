@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from maskgen.arrays import Float32Array
 from maskgen.errors import ModelError
-from maskgen.evaluate.embed import Embed, Embedder, FloatArray, file_of
+from maskgen.evaluate.embed import Embed, Embedder, file_of
+from maskgen.face.align import ARCFACE_SIDE
 from maskgen.train.backbones import (
     BN_EPS,
     IRESNET_DEPTHS,
-    SIDE,
     Backbone,
     DepthWiseSpec,
     IResNetSpec,
@@ -87,7 +88,7 @@ def embed_with(backbone: nn.Module) -> Embed:
     backbone.eval()
     device = next(backbone.parameters()).device
 
-    def embed(pictures: FloatArray) -> FloatArray:
+    def embed(pictures: Float32Array) -> Float32Array:
         with torch.no_grad():
             return np.asarray(backbone(torch.from_numpy(pictures).to(device)).float().cpu().numpy(), np.float32)
 
@@ -102,7 +103,7 @@ def check(backbone: nn.Module, path: Path, tolerance: float = TOLERANCE) -> floa
     ModelError
         If it is above the tolerance (of the largest number in an embedding, or of 1 if that is smaller).
     """
-    noise = np.random.default_rng(0).uniform(-1, 1, (2, 3, SIDE, SIDE)).astype(np.float32)
+    noise = np.random.default_rng(0).uniform(-1, 1, (2, 3, ARCFACE_SIDE, ARCFACE_SIDE)).astype(np.float32)
     theirs, ours = Embedder(path)(noise), embed_with(backbone)(noise)
     difference = float(np.abs(ours - theirs).max()) if ours.shape == theirs.shape else float("inf")
     if not difference <= tolerance * max(1.0, float(np.abs(theirs).max())):

@@ -14,19 +14,19 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from maskgen.arrays import Float32Array, Image, IntArray
 from maskgen.catalog import Catalog
+from maskgen.datasets.people import Item, open_dataset
 from maskgen.errors import ConfigError, ImageError
 from maskgen.evaluate.pairs import Pairs, draw_pairs
 from maskgen.evaluate.report import Pictures
-from maskgen.face import Face, FloatArray
-from maskgen.io import Item, open_dataset
-from maskgen.io.crops import Cropper, Image
-from maskgen.io.faces import DetectorSpec, of_dataset
+from maskgen.face import Face
+from maskgen.recognition.crops import Cropper
+from maskgen.recognition.faces import DetectorSpec, of_dataset
 from maskgen.train.settings import Settings
 
 _SUBSTITUTES = 50
@@ -42,7 +42,7 @@ class Person:
     face: Face | None
 
     @property
-    def keypoints(self) -> FloatArray | None:
+    def keypoints(self) -> Float32Array | None:
         """(5, 2) pixels; None if the picture is aligned already."""
         return self.item.keypoints if self.face is None else self.face.keypoints
 
@@ -279,7 +279,7 @@ def validation(collection: Collection, seed: int) -> tuple[Pairs, Pictures] | No
         is_usable[index] = masked is None or worn is not None
         left_out["no_mask"] += not is_usable[index]
     try:
-        usable: npt.NDArray[np.intp] = np.flatnonzero(is_usable)
+        usable: IntArray = np.flatnonzero(is_usable)
         names = [people[i].item.name for i in usable]
         pairs = draw_pairs(names, [people[i].item.identity for i in usable], np.random.default_rng(seed))
     except ConfigError:

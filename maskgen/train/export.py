@@ -16,8 +16,8 @@ from maskgen import images
 from maskgen.detect import pack_dir
 from maskgen.errors import ModelError
 from maskgen.evaluate.embed import recogniser_of
+from maskgen.face.align import ARCFACE_SIDE
 from maskgen.train import bases
-from maskgen.train.backbones import SIDE
 from maskgen.train.settings import Metrics
 
 ONNX_FILE: Final = "model.onnx"
@@ -53,7 +53,7 @@ def write_onnx(backbone: nn.Module, path: Path) -> None:
         warnings.simplefilter("ignore")  # that the classic exporter is to go
         torch.onnx.export(
             backbone.eval(),
-            (torch.zeros(1, 3, SIDE, SIDE),),
+            (torch.zeros(1, 3, ARCFACE_SIDE, ARCFACE_SIDE),),
             str(temporary),
             input_names=["input.1"],
             output_names=["embedding"],

@@ -14,7 +14,15 @@ from maskgen.errors import ConfigError
 from maskgen.evaluate.embed import file_of
 from maskgen.train import bases, export
 from maskgen.train.data import Collection
-from maskgen.train.settings import METRICS_FILE, SETTINGS_FILE, Metrics, Progress, Settings, refuse_others, write_json
+from maskgen.train.settings import (
+    METRICS_FILE,
+    SETTINGS_FILE,
+    Metrics,
+    Progress,
+    Settings,
+    refuse_others,
+    write_json,
+)
 
 BEST: Final = "best.pth"
 CHECKPOINTS: Final = "checkpoints"

@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import torch
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import numpy_helper
 
+from maskgen.arrays import Float32Array
 from maskgen.errors import ModelError
+from maskgen.face.align import ARCFACE_SIDE
 from maskgen.train.backbones import (
     BN_EPS,
-    SIDE,
     Backbone,
     DepthWiseSpec,
     IResNetSpec,
@@ -31,8 +31,7 @@ from maskgen.train.backbones import (
     build,
 )
 
-FloatArray = npt.NDArray[np.float32]
-State = dict[str, FloatArray]
+State = dict[str, Float32Array]
 
 # Nodes that change nothing at inference, or that compute a shape.
 _TRANSPARENT: Final = frozenset({"Identity", "Dropout", "Cast"})
@@ -83,7 +82,7 @@ def load_state(backbone: Backbone, state: Mapping[str, torch.Tensor], path: Path
 class _Conv:
     """A convolution with the batch norm that follows it, folded or not."""
 
-    weight: FloatArray  # (O, I / groups, K, K)
+    weight: Float32Array  # (O, I / groups, K, K)
     norm: State
     kernel: int
     stride: int
@@ -130,8 +129,10 @@ class _Walk:
                 "network has one of each"
             )
         shape = [dim.dim_value for dim in inputs[0].type.tensor_type.shape.dim]
-        if len(shape) != 4 or shape[1:] != [3, SIDE, SIDE]:
-            raise ModelError(f"{self.path}: input of shape {shape}, expected (batch, 3, {SIDE}, {SIDE})")
+        if len(shape) != 4 or shape[1:] != [3, ARCFACE_SIDE, ARCFACE_SIDE]:
+            raise ModelError(
+                f"{self.path}: input of shape {shape}, expected (batch, 3, {ARCFACE_SIDE}, {ARCFACE_SIDE})"
+            )
         stem = self.conv(inputs[0].name, "a first convolution", kernel=3)
         slope, at = self.prelu(stem.out)
         after = self.all_next(at)
@@ -237,7 +238,7 @@ class _Walk:
         project.into(self.state, f"{name}.layers.2.layers.0", f"{name}.layers.2.layers.1")
         return DepthWiseSpec(expand.outer, middle.groups, project.outer), project.out
 
-    def head(self, at: str) -> tuple[FloatArray, FloatArray | None, State]:
+    def head(self, at: str) -> tuple[Float32Array, Float32Array | None, State]:
         """Weight (E, F), bias (E,) if any, and the batch norm of the embedding."""
         flat = self.next(at, ("Flatten", "Reshape"))
         node = self.next(flat.output[0], ("Gemm", "MatMul"))
@@ -284,7 +285,7 @@ class _Walk:
             norm = _neutral_norm(len(weight), np.zeros(len(weight), np.float32) if bias is None else bias)
         return _Conv(weight, norm, size, step, groups, out)
 
-    def prelu(self, at: str) -> tuple[FloatArray, str]:
+    def prelu(self, at: str) -> tuple[Float32Array, str]:
         node = self.next(at, ("PRelu",))
         return self.constant(node, 1).reshape(-1), node.output[0]
 
@@ -325,7 +326,7 @@ class _Walk:
                 return self.seen(node.input[0])
         return name
 
-    def constant(self, node: Any, index: int) -> FloatArray:
+    def constant(self, node: Any, index: int) -> Float32Array:
         value = self.constants.get(node.input[index]) if index < len(node.input) else None
         if value is None:
             raise self.misfit(node, f"a constant as input {index}")
@@ -341,7 +342,7 @@ class _Walk:
         )
 
 
-def _neutral_norm(width: int, bias: FloatArray) -> State:
+def _neutral_norm(width: int, bias: Float32Array) -> State:
     """A batch norm that adds a bias and does nothing else."""
     return {
         "weight": np.ones(width, np.float32),

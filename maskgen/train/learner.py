@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from maskgen.arrays import Image
 from maskgen.errors import ConfigError, ImageError
-from maskgen.io.crops import Image
 from maskgen.train.backbones import Backbone
 from maskgen.train.data import Collection, Person, Samples, to_input
 from maskgen.train.margin import Centres

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
@@ -20,6 +19,7 @@ from accelerate.utils import broadcast_object_list, gather_object
 from torch import nn
 
 from maskgen import images
+from maskgen.arrays import Float64Array
 from maskgen.errors import ConfigError, MaskgenError
 from maskgen.evaluate.pairs import Pairs
 from maskgen.evaluate.report import Condition, ConditionReport, Pictures, evaluate
@@ -234,7 +234,7 @@ def _accelerator(settings: Settings, out: Path) -> Any:
     return accelerator
 
 
-def _row(step: int, epoch: float, means: npt.NDArray[np.float64], lr: float, norm: float) -> HistoryRow:
+def _row(step: int, epoch: float, means: Float64Array, lr: float, norm: float) -> HistoryRow:
     loss, margin_loss, distance = means.tolist()
     # A step that fp16 left out has no norm, and JSON has no infinity.
     return HistoryRow(

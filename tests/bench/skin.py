@@ -1,4 +1,4 @@
-"""Measure `maskgen.blend.SKIN_RGB`: the geometric mean of the skin's colour over the faces of LFW.
+"""Measure `maskgen.masking.blend.SKIN_RGB`: the geometric mean of the skin's colour over the faces of LFW.
 
     python tests/bench/skin.py DATA
 
@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from maskgen.blend import middle_of_skin, skin_region
 from maskgen.face import Face, HeadPose
-from maskgen.landmarks import bbox_of_points, keypoints_of
-from maskgen.packs.training.data import lfw_points, read
+from maskgen.face.landmarks import bbox_of_points, keypoints_of
+from maskgen.masking.blend import middle_of_skin, skin_region
+from maskgen.packtraining.data import lfw_points, read
 
 
 def main(data: Path) -> None:

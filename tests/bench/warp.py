@@ -13,12 +13,12 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from maskgen import blend, warp
 from maskgen.catalog import Catalog, View
 from maskgen.face import Face, HeadPose
-from maskgen.head import mean_head, points_on_face
-from maskgen.landmarks import bbox_of_points, keypoints_of
-from maskgen.pose import rotation_matrix
+from maskgen.face.head import mean_head, points_on_face
+from maskgen.face.landmarks import bbox_of_points, keypoints_of
+from maskgen.face.pose import rotation_matrix
+from maskgen.masking import blend, warp
 
 ROUNDS = 15
 

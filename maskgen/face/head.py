@@ -1,0 +1,161 @@
+"""The mean head: where landmarks and mask anchors lie in space.
+
+Masks are rendered on this head, head pose is measured against it, and points of a mask that no landmark marks
+(ear loops, the cloth under the chin) are carried from it to a face.
+
+Convention
+----------
+Millimetres; x to image right, y down, z towards the viewer; the origin lies between the outer eye corners.
+The frontal pose is InsightFace's: its own pose estimate reads this head as pitch 0, yaw 0, roll 0 (within 1.5 degrees).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Final
+
+import numpy as np
+
+from maskgen.arrays import Float32Array, IntArray
+
+ANCHORS: Final[dict[str, tuple[float, float, float]]] = {
+    # Where ear loops leave towards the back of the ear, above and below.
+    "ear_image_left_upper": (-75.0, -6.0, -82.0),
+    "ear_image_left_lower": (-74.0, 30.0, -80.0),
+    "ear_image_right_upper": (75.0, -6.0, -82.0),
+    "ear_image_right_lower": (74.0, 30.0, -80.0),
+    # The cloth in front of the face.
+    "front_nose": (0.0, 28.0, 66.0),
+    "front_mouth": (0.0, 74.0, 66.0),
+    "front_chin": (0.0, 122.0, 46.0),
+    # The cloth where it spans from the nose and the mouth to the cheeks and the jaw.
+    "front_cheek_image_left": (-50.0, 58.0, 14.0),
+    "front_cheek_image_right": (50.0, 58.0, 14.0),
+    "front_jaw_image_left": (-32.0, 93.0, 24.0),
+    "front_jaw_image_right": (32.0, 93.0, 24.0),
+    # The cloth under the chin and along the jaw.
+    "under_chin": (0.0, 132.0, -12.0),
+    "under_jaw_image_left": (-50.0, 112.0, -45.0),
+    "under_jaw_image_right": (50.0, 112.0, -45.0),
+    # Corners of a box around everything, so that every part of a mask lies inside some triangle at every rotation.
+    "box_image_left_top_front": (-115.0, -70.0, 110.0),
+    "box_image_right_top_front": (115.0, -70.0, 110.0),
+    "box_image_left_bottom_front": (-115.0, 200.0, 110.0),
+    "box_image_right_bottom_front": (115.0, 200.0, 110.0),
+    "box_image_left_top_back": (-115.0, -70.0, -140.0),
+    "box_image_right_top_back": (115.0, -70.0, -140.0),
+    "box_image_left_bottom_back": (-115.0, 200.0, -140.0),
+    "box_image_right_bottom_back": (115.0, 200.0, -140.0),
+}
+"""Named points beyond the landmarks, measured once on the mean head."""
+
+POINT_NAMES: Final = frozenset([str(i) for i in range(68)]) | frozenset(ANCHORS)
+"""The names a control point may have: a landmark of the 68 scheme ("0" to "67") or an anchor."""
+
+# How far, in millimetres, the difference between a face and the mean head reaches beyond a landmark.
+_RESIDUAL_REACH_MM: Final = 35.0
+
+
+@dataclass(frozen=True)
+class Head:
+    """The mean head's points.
+
+    Attributes
+    ----------
+    vertices : (V, 3) array
+        Surface points of the face, from forehead to chin, jaw to jaw.
+    vertex_ids : (V,) int array
+        The canonical face-mesh vertex of each.
+    points_68 : (68, 3) array
+        Landmarks in the 68 scheme.
+    points_106 : (106, 3) array
+        Landmarks in the 106 scheme.
+    """
+
+    vertices: Float32Array
+    vertex_ids: IntArray
+    points_68: Float32Array
+    points_106: Float32Array
+
+
+@cache
+def mean_head() -> Head:
+    """The mean head, read from the package once."""
+    with resources.as_file(resources.files("maskgen.face") / "head.npz") as path, np.load(path) as file:
+        return Head(file["vertices"], file["vertex_ids"], file["points_68"], file["points_106"])
+
+
+def point_in_space(name: str) -> Float32Array:
+    """The (3,) place of a named control point on the mean head, millimetres.
+
+    Raises
+    ------
+    KeyError
+        If the name is neither "0" to "67" nor an anchor.
+    """
+    if name in ANCHORS:
+        return np.array(ANCHORS[name], np.float32)
+    if name not in POINT_NAMES:
+        raise KeyError(name)
+    point: Float32Array = mean_head().points_68[int(name)]
+    return point
+
+
+def head_to_image(landmarks_68: Float32Array) -> Float32Array:
+    """The (2, 4) affine camera that takes the mean head closest to a face's landmarks.
+
+    Parameters
+    ----------
+    landmarks_68 : (68, 2) array
+        Pixels.
+
+    Returns
+    -------
+    (2, 4) array
+        ``camera @ [x, y, z, 1]`` is a pixel.
+    """
+    space = np.concatenate([mean_head().points_68, np.ones((68, 1), np.float32)], axis=1)
+    solution = np.linalg.lstsq(space.astype(np.float64), landmarks_68.astype(np.float64), rcond=None)[0]
+    camera: Float32Array = solution.T.astype(np.float32)
+    return camera
+
+
+def points_on_face(
+    names: tuple[str, ...], landmarks_68: Float32Array, displaced: Float32Array | None = None
+) -> Float32Array:
+    """Where named control points lie on a face.
+
+    A landmark is where the face has it. An anchor follows the mean head's affine camera, plus what the nearest
+    landmarks deviate from it; so does any point that has been moved on the head.
+
+    Parameters
+    ----------
+    names : tuple of str, length K
+        Names out of `POINT_NAMES`.
+    landmarks_68 : (68, 2) array
+        Pixels.
+    displaced : (K, 3) array, optional
+        Where the points lie on the mean head instead, millimetres.
+
+    Returns
+    -------
+    (K, 2) array
+        Pixels.
+    """
+    camera = head_to_image(landmarks_68)
+    head_68 = mean_head().points_68
+    residual = landmarks_68 - (head_68 @ camera[:, :3].T + camera[:, 3])  # (68, 2)
+    placed = np.empty((len(names), 2), np.float32)
+    for row, name in enumerate(names):
+        home = point_in_space(name)
+        space = home if displaced is None else displaced[row]
+        if name not in ANCHORS and np.array_equal(space, home):
+            placed[row] = landmarks_68[int(name)]
+            continue
+        weight = np.exp(-0.5 * np.square(np.linalg.norm(head_68 - space, axis=1) / _RESIDUAL_REACH_MM))
+        # The one keeps points that are far from every landmark on the camera alone.
+        correction = weight @ residual / max(1.0, float(weight.sum()))
+        placed[row] = camera[:, :3] @ space + camera[:, 3] + correction
+    return placed

@@ -1,0 +1,94 @@
+"""Landmarks to head pose. Pure maths.
+
+Convention
+----------
+A rotation acts on (x to image right, y down, z towards the viewer). +yaw turns the nose to image right, +pitch looks
+up, +roll is clockwise on screen; R = Rz(roll) Ry(yaw) Rx(pitch), InsightFace's ``matrix2angle``.
+"""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from maskgen.arrays import Float32Array, Float64Array
+from maskgen.face import HeadPose
+from maskgen.face.head import mean_head
+
+
+def rotation_matrix(pose: HeadPose) -> Float64Array:
+    """The (3, 3) rotation of a pose."""
+    x, y, z = (math.radians(a) for a in (pose.pitch, pose.yaw, pose.roll))
+    about_x = np.array([[1, 0, 0], [0, math.cos(x), -math.sin(x)], [0, math.sin(x), math.cos(x)]])
+    about_y = np.array([[math.cos(y), 0, math.sin(y)], [0, 1, 0], [-math.sin(y), 0, math.cos(y)]])
+    about_z = np.array([[math.cos(z), -math.sin(z), 0], [math.sin(z), math.cos(z), 0], [0, 0, 1]])
+    rotation: Float64Array = about_z @ about_y @ about_x
+    return rotation
+
+
+def pose_of_rotation(rotation: npt.NDArray[np.floating]) -> HeadPose:
+    """The pose of a (3, 3) rotation; the inverse of `rotation_matrix` for yaw within (-90, 90)."""
+    across = math.hypot(rotation[0, 0], rotation[1, 0])
+    return HeadPose(
+        yaw=math.degrees(math.atan2(-rotation[2, 0], across)),
+        pitch=math.degrees(math.atan2(rotation[2, 1], rotation[2, 2])),
+        roll=math.degrees(math.atan2(rotation[1, 0], rotation[0, 0])),
+    )
+
+
+def pose_from_points(points: Float32Array, head_points: Float32Array) -> HeadPose:
+    """The pose under which a head's points look most like the points of a face.
+
+    The affine camera of least squares, its two rows made unit vectors and completed to a rotation: the method of
+    3DDFA that InsightFace uses for its 68 points [1]_.
+
+    Parameters
+    ----------
+    points : (N, 2) array
+        Pixels.
+    head_points : (N, 3) array
+        The same points on a frontal head, any unit.
+
+    References
+    ----------
+    .. [1] InsightFace, ``utils/transform.py``: ``estimate_affine_matrix_3d23d``, ``P2sRt``, ``matrix2angle``.
+    """
+    space = np.concatenate([head_points, np.ones((len(head_points), 1))], axis=1).astype(np.float64)
+    camera = np.linalg.lstsq(space, points[:, :2].astype(np.float64), rcond=None)[0].T
+    first, second = (row[:3] / max(float(np.linalg.norm(row[:3])), 1e-12) for row in camera)
+    return pose_of_rotation(np.stack([first, second, np.cross(first, second)]))
+
+
+def pose_from_68(landmarks: Float32Array) -> HeadPose:
+    """The pose of 68 landmarks, (68, 2) or (68, 3) pixels, against the mean head."""
+    return pose_from_points(landmarks, mean_head().points_68)
+
+
+def pose_from_106(landmarks: Float32Array) -> HeadPose:
+    """The pose of 106 landmarks in the plane, by perspective-n-point on the mean head.
+
+    The camera is put far away, so that perspective plays no part: faces in photographs are cropped from unknown lenses.
+
+    Parameters
+    ----------
+    landmarks : (106, 2) array
+        Pixels.
+    """
+    head = mean_head().points_106.astype(np.float64)
+    start = pose_from_points(landmarks, mean_head().points_106)
+    points = landmarks.astype(np.float64)
+    span = float(np.ptp(points, axis=0).max())
+    # 20 spans away the nearest and farthest point of a head differ in size by under 3 per cent.
+    focal = 20 * span
+    camera = np.array([[focal, 0, points[:, 0].mean()], [0, focal, points[:, 1].mean()], [0, 0, 1]])
+    flip = np.diag([1.0, 1.0, -1.0])  # OpenCV looks along +z, away from the viewer
+    distance = 20 * float(np.ptp(head[:, :2], axis=0).max())
+    offset = np.array([[0.0], [0.0], [distance]])
+    turn = cv2.Rodrigues(flip @ rotation_matrix(start) @ flip)[0]
+    found, turn, _ = cv2.solvePnP(head @ flip, points, camera, None, turn, offset, True, cv2.SOLVEPNP_ITERATIVE)
+    if not found:
+        return start
+    return pose_of_rotation(flip @ cv2.Rodrigues(turn)[0] @ flip)

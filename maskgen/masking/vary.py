@@ -1,0 +1,343 @@
+"""What varies from one masked face to the next beyond the design: the way it is worn, its colour, its pattern.
+
+Convention
+----------
+Textures are premultiplied RGBA, 0 to 1, sRGB values as they are stored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+
+from maskgen import images
+from maskgen.arrays import Float32Array, Image
+from maskgen.errors import ConfigError, ImageError
+from maskgen.images import LUMA, LUMA_WEIGHTS
+from maskgen.masking.wear import CORRECT, Wear, WearShares
+from maskgen.masking.wear import drawn as drawn_wear
+
+_TO_YIQ: Final = np.array([LUMA_WEIGHTS, [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
+# Straps are thinner than this share of a mask's width, cloth is not.
+_STRAP_SHARE: Final = 0.07
+# Longer sides of patterns are brought down to this, pixels: no mask shows more.
+_PATTERN_SIZE: Final = 512
+# Brightest and darkest that a recolored cloth may be in the middle.
+_BRIGHTEST: Final = 0.94
+_DARKEST: Final = 0.10
+# Cloth at least so bright takes on a tint.
+_TINTED_FROM: Final = 0.6
+
+
+@dataclass(frozen=True)
+class Recolor:
+    """Another colour for the cloth.
+
+    Attributes
+    ----------
+    hue_deg : float
+        How far its hue is turned.
+    saturation, brightness : float
+        Gains.
+    tint : (float, float, float)
+        RGB factors, at most 1; for bright cloth, which has no hue to turn.
+    """
+
+    hue_deg: float
+    saturation: float
+    brightness: float
+    tint: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A picture laid on the cloth.
+
+    Attributes
+    ----------
+    number : int
+        Of the pattern among all.
+    repeat : float
+        Width of the picture on the mask, against the mask's.
+    turn_deg : float
+        How far it is turned.
+    shift : (float, float)
+        How far it is moved, as a share of its size.
+    """
+
+    number: int
+    repeat: float
+    turn_deg: float
+    shift: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Patterns:
+    """Pictures to lay on masks: their names and their pixels, in the order of the names."""
+
+    names: tuple[str, ...] = ()
+    pictures: tuple[Image, ...] = ()
+
+    @classmethod
+    def load(cls, folder: Path) -> Patterns:
+        """The pictures of a folder, not of the folders in it.
+
+        Raises
+        ------
+        ConfigError
+            If the folder is missing or holds no picture, or a picture cannot be read.
+        """
+        names = _pattern_names(folder)
+        pictures = []
+        for name in names:
+            try:
+                pixels = images.read(folder / name).pixels
+            except ImageError as error:
+                raise ConfigError(f"{error}; take it out of the folder of patterns") from error
+            scale = min(_PATTERN_SIZE / max(pixels.shape[:2]), 1.0)
+            size_wh = (max(round(pixels.shape[1] * scale), 1), max(round(pixels.shape[0] * scale), 1))
+            pictures.append(cv2.resize(pixels, size_wh, interpolation=cv2.INTER_AREA))
+        return cls(names, tuple(pictures))
+
+
+@dataclass(frozen=True)
+class Variation:
+    """How much varies.
+
+    Attributes
+    ----------
+    wear : tuple of (str, float)
+        Ways to wear a mask and their shares, as `maskgen.masking.wear.shares` gives them.
+    recolor_share : float
+        Share of the masks that get another colour.
+    patterns : Patterns
+        Pictures to lay on masks.
+    pattern_share : float
+        Share of the masks that get one, if there are any.
+    """
+
+    wear: WearShares = CORRECT
+    recolor_share: float = 0.0
+    patterns: Patterns = Patterns()
+    pattern_share: float = 0.5
+
+    @property
+    def is_none(self) -> bool:
+        """Whether every mask is worn as it should be and looks as in the catalog."""
+        return self.wear == CORRECT and self.recolor_share == 0 and not self.patterns.names
+
+
+NO_VARIATION: Final = Variation()
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What one face gets."""
+
+    wear: Wear = "correct"
+    recolor: Recolor | None = None
+    pattern: Pattern | None = None
+
+
+AS_IT_IS: Final = Drawn()
+"""Worn correctly, in the catalog's colours."""
+
+
+def draw(variation: Variation, rng: np.random.Generator) -> Drawn:
+    """What one face gets.
+
+    Nothing is drawn from the generator: the numbers come from a child of it, always as many. So a face wears the same
+    design with the same grain whatever varies, and each trait is what it is whatever the others do.
+    """
+    if variation.is_none:
+        return AS_IT_IS
+    child = rng.spawn(1)[0]
+    worn = drawn_wear(variation.wear, child)
+    is_recolored, is_patterned = child.random(2) < (variation.recolor_share, variation.pattern_share)
+    hue, saturation, brightness, tint_hue, tint = child.random(5)
+    which, repeat, turn, left, top = child.random(5)
+    recolor = Recolor(
+        hue_deg=float(360 * hue),
+        saturation=float(0.75 + 0.5 * saturation),
+        brightness=float(0.78 + 0.4 * brightness),
+        tint=_tint(float(2 * np.pi * tint_hue), float(0.30 * tint)),
+    )
+    count = len(variation.patterns.names)
+    pattern = Pattern(
+        number=min(int(which * count), count - 1),
+        repeat=float(0.35 * 3.4**repeat),
+        turn_deg=float(30 * turn - 15),
+        shift=(float(left), float(top)),
+    )
+    return Drawn(worn, recolor if is_recolored else None, pattern if is_patterned and count else None)
+
+
+def applied(texture: Float32Array, drawn: Drawn, patterns: Patterns) -> Float32Array:
+    """A texture in another colour, or with a picture on its cloth; straps stay as they are."""
+    if drawn.recolor is None and drawn.pattern is None:
+        return texture
+    cloth = cloth_region(texture)
+    if not (cloth > 0.5).any():
+        return texture
+    if drawn.pattern is not None:
+        texture = patterned(texture, cloth, patterns.pictures[drawn.pattern.number], drawn.pattern)
+    if drawn.recolor is not None:
+        texture = recolored(texture, cloth, drawn.recolor)
+    return texture
+
+
+def cloth_region(texture: Float32Array) -> Float32Array:
+    """(H, W) 1 on the cloth, 0 on its straps: what a strap's width cannot hide in."""
+    alpha = texture[..., 3]
+    columns = np.flatnonzero((alpha > 0.5).sum(axis=0) > 0.25 * alpha.shape[0])
+    width = len(columns) if len(columns) else alpha.shape[1]
+    reach = max(round(_STRAP_SHARE * width / 2), 1)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    # Half-clear windows belong to the cloth around them.
+    solid = (alpha > 0.04).astype(np.float32)
+    edged = cv2.copyMakeBorder(solid, reach, reach, reach, reach, cv2.BORDER_CONSTANT, value=0)
+    opened = cv2.morphologyEx(edged, cv2.MORPH_OPEN, disc)[reach:-reach, reach:-reach]
+    # Opening rounds corners off; what is left of the cloth next to it comes back.
+    small = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * (reach // 2) + 3, 2 * (reach // 2) + 3))
+    region: Float32Array = cv2.GaussianBlur(cv2.dilate(opened, small), (0, 0), 0.8)
+    return region
+
+
+def recolored(texture: Float32Array, cloth: Float32Array, recolor: Recolor) -> Float32Array:
+    """A texture whose cloth has another hue, saturation and brightness; its shading stays.
+
+    The hue turns in YIQ, where a turn keeps the luma, so folds keep their depth.
+    """
+    alpha = texture[..., 3:]
+    rgb: Float32Array = texture[..., :3] / np.maximum(alpha, np.float32(1e-4))
+    middle = _middle_luma(rgb, texture[..., 3], cloth)
+    gain = float(np.clip(recolor.brightness, _DARKEST / max(middle, 1e-3), _BRIGHTEST / max(middle, 1e-3)))
+    if middle < _DARKEST:
+        gain = max(min(recolor.brightness, 1.3), 0.9)
+    turn = np.radians(recolor.hue_deg)
+    chroma = recolor.saturation * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    in_yiq = np.eye(3)
+    in_yiq[1:, 1:] = chroma
+    matrix = (np.linalg.inv(_TO_YIQ) @ in_yiq @ _TO_YIQ).astype(np.float32)
+    changed = gain * (rgb @ matrix.T)
+    strength = float(np.clip((middle - _TINTED_FROM) / 0.2, 0, 1))
+    changed = changed * (1 - strength * (1 - np.array(recolor.tint, np.float32)))
+    changed = _in_gamut(changed)
+    mixed = rgb + cloth[..., None] * (changed - rgb)
+    return np.concatenate([mixed * alpha, alpha], axis=-1).astype(np.float32)
+
+
+def patterned(texture: Float32Array, cloth: Float32Array, picture: Image, pattern: Pattern) -> Float32Array:
+    """A texture with a picture on its cloth, under the shading that the cloth had.
+
+    The picture is laid in the texture's frame, so it follows the face as the texture does. Beyond its edges a seamless
+    picture is repeated, any other goes on mirrored.
+    """
+    alpha = texture[..., 3:]
+    rgb: Float32Array = texture[..., :3] / np.maximum(alpha, np.float32(1e-4))
+    height, width = texture.shape[:2]
+    scale = picture.shape[1] / (pattern.repeat * width)
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), pattern.turn_deg, scale)
+    matrix[:, 2] += np.array(pattern.shift) * picture.shape[1::-1]
+    source = picture.astype(np.float32) / 255
+    if scale > 1:
+        source = cv2.GaussianBlur(source, (0, 0), 0.4 * scale)
+    beyond = cv2.BORDER_WRAP if _is_seamless(picture) else cv2.BORDER_REFLECT
+    laid = cv2.warpAffine(
+        source, matrix, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=beyond
+    )
+    # Windows stay clear.
+    share = (cloth * np.clip(texture[..., 3] * 1.5 - 0.5, 0, 1))[..., None]
+    changed = np.clip(laid * _shading(rgb, texture[..., 3], cloth)[..., None], 0.02, 0.96)
+    mixed = rgb + share * (changed - rgb)
+    return np.concatenate([mixed * alpha, alpha], axis=-1).astype(np.float32)
+
+
+def patterns_sha256(folder: Path) -> str:
+    """A hash of the names and the bytes of a folder's patterns.
+
+    Raises
+    ------
+    ConfigError
+        If the folder is missing or holds no picture.
+    """
+    digest = hashlib.sha256()
+    for name in _pattern_names(folder):
+        digest.update(f"{name}\0".encode() + hashlib.sha256(images.read_bytes(folder / name)).digest())
+    return digest.hexdigest()
+
+
+@lru_cache(maxsize=4)
+def variation_of(
+    wear_shares: WearShares, recolor_share: float, pattern_dir: Path | None, pattern_share: float, sha256: str | None
+) -> Variation:
+    """A variation with its patterns read; the hash makes it another if they have changed."""
+    patterns = Patterns() if pattern_dir is None else Patterns.load(pattern_dir)
+    return Variation(wear_shares, recolor_share, patterns, pattern_share)
+
+
+def _pattern_names(folder: Path) -> tuple[str, ...]:
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: not a folder; the patterns must be pictures in one folder")
+    names = sorted(path.name for path in folder.iterdir() if path.is_file() and images.format_of(path.name) is not None)
+    names = [name for name in names if not name.startswith(".")]
+    if not names:
+        raise ConfigError(f"{folder}: no picture in it (JPEG, PNG, WebP, BMP, TIFF)")
+    return tuple(names)
+
+
+def _is_seamless(picture: Image) -> bool:
+    """Whether a picture's opposite edges go on in each other: they differ hardly more than neighbours inside it do."""
+    values = picture.astype(np.float32)
+    for axis in (0, 1):
+        if values.shape[axis] < 2:
+            return False
+        step = float(np.abs(np.diff(values, axis=axis)).mean())
+        seam = float(np.abs(values.take(0, axis=axis) - values.take(-1, axis=axis)).mean())
+        if seam > 2 * step + 3:
+            return False
+    return True
+
+
+def _tint(angle: float, strength: float) -> tuple[float, float, float]:
+    channels: Sequence[float] = [
+        1 - strength * (0.5 + 0.5 * float(np.cos(angle + k * 2 * np.pi / 3))) for k in range(3)
+    ]
+    return channels[0], channels[1], channels[2]
+
+
+def _middle_luma(rgb: Float32Array, alpha: Float32Array, cloth: Float32Array) -> float:
+    inside = (cloth > 0.9) & (alpha > 0.95)
+    luma = rgb @ LUMA
+    return float(np.median(luma[inside if inside.any() else cloth > 0.5]))
+
+
+def _in_gamut(rgb: Float32Array) -> Float32Array:
+    """Colours drawn towards the grey of their luma until every channel fits, at most 1."""
+    luma = np.clip(rgb @ LUMA, 0.0, 0.97)[..., None]
+    off = rgb - luma
+    highest, lowest = off.max(axis=-1, keepdims=True), off.min(axis=-1, keepdims=True)
+    room = np.minimum((0.98 - luma) / np.maximum(highest, 1e-6), luma / np.maximum(-lowest, 1e-6))
+    fitted: Float32Array = luma + off * np.clip(room, 0, 1)
+    return fitted
+
+
+def _shading(rgb: Float32Array, alpha: Float32Array, cloth: Float32Array) -> Float32Array:
+    """(H, W) light on the cloth, about 1: its broad form, and its folds with what is printed on it held back."""
+    luma = np.maximum(rgb @ LUMA, 0.01)
+    weight = cloth * alpha + 1e-4
+    sigma = max(0.04 * luma.shape[1], 1.0)
+    broad = cv2.GaussianBlur(luma * weight, (0, 0), sigma) / cv2.GaussianBlur(weight, (0, 0), sigma)
+    middle = max(_middle_luma(rgb, alpha, cloth), 0.01)
+    # Dark cloth shows its form as sheen, many times its own luma.
+    form = np.clip(broad / middle, 0.4, 1.4) ** np.float32(0.7 if middle < 0.25 else 1.0)
+    folds = np.clip(luma / np.maximum(broad, 0.01), 0.8, 1.12)
+    light: Float32Array = (form * folds).astype(np.float32)
+    return light

@@ -1,0 +1,185 @@
+"""A mask's texture and control points to an overlay on an image.
+
+Each triangle of control points is an affine map; together they make one inverse map, and one remap per face draws
+the mask (piecewise affine warping: G. Wolberg, "Digital Image Warping", 1990).
+
+Convention
+----------
+Points are (x, y) pixels, (0, 0) the centre of the top-left pixel. The map runs image -> texture: every output pixel
+asks where it came from, so there are no holes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from maskgen.arrays import Float32Array
+from maskgen.catalog import View
+from maskgen.face import Face
+from maskgen.face.head import points_on_face
+from maskgen.masking import vary, wear
+
+_NOWHERE: Final = -1e4  # texture coordinate of a pixel that no triangle covers
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """A premultiplied picture and its place on an image.
+
+    Attributes
+    ----------
+    rgba : (H, W, 4) float32 array
+        Premultiplied, 0 to 1.
+    left, top : int
+        Image pixel of the overlay's top-left pixel; the overlay lies wholly inside the image.
+    """
+
+    rgba: Float32Array
+    left: int
+    top: int
+
+    @property
+    def region(self) -> tuple[slice, slice]:
+        """Rows and columns of the image that it covers."""
+        height, width = self.rgba.shape[:2]
+        return slice(self.top, self.top + height), slice(self.left, self.left + width)
+
+
+def warp(
+    view: View,
+    face: Face,
+    size_wh: tuple[int, int],
+    drawn: vary.Drawn = vary.AS_IT_IS,
+    patterns: vary.Patterns = vary.NO_VARIATION.patterns,
+) -> Overlay:
+    """The mask of a view on a face.
+
+    Parameters
+    ----------
+    view : View
+        Texture and control points.
+    face : Face
+        Its landmarks say where the control points go.
+    size_wh : (int, int)
+        Width and height of the image.
+    drawn : vary.Drawn
+        How the mask is worn, and what its cloth looks like instead.
+    patterns : vary.Patterns
+        What `drawn` may choose from.
+
+    Returns
+    -------
+    Overlay
+        Clipped to the image; empty (0 pixels) where the mask lies outside.
+    """
+    on_face = points_on_face(view.names, face.landmarks_68, wear.displaced(view.names, drawn.wear))
+    texture, points = _scale_for(view, on_face)
+    texture = vary.applied(texture, drawn, patterns)
+    return warp_points(texture, points, on_face, view.triangles, size_wh)
+
+
+def warp_points(
+    texture: Float32Array,
+    points_in_texture: Float32Array,
+    points_in_image: Float32Array,
+    triangles: npt.NDArray[np.int32],
+    size_wh: tuple[int, int],
+) -> Overlay:
+    """A texture drawn so that its control points land on given points.
+
+    Parameters
+    ----------
+    texture : (H, W, 4) float32 array
+        Premultiplied RGBA.
+    points_in_texture, points_in_image : (K, 2) float32 arrays
+        The same control points, pixels.
+    triangles : (T, 3) int32 array
+        Indices into the points. A triangle that turns over on its way to the image is the hidden side: not drawn.
+    size_wh : (int, int)
+        Width and height of the image.
+    """
+    drawn = _drawn_triangles(texture, points_in_texture, points_in_image, triangles)
+    corners = points_in_image[drawn]  # (T, 3, 2)
+    left, top, right, bottom = _bounds(texture, points_in_texture[drawn], corners, size_wh)
+    if right <= left or bottom <= top:
+        return Overlay(np.zeros((0, 0, 4), np.float32), 0, 0)
+    shape = (bottom - top, right - left)
+    which = np.zeros(shape, np.uint16)  # 1 + index of the triangle that covers the pixel
+    offset = np.array([left, top], np.float32)
+    subpixel = np.round((corners - offset) * 16).astype(np.int32)
+    for index, triangle in enumerate(subpixel):
+        cv2.fillConvexPoly(which, triangle, index + 1, cv2.LINE_8, 4)
+    maps = np.concatenate(
+        [np.full((1, 2, 3), [[0, 0, _NOWHERE]], np.float32), _inverse_maps(points_in_texture[drawn], corners - offset)]
+    )[which]  # (H, W, 2, 3)
+    columns, rows = np.arange(shape[1], dtype=np.float32), np.arange(shape[0], dtype=np.float32)[:, None]
+    map_x = maps[..., 0, 0] * columns + maps[..., 0, 1] * rows + maps[..., 0, 2]
+    map_y = maps[..., 1, 0] * columns + maps[..., 1, 1] * rows + maps[..., 1, 2]
+    rgba = cv2.remap(texture, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+    return Overlay(rgba, left, top)
+
+
+def _scale_for(view: View, on_face: Float32Array) -> tuple[Float32Array, Float32Array]:
+    """The smallest texture that still has a pixel for every pixel of the face, and the control points in it."""
+    spread = [float(np.linalg.norm(p - p.mean(axis=0), axis=1).mean()) for p in (view.points, on_face)]
+    level = int(np.log2(max(spread[0] / max(spread[1], 1e-6), 1.0)))
+    level = min(level, len(view.textures) - 1)
+    texture, (height, width) = view.textures[level], view.textures.shapes[0]
+    ratio = np.array([texture.shape[1] / width, texture.shape[0] / height], np.float32)
+    # Pixel centres: the first pixel of a halved texture covers the first two.
+    return texture, (view.points + 0.5) * ratio - 0.5
+
+
+def _drawn_triangles(
+    texture: Float32Array,
+    points_in_texture: Float32Array,
+    points_in_image: Float32Array,
+    triangles: npt.NDArray[np.int32],
+) -> npt.NDArray[np.int32]:
+    """Triangles that keep their side and touch the texture."""
+    before, after = _signed_areas(points_in_texture[triangles]), _signed_areas(points_in_image[triangles])
+    low, high = points_in_texture[triangles].min(axis=1), points_in_texture[triangles].max(axis=1)
+    touches = ((high >= -1) & (low <= [texture.shape[1], texture.shape[0]])).all(axis=1)
+    kept = (before * after > 0) & (np.abs(after) > 1e-3) & touches
+    result: npt.NDArray[np.int32] = triangles[kept]
+    return result
+
+
+def _signed_areas(corners: Float32Array) -> Float32Array:
+    """Twice the signed areas (T,) of triangles (T, 3, 2)."""
+    a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    return a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
+
+
+def _bounds(
+    texture: Float32Array, source: Float32Array, target: Float32Array, size_wh: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom in the image of the part of the triangles that the texture fills."""
+    if not len(target):
+        return 0, 0, 0, 0
+    # The texture's frame, cut to each triangle's own frame and carried over by its map: cheap, and never too small.
+    height, width = texture.shape[:2]
+    low = np.clip(source.min(axis=1), [-1, -1], [width, height])
+    high = np.clip(source.max(axis=1), [-1, -1], [width, height])
+    forward = _inverse_maps(target, source)  # texture -> image
+    frame = np.stack([low, np.stack([high[:, 0], low[:, 1]], 1), high, np.stack([low[:, 0], high[:, 1]], 1)], axis=1)
+    carried = np.einsum("tij,tcj->tci", forward[:, :, :2], frame) + forward[:, None, :, 2]
+    # A triangle's own corners bound it as well.
+    lowest = np.maximum(carried.min(axis=1), target.min(axis=1)).min(axis=0)
+    highest = np.minimum(carried.max(axis=1), target.max(axis=1)).max(axis=0)
+    left, top = (int(v) for v in np.floor(np.clip(lowest, 0, size_wh)))
+    right, bottom = (int(v) for v in np.ceil(np.clip(highest + 1, 0, size_wh)))
+    return left, top, right, bottom
+
+
+def _inverse_maps(source: Float32Array, target: Float32Array) -> Float32Array:
+    """The (T, 2, 3) affine maps that take target triangles (T, 3, 2) to source triangles (T, 3, 2)."""
+    ones = np.ones((*target.shape[:2], 1))
+    system = np.concatenate([target.astype(np.float64), ones], axis=2)  # (T, 3, 3)
+    solution = np.linalg.solve(system, source.astype(np.float64))  # (T, 3, 2)
+    return np.transpose(solution, (0, 2, 1)).astype(np.float32)

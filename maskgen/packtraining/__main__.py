@@ -1,0 +1,166 @@
+"""Rebuild the bundled pack: ``python -m maskgen.packtraining --help``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+DATA = click.option(
+    "--data", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True, help="Labelled photographs."
+)
+WORK = click.option(
+    "--work",
+    type=click.Path(path_type=Path),
+    default=Path("runs/pack"),
+    show_default=True,
+    help="Weights and checkpoints.",
+)
+
+# Two threads wait for each other whenever another process takes a core; one and a loader fill two cores.
+THREADS = click.option(
+    "--threads", default=1, show_default=True, help="Cores for the network; the loader takes one more."
+)
+
+
+@click.group()
+def main() -> None:
+    """Train, export and measure the bundled model pack.
+
+    Needs the extra [train]. The trainings go on from their last checkpoint where they are interrupted.
+    """
+
+
+@main.command()
+@DATA
+def head(data: Path) -> None:
+    """Measure the mean head (maskgen/head.npz)."""
+    import numpy as np
+    from insightface.data import get_object
+
+    from maskgen.packtraining.mean_head import mean_head
+
+    target = Path(__file__).parents[1] / "face" / "head.npz"
+    np.savez_compressed(target, **mean_head(data, get_object("meanshape_68.pkl")))  # type: ignore[arg-type]
+    click.echo(target)
+
+
+@main.command()
+@DATA
+@WORK
+@click.option("--epochs", default=140, show_default=True)
+@click.option("--start", type=click.Path(exists=True, path_type=Path), help="Weights to begin with.")
+@click.option("--peak", default=4e-3, show_default=True, help="Highest learning rate.")
+@THREADS
+def landmarks(data: Path, work: Path, epochs: int, start: Path | None, peak: float, threads: int) -> None:
+    """Train the landmark network."""
+    import torch
+
+    from maskgen.packtraining.data import landmark_set
+    from maskgen.packtraining.landmarks import train
+
+    torch.set_num_threads(threads)
+    work.mkdir(parents=True, exist_ok=True)
+    train(landmark_set(data), work, epochs, start, peak=peak)
+
+
+@main.command()
+@DATA
+@WORK
+@click.option("--model", default="bundled", show_default=True, help="The pack whose mistakes are looked for.")
+@click.option("--windows", default=100_000, show_default=True, help="How many pieces of photographs to look at.")
+def mine(data: Path, work: Path, model: str, windows: int) -> None:
+    """Collect what a pack takes for faces in places without one, as pictures in WORK/negatives.
+
+    Look through them before you train, and delete those that show a face after all.
+    """
+    import cv2
+
+    from maskgen.detect import FaceDetector
+    from maskgen.packtraining.detector import mine as find
+    from maskgen.packtraining.detector import training_pictures
+
+    folder = work / "negatives"
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = training_pictures(data)
+    found = find([*pictures["single"], *pictures["scenes"]], FaceDetector(model, threshold=0.2), windows)
+    count = 0
+    for count, patch in enumerate(found, 1):
+        cv2.imwrite(str(folder / f"{count:05d}.png"), patch[..., ::-1])
+    click.echo(f"{folder}: {count} pictures")
+
+
+@main.command()
+@DATA
+@WORK
+@click.option("--epochs", default=60, show_default=True)
+@click.option("--start", type=click.Path(exists=True, path_type=Path), help="Weights to begin with.")
+@click.option("--peak", default=3e-3, show_default=True, help="Highest learning rate.")
+@click.option("--negatives", type=click.Path(exists=True, file_okay=False, path_type=Path), help="What 'mine' wrote.")
+@THREADS
+def detector(
+    data: Path, work: Path, epochs: int, start: Path | None, peak: float, negatives: Path | None, threads: int
+) -> None:
+    """Train the face detector."""
+    import cv2
+    import torch
+
+    from maskgen.packtraining import detector as training
+
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(1)
+    work.mkdir(parents=True, exist_ok=True)
+    pictures = training.training_pictures(data)
+    if negatives is not None:
+        pictures["negatives"] = training.negatives(negatives)
+    training.train(pictures, work, epochs, start, peak=peak)
+
+
+@main.command()
+@DATA
+@WORK
+@click.option(
+    "--pack",
+    type=click.Path(path_type=Path),
+    default=Path(__file__).parents[1] / "packs" / "bundled",
+    show_default=True,
+)
+def export(data: Path, work: Path, pack: Path) -> None:
+    """Write the ONNX files of the pack; the photographs show how far the networks' numbers range."""
+    from maskgen.packtraining import detector, landmarks
+    from maskgen.packtraining.data import landmark_set
+    from maskgen.packtraining.export import export as write
+
+    crops = landmarks.samples(landmark_set(data), 256)
+    write(work, pack, crops, detector.samples(detector.training_pictures(data), 128))
+    for file in sorted(pack.glob("*.onnx")):
+        click.echo(f"{file} {file.stat().st_size}")
+
+
+@main.command()
+@DATA
+@click.option("--model", default="bundled", show_default=True, help="A pack, as maskgen augment --model takes it.")
+@click.option("--limit", type=int, help="At most so many pictures of each kind.")
+@click.option("--card", is_flag=True, help="Write the figures into the pack's MODEL_CARD.md.")
+@click.option(
+    "--failures", "sheets", type=click.Path(path_type=Path), help="Write contact sheets of what went wrong here."
+)
+def evaluate(data: Path, model: str, limit: int | None, card: bool, sheets: Path | None) -> None:
+    """Measure a pack on people and scenes that training never saw."""
+    from maskgen.detect import pack_dir
+    from maskgen.packtraining.evaluate import evaluate as measure
+    from maskgen.packtraining.evaluate import write_card
+    from maskgen.packtraining.failures import Failures
+
+    failures = Failures()
+    figures = {key: round(value, 3) for key, value in measure(data, model, limit, failures).items()}
+    click.echo(json.dumps(figures, indent=1))
+    if card:
+        write_card(pack_dir(model) / "MODEL_CARD.md", figures)
+    for sheet in failures.write(sheets) if sheets else []:
+        click.echo(sheet)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,562 @@
+"""Train the network behind ``det.onnx``: SCRFD's outputs on a small network of our own.
+
+Strides 8, 16, 32 with two anchors each; an anchor at column i and row j of stride s has its centre at (i s, j s),
+as InsightFace's decoder assumes. Anchors are assigned by ATSS [1]_ and scored by the quality focal loss [2]_.
+
+References
+----------
+.. [1] S. Zhang et al., "Bridging the Gap Between Anchor-based and Anchor-free Detection", CVPR 2020.
+.. [2] X. Li et al., "Generalized Focal Loss", NeurIPS 2020.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from maskgen.arrays import Float32Array, Image
+from maskgen.catalog import Catalog
+from maskgen.detect import FaceDetector
+from maskgen.face.landmarks import bbox_of_points, keypoints_of
+from maskgen.packtraining.data import (
+    SCENE_HELD_OUT_EVERY,
+    boxes_file,
+    crop_points,
+    human_boxes,
+    iou_matrix,
+    is_doubtful,
+    is_held_out,
+    lfw_points,
+    loose_crops,
+    read,
+    scene_number,
+)
+from maskgen.packtraining.landmarks import Residual, conv, to_tensor, wear_mask
+from maskgen.packtraining.trainer import Trainer
+
+STRIDES: Final = (8, 16, 32)
+ANCHOR_SIDES: Final = ((16, 32), (64, 128), (256, 512))
+SMALLEST_FACE: Final = 9.0  # px on the canvas; below it a face is neither right nor wrong
+KEYPOINT_MIRROR: Final = [1, 0, 2, 4, 3]
+NEGATIVE_SHARE: Final = 0.08
+"""Of the tiles of all canvases, where there are mined negatives."""
+
+
+# --- the network ------------------------------------------------------------------------------------------------------
+
+
+def _separable(channels_in: int, channels_out: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(conv(channels_in, channels_in, 3, stride, channels_in), conv(channels_in, channels_out, 1))
+
+
+class Head(nn.Module):
+    """Scores, box distances and keypoint offsets of one stride, in units of the stride."""
+
+    def __init__(self, channels: int, stride: int, sides: tuple[int, int]) -> None:
+        super().__init__()
+        self.shared = nn.Sequential(_separable(channels, channels), _separable(channels, channels))
+        self.score = nn.Conv2d(channels, 2, 1)
+        self.box = nn.Conv2d(channels, 8, 1)
+        self.keypoints = nn.Conv2d(channels, 20, 1)
+        half = torch.tensor([side / 2 / stride for side in sides])
+        self.register_buffer("box_scale", half.repeat_interleave(4)[None, :, None, None])
+        self.register_buffer("keypoint_scale", half.repeat_interleave(10)[None, :, None, None])
+        for layer, bias in ((self.score, -4.6), (self.box, 1.0), (self.keypoints, 0.0)):
+            nn.init.normal_(layer.weight, std=0.01)
+            nn.init.constant_(layer.bias, bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, C, H, W) -> score logits (B, 2, H, W), boxes (B, 8, H, W), keypoints (B, 20, H, W)."""
+        x = self.shared(x)
+        return self.score(x), self.box(x) * self.box_scale, self.keypoints(x) * self.keypoint_scale
+
+
+class DetectorNet(nn.Module):
+    """(B, 3, H, W) in [-1, 1], H and W multiples of 32 -> score logits, boxes and keypoints by stride."""
+
+    def __init__(self, channels: int = 56) -> None:
+        super().__init__()
+        self.to_8 = nn.Sequential(conv(3, 16, 3, 2), conv(16, 24, 3, 2), conv(24, 40, 3, 2), Residual(40), Residual(40))
+        self.to_16 = nn.Sequential(conv(40, 64, 3, 2), Residual(64), Residual(64))
+        self.to_32 = nn.Sequential(conv(64, 88, 3, 2), Residual(88), Residual(88))
+        self.lateral = nn.ModuleList(conv(c, channels, 1) for c in (40, 64, 88))
+        self.smooth = nn.ModuleList(_separable(channels, channels) for _ in range(2))
+        self.down = nn.ModuleList(_separable(channels, channels, 2) for _ in range(2))
+        self.heads = nn.ModuleList(
+            Head(channels, stride, sides) for stride, sides in zip(STRIDES, ANCHOR_SIDES, strict=True)
+        )
+
+    def maps(self, x: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """What each stride's head says, as maps."""
+        at_8 = self.to_8(x)
+        at_16 = self.to_16(at_8)
+        at_32 = self.to_32(at_16)
+        p32 = self.lateral[2](at_32)
+        p16 = self.smooth[1](self.lateral[1](at_16) + F.interpolate(p32, scale_factor=2.0, mode="nearest"))
+        p8 = self.smooth[0](self.lateral[0](at_8) + F.interpolate(p16, scale_factor=2.0, mode="nearest"))
+        # Back down, so that large faces see the fine features too (PAFPN, as SCRFD).
+        p16 = p16 + self.down[0](p8)
+        p32 = p32 + self.down[1](p16)
+        return [head(p) for head, p in zip(self.heads, (p8, p16, p32), strict=True)]
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Nine tensors (B, anchors, 1 | 4 | 10): anchors by row, column, anchor."""
+        maps = self.maps(x)
+        return tuple(
+            m[kind].permute(0, 2, 3, 1).flatten(1).unflatten(1, (-1, width))
+            for kind, width in enumerate((1, 4, 10))
+            for m in maps
+        )
+
+
+# --- pictures ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One training picture.
+
+    Attributes
+    ----------
+    image : (H, W, 3) uint8 array
+        RGB.
+    boxes : (K, 4) array
+        xyxy pixels.
+    keypoints : (K, 5, 2) array
+        Pixels; NaN where unknown.
+    ignored : (M, 4) array
+        Boxes that are neither right nor wrong.
+    points_68 : (68, 2) array or None
+        Landmarks of the first box, where known.
+    """
+
+    image: Image
+    boxes: Float32Array
+    keypoints: Float32Array
+    ignored: Float32Array
+    points_68: Float32Array | None
+
+
+def training_pictures(data: Path) -> dict[str, list[Picture]]:
+    """Pictures to train on, by source: ``single`` people, loose ``crops``, ``scenes`` with many."""
+    nothing = np.zeros((0, 4), np.float32)
+    single, crops, scenes = [], [], []
+    meshes = {name: p68 for name, (p68, _) in lfw_points(data).items()}
+    for source in ("lfw", "celeba"):
+        for name, (boxes, keypoints, scores) in boxes_file(data / f"{source}_boxes.jsonl").items():
+            if is_held_out(name.split("/")[0]) or not len(boxes):
+                continue
+            sure = ~is_doubtful(boxes, scores)
+            points = meshes.get(name)
+            order = np.argsort(-np.prod(boxes[sure, 2:] - boxes[sure, :2], axis=1))
+            boxes_sure, keypoints_sure = boxes[sure][order], keypoints[sure][order]
+            if points is not None and (
+                not len(boxes_sure) or np.abs(keypoints_of(points) - keypoints_sure[0]).mean() > 12
+            ):
+                points = None
+            single.append(
+                Picture(
+                    read(data / source / name),
+                    boxes_sure,
+                    keypoints_sure,
+                    boxes[~sure],
+                    None if points is None else points[:, :2],
+                )
+            )
+    all_68 = crop_points(data)
+    for index, image in loose_crops(data):
+        if not is_held_out(f"{index:05d}"):
+            p = all_68[index]
+            crops.append(Picture(image, bbox_of_points(p)[None], keypoints_of(p)[None], nothing, p[:, :2]))
+    for name, (boxes, keypoints, scores) in boxes_file(data / "scenes_boxes.jsonl").items():
+        if scene_number(name) % SCENE_HELD_OUT_EVERY == 0:
+            continue
+        drawn = human_boxes((data / "scenes" / name).with_suffix(".xml"))
+        overlap = iou_matrix(boxes, drawn)
+        seen_by_both = overlap.max(axis=1, initial=0) >= 0.3
+        missed = drawn[overlap.max(axis=0, initial=0) < 0.3]
+        sure = seen_by_both | (scores >= 0.8)
+        scenes.append(
+            Picture(
+                read(data / "scenes" / name),
+                np.concatenate([boxes[sure], missed]),
+                np.concatenate([keypoints[sure], np.full((len(missed), 5, 2), np.nan, np.float32)]),
+                boxes[~sure],
+                None,
+            )
+        )
+    return {"single": single, "crops": crops, "scenes": scenes}
+
+
+def mine(pictures: list[Picture], model: FaceDetector, windows: int) -> Iterator[Image]:
+    """What a detector takes for faces where there are none: (H, W, 3) patches, twice as wide as its boxes.
+
+    It looks through square windows of the pictures that touch no known face, so that what it sees is large.
+    """
+    rng = np.random.default_rng(0)
+    for _ in range(windows):
+        picture = pictures[rng.integers(len(pictures))]
+        height, width = picture.image.shape[:2]
+        known = np.concatenate([picture.boxes, picture.ignored])
+        side = int(min(height, width) * rng.uniform(0.12, 0.6))
+        x, y = (int(rng.integers(0, length - side)) for length in (width, height))
+        if _touches(np.array([x, y, x + side, y + side], np.float32), known, 1.25):
+            continue
+        for face in model.detect(np.ascontiguousarray(picture.image[y : y + side, x : x + side])):
+            middle, reach = (face.bbox[:2] + face.bbox[2:]) / 2 + [x, y], float(max(face.size_wh))
+            around = np.concatenate([middle - reach, middle + reach])
+            x1, y1, x2, y2 = (int(v) for v in np.clip(around, 0, [width, height, width, height]))
+            if min(x2 - x1, y2 - y1) >= 8 and not _touches(np.array([x1, y1, x2, y2], np.float32), known, 1.0):
+                yield picture.image[y1:y2, x1:x2]
+
+
+def _touches(window: Float32Array, boxes: Float32Array, margin: float) -> bool:
+    """Whether a window (4,) shares a pixel with boxes (K, 4) that are enlarged so many times."""
+    middle, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2 * margin
+    shared = np.minimum(window[2:], middle + half) - np.maximum(window[:2], middle - half)
+    return bool((shared > 0).all(axis=1).any())
+
+
+def negatives(folder: Path) -> list[Picture]:
+    """Pictures without a face, from the files of a folder."""
+    nothing = np.zeros((0, 4), np.float32)
+    return [
+        Picture(read(file), nothing, np.zeros((0, 5, 2), np.float32), nothing, None)
+        for file in sorted(folder.glob("*.png"))
+    ]
+
+
+# --- augmentation -----------------------------------------------------------------------------------------------------
+
+
+class Canvases(torch.utils.data.Dataset[tuple[Tensor, ...]]):
+    """Square canvases put together from pictures; each index draws its own, by (seed, index).
+
+    Faces span about 10 px to the whole canvas; a canvas holds one picture, four or nine, or none.
+    """
+
+    def __init__(self, pictures: dict[str, list[Picture]], side: int, length: int, seed: int) -> None:
+        self.pictures, self.side, self.length, self.seed = pictures, side, length, seed
+        self.catalog = Catalog.load()
+        self.catalog.preload()
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, item: int) -> tuple[Tensor, ...]:
+        rng = np.random.default_rng((self.seed, self.epoch, item))
+        side = self.side
+        canvas = _background(side, rng)
+        boxes, keypoints, ignored = [], [], []
+        kind = rng.random()
+        across = 1 if kind < 0.35 else 2 if kind < 0.8 else 3 if kind < 0.95 else 0
+        inner = rng.uniform(-0.3, 0.3, (2, max(across - 1, 0)))
+        cuts = [
+            [0, *(int(side * ((i + 1 + d) / across)) for i, d in enumerate(axis)), side] if across else [0]
+            for axis in inner
+        ]
+        for tile in [
+            (x1, y1, x2, y2)
+            for x1, x2 in zip(cuts[0], cuts[0][1:], strict=False)
+            for y1, y2 in zip(cuts[1], cuts[1][1:], strict=False)
+        ]:
+            b, k, i = self._fill(canvas, tile, rng)
+            boxes.append(b)
+            keypoints.append(k)
+            ignored.append(i)
+        image = _degrade(canvas, rng)
+        all_boxes = np.concatenate([np.zeros((0, 4), np.float32), *boxes])
+        all_keypoints = np.concatenate([np.zeros((0, 5, 2), np.float32), *keypoints])
+        all_ignored = np.concatenate([np.zeros((0, 4), np.float32), *ignored])
+        targets = assign(all_boxes, all_keypoints, all_ignored, side)
+        return (torch.from_numpy(image), *(torch.from_numpy(t) for t in targets))
+
+    def _fill(
+        self, canvas: Image, tile: tuple[int, int, int, int], rng: np.random.Generator
+    ) -> tuple[Float32Array, Float32Array, Float32Array]:
+        """Paint one picture into a tile; its boxes, keypoints and ignored boxes, canvas pixels."""
+        mined = NEGATIVE_SHARE if self.pictures.get("negatives") else 0.0
+        chances = np.append(np.array([0.42, 0.2, 0.38]) * (1 - mined), mined)
+        source = rng.choice(["single", "crops", "scenes", "negatives"], p=chances)
+        picture = self.pictures[source][rng.integers(len(self.pictures[source]))]
+        image = picture.image
+        x1, y1, x2, y2 = tile
+        w, h = x2 - x1, y2 - y1
+        if picture.points_68 is not None and rng.random() < 0.35:
+            image = wear_mask(image, picture.points_68, self.catalog, rng)
+        # Now and then look elsewhere: hands, ears, clothes and background are what a face is taken for.
+        if len(picture.boxes) and rng.random() < 0.85:
+            chosen = picture.boxes[rng.integers(len(picture.boxes))]
+            face = float(np.sqrt(np.prod(chosen[2:] - chosen[:2])))
+            largest = min(w, h) * (1.05 if rng.random() < 0.25 else 0.8)
+            if source == "scenes":
+                wanted = face * math.exp(rng.uniform(math.log(0.5), math.log(3.0)))
+            else:
+                wanted = math.exp(rng.uniform(math.log(12.0 if w < self.side else 28.0), math.log(largest)))
+            scale = min(max(wanted, 10.0), largest) / face
+            centre = (chosen[:2] + chosen[2:]) / 2
+            target = np.array([rng.uniform(0.25, 0.75) * w, rng.uniform(0.25, 0.75) * h])
+        elif source == "negatives":
+            wanted = math.exp(rng.uniform(math.log(24.0), math.log(1.8 * min(w, h))))
+            scale = wanted / min(image.shape[:2])
+            centre, target = np.array([image.shape[1], image.shape[0]]) / 2, rng.uniform(0.25, 0.75, 2) * [w, h]
+        else:
+            scale = math.exp(rng.uniform(math.log(0.5), math.log(4.0))) * w / self.side
+            centre = rng.uniform(0.1, 0.9, 2) * [image.shape[1], image.shape[0]]
+            target = np.array([w, h]) / 2
+        lean = rng.random()
+        angle = float(rng.normal(0, 12) if lean < 0.27 else rng.uniform(-50, 50) if lean < 0.33 else 0)
+        c, s = scale * math.cos(math.radians(angle)), scale * math.sin(math.radians(angle))
+        matrix = np.array([[c, -s, 0], [s, c, 0]], np.float32)
+        matrix[:, 2] = target - matrix[:, :2] @ centre
+        shrink = int(1 / scale)
+        if shrink > 1:
+            image = cv2.blur(image, (shrink, shrink))
+        region = canvas[y1:y2, x1:x2]
+        if rng.random() < 0.5:
+            border = [int(v) for v in rng.integers(0, 255, 3)]
+            region[:] = cv2.warpAffine(image, matrix, (w, h), flags=cv2.INTER_LINEAR, borderValue=border)
+        else:
+            cv2.warpAffine(image, matrix, (w, h), region, cv2.INTER_LINEAR, cv2.BORDER_TRANSPARENT)
+            canvas[y1:y2, x1:x2] = region
+        boxes, keypoints = _move(picture.boxes, matrix), picture.keypoints @ matrix[:, :2].T + matrix[:, 2]
+        ignored = _move(picture.ignored, matrix)
+        if rng.random() < 0.5:
+            canvas[y1:y2, x1:x2] = canvas[y1:y2, x1:x2][:, ::-1].copy()
+            boxes = np.stack([w - boxes[:, 2], boxes[:, 1], w - boxes[:, 0], boxes[:, 3]], axis=1)
+            ignored = np.stack([w - ignored[:, 2], ignored[:, 1], w - ignored[:, 0], ignored[:, 3]], axis=1)
+            keypoints = keypoints[:, KEYPOINT_MIRROR] * np.array([-1, 1], np.float32) + np.array([w - 1, 0], np.float32)
+        inside = np.prod(
+            np.clip(np.minimum(boxes[:, 2:], [w, h]) - np.maximum(boxes[:, :2], 0), 0, None), axis=1
+        ) / np.maximum(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), 1e-6)
+        size = np.sqrt(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1))
+        good = (inside > 0.65) & (size >= SMALLEST_FACE)
+        unsure = ~good & (inside > 0.15)
+        offset = np.array([x1, y1], np.float32)
+        return (
+            (boxes[good] + np.tile(offset, 2)).astype(np.float32),
+            (keypoints[good] + offset).astype(np.float32),
+            (np.concatenate([boxes[unsure], ignored]) + np.tile(offset, 2)).astype(np.float32),
+        )
+
+
+def samples(pictures: dict[str, list[Picture]], count: int, side: int = 320) -> list[Float32Array]:
+    """Some (3, side, side) canvases as training sees them, in [-1, 1]."""
+    canvases = Canvases(pictures, side, count, seed=1)
+    return [to_tensor(canvases[i][0].numpy()).numpy() for i in range(count)]
+
+
+def _move(boxes: Float32Array, matrix: Float32Array) -> Float32Array:
+    """Boxes whose centres follow the map; a turned face keeps the shape of its box."""
+    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    centre = ((boxes[:, :2] + boxes[:, 2:]) / 2) @ matrix[:, :2].T + matrix[:, 2]
+    half = (boxes[:, 2:] - boxes[:, :2]) / 2 * scale
+    return np.concatenate([centre - half, centre + half], axis=1).astype(np.float32)
+
+
+def _background(side: int, rng: np.random.Generator) -> Image:
+    """No face in sight: a plain colour, a gradient, noise at some scale, or stripes."""
+    kind = rng.random()
+    if kind < 0.4:
+        return np.broadcast_to(rng.integers(0, 255, 3, dtype=np.uint8), (side, side, 3)).copy()
+    small = rng.uniform(0, 255, (int(rng.integers(2, 24)), int(rng.integers(2, 24)), 3)).astype(np.uint8)
+    interpolation = cv2.INTER_LINEAR if kind < 0.8 else cv2.INTER_NEAREST
+    return cv2.resize(small, (side, side), interpolation=interpolation)
+
+
+def _degrade(image: Image, rng: np.random.Generator) -> Image:
+    if rng.random() < 0.1:
+        image = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+    if rng.random() < 0.15:
+        image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.4, 1.6)))
+    if rng.random() < 0.7:
+        gain = np.exp(rng.normal(0, 0.25)) * np.exp(rng.normal(0, 0.08, 3))
+        table = np.clip((np.arange(256)[:, None] - 127) * gain + 127 + rng.normal(0, 25), 0, 255).astype(np.uint8)
+        image = cv2.LUT(image, np.ascontiguousarray(table[None]))
+    if rng.random() < 0.15:
+        noise = rng.normal(0, rng.uniform(2, 12), image.shape).astype(np.int16)
+        image = np.clip(image.astype(np.int16) + noise, 0, 255).astype(np.uint8)
+    if rng.random() < 0.2:
+        _, coded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 85))])
+        image = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)
+    return image
+
+
+# --- assignment and loss ----------------------------------------------------------------------------------------------
+
+
+@cache
+def anchors(side: int) -> tuple[Float32Array, Float32Array]:
+    """Boxes (A, 4) and strides (A,) of all anchors of a square canvas, in the order of the outputs."""
+    boxes, strides = [], []
+    for stride, sides in zip(STRIDES, ANCHOR_SIDES, strict=True):
+        grid = np.stack(np.meshgrid(np.arange(side // stride), np.arange(side // stride)), axis=-1) * stride
+        centre = np.repeat(grid.reshape(-1, 1, 2), 2, axis=1).astype(np.float32)  # (H W, 2, 2)
+        half = np.array(sides, np.float32)[None, :, None] / 2
+        boxes.append(np.concatenate([centre - half, centre + half], axis=2).reshape(-1, 4))
+        strides.append(np.full(len(boxes[-1]), stride, np.float32))
+    return np.concatenate(boxes), np.concatenate(strides)
+
+
+def assign(
+    boxes: Float32Array, keypoints: Float32Array, ignored: Float32Array, side: int, candidates: int = 9
+) -> tuple[npt.NDArray[np.int8], Float32Array, Float32Array]:
+    """ATSS.
+
+    Returns
+    -------
+    label : (A,) int8 array
+        1 a face, 0 none, -1 not counted.
+    box : (A, 4) array
+        The face's box, pixels.
+    keypoints : (A, 10) array
+        The face's keypoints, pixels; NaN where unknown.
+    """
+    anchor_boxes, strides = anchors(side)
+    label = np.zeros(len(anchor_boxes), np.int8)
+    target_box = np.zeros((len(anchor_boxes), 4), np.float32)
+    target_keypoints = np.full((len(anchor_boxes), 10), np.nan, np.float32)
+    centre = (anchor_boxes[:, :2] + anchor_boxes[:, 2:]) / 2
+    if len(ignored):
+        low = np.maximum(anchor_boxes[:, None, :2], ignored[None, :, :2])
+        high = np.minimum(anchor_boxes[:, None, 2:], ignored[None, :, 2:])
+        covered = (
+            np.prod(np.clip(high - low, 0, None), axis=2)
+            / np.prod(anchor_boxes[:, 2:] - anchor_boxes[:, :2], axis=1)[:, None]
+        )
+        within = ((centre[:, None] > ignored[None, :, :2]) & (centre[:, None] < ignored[None, :, 2:])).all(axis=2)
+        label[(within | (covered > 0.5)).any(axis=1)] = -1
+    if not len(boxes):
+        return label, target_box, target_keypoints
+    overlap = iou_matrix(anchor_boxes, boxes)  # (A, K)
+    middle = (boxes[:, :2] + boxes[:, 2:]) / 2
+    best = np.full(len(anchor_boxes), -1.0, np.float32)
+    for k in range(len(boxes)):
+        distance = np.square(centre - middle[k]).sum(axis=1)
+        chosen = np.concatenate(
+            [
+                rows[np.argpartition(distance[rows], min(2 * candidates, len(rows)) - 1)[: 2 * candidates]]
+                for rows in (np.flatnonzero(strides == stride) for stride in STRIDES)
+            ]
+        )
+        iou = overlap[chosen, k]
+        inside = ((centre[chosen] > boxes[k, :2]) & (centre[chosen] < boxes[k, 2:])).all(axis=1)
+        positive = chosen[(iou >= iou.mean() + iou.std()) & inside]
+        if not len(positive):
+            positive = chosen[[int(iou.argmax())]]
+        wins = positive[overlap[positive, k] > best[positive]]
+        best[wins] = overlap[wins, k]
+        label[wins] = 1
+        target_box[wins] = boxes[k]
+        target_keypoints[wins] = keypoints[k].ravel()
+    return label, target_box, target_keypoints
+
+
+def losses(
+    outputs: tuple[Tensor, ...], label: Tensor, target_box: Tensor, target_keypoints: Tensor, side: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Quality focal loss, GIoU loss, smooth L1 of the keypoints; means over the faces' anchors."""
+    score = torch.cat(outputs[0:3], dim=1).float().squeeze(2)  # (B, A)
+    distance = torch.cat(outputs[3:6], dim=1).float()  # (B, A, 4)
+    offset = torch.cat(outputs[6:9], dim=1).float()  # (B, A, 10)
+    anchor_boxes, strides = (torch.from_numpy(a) for a in anchors(side))
+    centre = (anchor_boxes[:, :2] + anchor_boxes[:, 2:]) / 2
+    positive = label == 1
+    rows = positive.nonzero()[:, 1]
+    stride, middle = strides[rows, None], centre[rows]
+    d = distance[positive] * stride
+    box = torch.cat([middle - d[:, :2], middle + d[:, 2:]], dim=1)
+    truth = target_box[positive]
+    iou, giou = _iou_and_giou(box, truth)
+    quality = torch.zeros_like(score)
+    quality[positive] = iou.detach().clamp(0, 1)
+    probability = score.sigmoid()
+    focal = F.binary_cross_entropy_with_logits(score, quality, reduction="none") * (quality - probability).abs() ** 2
+    weight = probability[positive].detach().clamp(min=0.1)
+    normal = max(float(positive.sum()), 1.0)
+    total_weight = weight.sum().clamp(min=1.0)
+    score_loss = focal[label >= 0].sum() / normal
+    box_loss = ((1 - giou) * weight).sum() / total_weight
+    size = (truth[:, 2:] - truth[:, :2]).mean(dim=1, keepdim=True).clamp(min=4.0)
+    wanted = target_keypoints[positive]
+    error = (offset[positive] * stride + middle.repeat(1, 5) - wanted) / size
+    known = torch.isfinite(wanted)
+    keypoint_loss = F.smooth_l1_loss(
+        torch.where(known, error, torch.zeros_like(error)), torch.zeros_like(error), beta=0.05, reduction="none"
+    )
+    return score_loss, box_loss, (keypoint_loss.mean(dim=1) * weight).sum() / total_weight
+
+
+def _iou_and_giou(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    shared = (torch.minimum(a[:, 2:], b[:, 2:]) - torch.maximum(a[:, :2], b[:, :2])).clamp(min=0).prod(dim=1)
+    area_a = (a[:, 2:] - a[:, :2]).clamp(min=0).prod(dim=1)
+    union = area_a + (b[:, 2:] - b[:, :2]).prod(dim=1) - shared
+    hull = (torch.maximum(a[:, 2:], b[:, 2:]) - torch.minimum(a[:, :2], b[:, :2])).clamp(min=0).prod(dim=1)
+    iou = shared / union.clamp(min=1e-6)
+    return iou, iou - (hull - union) / hull.clamp(min=1e-6)
+
+
+# --- the loop ---------------------------------------------------------------------------------------------------------
+
+
+def train(
+    pictures: dict[str, list[Picture]],
+    work: Path,
+    epochs: int,
+    start: Path | None = None,
+    side: int = 256,
+    batch: int = 32,
+    peak: float = 3e-3,
+) -> DetectorNet:
+    """Train, or go on from ``work/detector_last.pt``; the EMA weights go to ``work/detector.pt``.
+
+    An epoch is 4096 canvases. A fresh training begins with the weights of ``start``, where given.
+    """
+    torch.manual_seed(0)
+    data = Canvases(pictures, side, 4096, seed=0)
+    trainer = Trainer(
+        DetectorNet(),
+        start,
+        work / "detector_last.pt",
+        work / "detector.pt",
+        peak=peak,
+        steps=epochs * (len(data) // batch),
+        warm_up=0.08,
+        clip=5.0,
+    )
+    started = time.monotonic()
+    while trainer.epoch < epochs:
+        data.epoch = trainer.epoch
+        loader = torch.utils.data.DataLoader(
+            data, batch, drop_last=True, num_workers=1, multiprocessing_context="fork", prefetch_factor=4
+        )
+        trainer.net.train()
+        sums = np.zeros(3)
+        for image, label, box, keypoints in loader:
+            x = ((image.permute(0, 3, 1, 2).float() - 127.5) / 128).to(memory_format=torch.channels_last)
+            with torch.autocast("cpu", torch.bfloat16):
+                outputs = trainer.net(x)  # nine of (B, anchors, 1 | 4 | 10)
+            parts = losses(outputs, label, box, keypoints, side)
+            trainer.step(parts[0] + 2 * parts[1] + parts[2])
+            sums += [float(part.detach()) for part in parts]
+        trainer.end_epoch()
+        score, box_part, keypoint_part = sums / (len(data) // batch)
+        print(
+            f"epoch {trainer.epoch}/{epochs} score {score:.4f} box {box_part:.4f} keypoints {keypoint_part:.4f} "
+            f"{time.monotonic() - started:.0f}s",
+            flush=True,
+        )
+    return trainer.average

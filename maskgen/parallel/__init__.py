@@ -1,0 +1,1 @@
+"""Work through many items in processes. Knows nothing of pictures."""

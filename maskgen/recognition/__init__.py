@@ -1,0 +1,1 @@
+"""Aligned crops and the cache of observed faces, for training and evaluation."""

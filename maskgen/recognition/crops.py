@@ -1,0 +1,73 @@
+"""A picture and the keypoints on it to the 112x112 crop that recognition networks expect, masked on the way or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from maskgen.arrays import Float32Array, Image
+from maskgen.catalog import Catalog
+from maskgen.face import Face
+from maskgen.face.align import aligned_crop, resized_crop
+from maskgen.masking.augment import augment_image
+
+
+@dataclass(frozen=True)
+class Cropper:
+    """Reads pictures as crops.
+
+    Attributes
+    ----------
+    read : callable
+        Gives the picture of a key: `maskgen.io.Dataset.read`.
+    is_aligned : bool
+        Pictures are ArcFace crops already.
+    catalog : Catalog or None
+        The masks for `masked`.
+    """
+
+    read: Callable[[str], Image]
+    is_aligned: bool
+    catalog: Catalog | None = None
+
+    def clean(self, key: str, keypoints: Float32Array | None) -> Image:
+        """The crop (112, 112, 3) of a picture as it is, by the keypoints on it, which an aligned one does not need.
+
+        Raises
+        ------
+        ImageError
+            If the picture cannot be read.
+        """
+        return self._crop(self.read(key), keypoints)
+
+    def masked(self, key: str, face: Face, rng: np.random.Generator) -> tuple[Image, Image | None]:
+        """The crop (112, 112, 3) of a picture as it is, and with a mask on the face; None if no mask fits its pose.
+
+        Raises
+        ------
+        ImageError
+            If the picture cannot be read.
+        """
+        assert self.catalog is not None
+        image = self.read(key)
+        augmented = augment_image(image, _Known(face), self.catalog, rng)
+        clean = self._crop(image, face.keypoints)
+        return clean, self._crop(augmented.image, face.keypoints) if augmented.is_masked else None
+
+    def _crop(self, image: Image, keypoints: Float32Array | None) -> Image:
+        if self.is_aligned:
+            return resized_crop(image)
+        assert keypoints is not None
+        return aligned_crop(image, keypoints)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """Stands in for a detector where the face is known."""
+
+    face: Face
+
+    def detect(self, image: Image) -> list[Face]:
+        return [self.face]

@@ -1,0 +1,1 @@
+"""How masks are made: rendered, taken from photographs of people who wear them, lifted from cut-outs."""

@@ -1,0 +1,1 @@
+"""A mask taken from a picture of the mask alone."""

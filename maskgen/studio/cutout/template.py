@@ -1,0 +1,389 @@
+"""One flat picture of a mask to views of it from all sides.
+
+The silhouette is found, turned upright and cut into four edges; the picture between them is laid on the cloth of a
+mask of its kind (a Coons patch: S. Coons, "Surfaces for Computer-Aided Design of Space Forms", 1967) and rendered like
+any other design. Straps in the picture are dropped and rendered anew.
+
+Convention
+----------
+Pictures are (H, W, 3 or 4) uint8, RGB or RGBA with straight alpha; the mask stands about upright in them, its outside
+towards the viewer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from scipy.ndimage import distance_transform_edt
+
+from maskgen.arrays import BoolArray, Float64Array, Image
+from maskgen.catalog.edit import NewView
+from maskgen.catalog.schema import Kind, Rotation
+from maskgen.errors import CatalogError
+from maskgen.images import LUMA_WEIGHTS
+from maskgen.studio.render import indexed
+from maskgen.studio.render.designs import (
+    CLOTH_SHAPE,
+    CUP_SHAPE,
+    DUCKBILL_SHAPE,
+    GAITER_SHAPE,
+    KN95_SHAPE,
+    SURGICAL_SHAPE,
+    DesignSpec,
+    Straps,
+)
+from maskgen.studio.render.fabric import Colour, Fabric
+from maskgen.studio.render.render import PITCHES, SHIPPED, YAWS, Quality, build, draw
+from maskgen.studio.render.sheet import SheetShape, net
+
+_SHAPES: Final[dict[Kind, SheetShape]] = {
+    "surgical": SURGICAL_SHAPE,
+    "kn95": KN95_SHAPE,
+    "n95_cup": CUP_SHAPE,
+    "cloth": CLOTH_SHAPE,
+    "duckbill": DUCKBILL_SHAPE,
+    "gaiter": GAITER_SHAPE,
+}
+_HEAD_STRAPS: Final = frozenset({"n95_cup", "duckbill"})
+# The flat picture is unrolled to this size: about two pixels a millimetre.
+_FLAT_WH: Final = (512, 384)
+# A longer side beyond this is scaled down first.
+_LARGEST: Final = 1600
+_SMALLEST_MASK: Final = 64
+# Straps are narrower than this share of the silhouette's longer side.
+_STRAP_SHARE: Final = 0.085
+# CIELAB distance (as OpenCV scales it) between the background and what is surely not background.
+_BACKGROUND: Final = 14.0
+_PLAIN_BORDER: Final = 10.0
+_TILTS_DEG: Final = np.arange(-40.0, 40.5, 2.0)
+_ASPECTS: Final = (0.75, 2.9)
+# A silhouette that fills so much of its box is a rectangle: its corners are the mask's.
+_RECTANGLE: Final = 0.88
+# Mirrored on its upright axis a mask covers so much of itself; a half, folded flat, does not.
+_SYMMETRIC: Final = 0.91
+
+
+@dataclass(frozen=True)
+class Flat:
+    """A mask unrolled.
+
+    Attributes
+    ----------
+    picture : (H, W, 3) array
+        0 to 1, the mask's edges at the picture's.
+    is_rectangle : bool
+        Whether the silhouette was a rectangle.
+    """
+
+    picture: Float64Array
+    is_rectangle: bool
+
+
+def views_from_cutout(image: Image, kind: Kind = "other", quality: Quality = SHIPPED, seed: int = 0) -> list[NewView]:
+    """Views from all sides of a mask that one flat picture shows.
+
+    Parameters
+    ----------
+    image : (H, W, 3 or 4) uint8 array
+        RGBA with the mask cut out, or the mask on a plain background.
+    kind : str
+        What sort of mask it is: its shape is taken. ``other`` lets the silhouette decide.
+    quality : Quality
+        How finely to render.
+    seed : int
+        Of the cloth's slight waviness.
+
+    Returns
+    -------
+    list of NewView
+        Of both sides: what is written on a mask is not to be read backwards on the other one, so the design that they
+        make is not mirrored.
+
+    Raises
+    ------
+    CatalogError
+        If the picture shows no mask that can be lifted; says why.
+    """
+    spec, picture = design_from_cutout(image, kind, seed)
+    model = build(spec, quality, picture)
+    views = []
+    for yaw, yaw_interval in YAWS:
+        for pitch, pitch_interval in PITCHES:
+            rotation = Rotation(yaw=yaw_interval, pitch=pitch_interval)
+            for side in (1, -1) if yaw else (1,):
+                seen = rotation if side > 0 else rotation.mirrored()
+                shown = draw(model, side * yaw, pitch, seen, quality)
+                views.append(NewView(indexed.encode(shown.rgba), seen, dict(shown.points)))
+    return views
+
+
+def design_from_cutout(image: Image, kind: Kind = "other", seed: int = 0) -> tuple[DesignSpec, Float64Array]:
+    """The design that a flat picture shows, and the picture laid flat for `render.build`.
+
+    Raises
+    ------
+    CatalogError
+        As `views_from_cutout`.
+    """
+    shape = _SHAPES.get(kind)
+    flat = unrolled(image, shape)
+    if shape is None:
+        shape = SURGICAL_SHAPE if flat.is_rectangle else CLOTH_SHAPE
+    middle = np.median(flat.picture.reshape(-1, 3), axis=0)
+    colour: Colour = tuple(round(float(channel) * 255) for channel in middle)  # type: ignore[assignment]
+    is_dark = float(middle @ LUMA_WEIGHTS) < 0.3
+    fabric = Fabric(
+        "picture",
+        colour,
+        elastic=(40, 40, 42) if is_dark else (228, 228, 226),
+        inner=(60, 60, 62) if is_dark else (226, 226, 224),
+        sheen=0.06 if is_dark else 0.02,
+        grain=0.0,
+        wrinkles=0.4,
+    )
+    straps = Straps("head", 5.5, 1.6) if kind in _HEAD_STRAPS else Straps("none" if kind == "gaiter" else "ears")
+    return DesignSpec("cut-out", kind, "", (), 1.0, shape, fabric, straps, seed=seed), flat.picture
+
+
+def unrolled(image: Image, shape: SheetShape | None = None) -> Flat:
+    """The mask in a picture, unrolled between its four edges.
+
+    Parameters
+    ----------
+    shape : SheetShape, optional
+        Where its corners lie in its outline, if that is no rectangle; by default those of sewn cloth.
+
+    Raises
+    ------
+    CatalogError
+        If the picture shows no mask that can be lifted; says why.
+    """
+    image = _scaled_down(image)
+    region = _without_straps(_silhouette(image))
+    rgb = _filled(image[..., :3], region)
+    rgb, region = _upright(rgb, region)
+    outline = _outline(region)
+    low, high = outline.min(axis=0), outline.max(axis=0)
+    width, height = high - low
+    if not _ASPECTS[0] <= width / height <= _ASPECTS[1]:
+        raise CatalogError(
+            f"a silhouette of {width:.0f} x {height:.0f} pixels is too {'wide' if width > height else 'tall'} for a "
+            "mask; turn it upright, its upper edge up"
+        )
+    is_rectangle = bool(region.sum() / (width * height) > _RECTANGLE)
+    corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], float)
+    if not is_rectangle:
+        if _mirror_overlap(region) < _SYMMETRIC:
+            raise CatalogError(
+                "the silhouette is not symmetric: show the whole mask from its front, not folded in half"
+            )
+        corners = _corners_of(shape or CLOTH_SHAPE)
+    picture = _patch(rgb, outline, corners * (high - low) / 2 + (high + low) / 2)
+    return Flat(picture, is_rectangle)
+
+
+def _scaled_down(image: Image) -> Image:
+    scale = _LARGEST / max(image.shape[:2])
+    if scale >= 1:
+        return image
+    size_wh = max(round(image.shape[1] * scale), 1), max(round(image.shape[0] * scale), 1)
+    smaller: Image = cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA)
+    return smaller
+
+
+def _silhouette(image: Image) -> BoolArray:
+    """Where the picture shows something: by its alpha, or by what differs from a plain background."""
+    if image.shape[2] == 4 and image[..., 3].min() < 128:
+        return np.asarray(image[..., 3] > 127)
+    rgb = np.ascontiguousarray(image[..., :3])
+    lab = cv2.cvtColor(cv2.GaussianBlur(rgb, (0, 0), 1.0), cv2.COLOR_RGB2LAB).astype(np.float32)
+    border = np.concatenate(
+        [lab[:2].reshape(-1, 3), lab[-2:].reshape(-1, 3), lab[:, :2].reshape(-1, 3), lab[:, -2:].reshape(-1, 3)]
+    )
+    background = np.median(border, axis=0)
+    if float(np.percentile(np.linalg.norm(border - background, axis=1), 90)) > _PLAIN_BORDER:
+        raise CatalogError(
+            "the background is not plain, or the mask fills the frame; cut the mask out (transparent PNG)"
+        )
+    far = np.linalg.norm(lab - background, axis=-1)
+    likely = far > _BACKGROUND / 2
+    if not 0.005 < likely.mean() < 0.98:
+        raise CatalogError("nothing stands out from the background; cut the mask out (transparent PNG)")
+    likely = _without_specks(likely)
+    trimap = np.where(likely, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    trimap[far < _BACKGROUND / 6] = cv2.GC_BGD
+    inside = distance_transform_edt(likely)
+    trimap[inside > 0.02 * max(likely.shape)] = cv2.GC_FGD
+    trimap[[0, -1]] = trimap[:, [0, -1]] = cv2.GC_BGD
+    scale = min(400 / max(rgb.shape[:2]), 1.0)
+    size_wh = max(round(rgb.shape[1] * scale), 1), max(round(rgb.shape[0] * scale), 1)
+    small = cv2.resize(rgb, size_wh, interpolation=cv2.INTER_AREA)
+    small_trimap = cv2.resize(trimap, size_wh, interpolation=cv2.INTER_NEAREST)
+    if not ((small_trimap == cv2.GC_FGD).any() and (small_trimap == cv2.GC_BGD).any()):
+        return likely
+    # GrabCut samples its mixtures from OpenCV's own generator: seeded, or the same picture may give other views.
+    cv2.setRNGSeed(0)
+    cv2.grabCut(small, small_trimap, None, np.zeros((1, 65)), np.zeros((1, 65)), 3, cv2.GC_INIT_WITH_MASK)
+    cut = np.isin(small_trimap, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32)
+    cut = cv2.resize(cut, rgb.shape[1::-1], interpolation=cv2.INTER_LINEAR) > 0.5
+    # It may only move the edge: where the two differ by much, the colours of mask and background are alike.
+    both = cut & likely
+    return _without_specks(both if both.sum() > 0.9 * likely.sum() else likely)
+
+
+def _filled_holes(region: BoolArray) -> BoolArray:
+    outside = np.pad(region, 1).astype(np.uint8)
+    cv2.floodFill(outside, None, (0, 0), 2)
+    return np.asarray(outside[1:-1, 1:-1] != 2)
+
+
+def _without_straps(region: BoolArray) -> BoolArray:
+    """The cloth of a silhouette: one piece, neither specks nor straps."""
+    if region.mean() > 0.97:
+        raise CatalogError("the mask fills the frame; leave some background around it")
+    rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
+    if not len(rows):
+        raise CatalogError("the picture is transparent everywhere")
+    size = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
+    if size < _SMALLEST_MASK:
+        raise CatalogError(f"the silhouette is {size} pixels long; it takes {_SMALLEST_MASK} at least")
+    reach = max(round(_STRAP_SHARE * size / 2), 1)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    solid = np.pad(_without_specks(region).astype(np.uint8), reach + 1)
+    core = cv2.erode(solid, disc)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(core, connectivity=8)
+    if count < 2:
+        raise CatalogError(
+            "only thin lines stand out, which are no mask; leave some background around it, or cut it out"
+        )
+    order = np.argsort(-stats[1:, cv2.CC_STAT_AREA]) + 1
+    if len(order) > 1 and stats[order[1], cv2.CC_STAT_AREA] > 0.08 * stats[order[0], cv2.CC_STAT_AREA]:
+        raise CatalogError(f"{len(order)} pieces in the silhouette; show one mask alone")
+    opened = cv2.dilate((labels == order[0]).astype(np.uint8), disc)
+    # Opening rounds corners off: what is left of the cloth close by comes back, straps do not reach far.
+    near = cv2.dilate(opened, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach + 1, reach + 1)))
+    stump = max(round(0.36 * reach), 1)
+    small = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * stump + 1, 2 * stump + 1))
+    trimmed = cv2.morphologyEx(near & solid, cv2.MORPH_OPEN, small)
+    cloth = np.asarray(trimmed[reach + 1 : -reach - 1, reach + 1 : -reach - 1] > 0)
+    hull = cv2.convexHull(_outline(cloth).astype(np.float32))
+    if cloth.sum() < 0.78 * cv2.contourArea(hull):
+        raise CatalogError("the silhouette is too ragged for a mask; cut it out anew")
+    if min(np.ptp(_outline(cloth), axis=0)) < _SMALLEST_MASK / 2:
+        raise CatalogError(f"the silhouette is too small; it takes {_SMALLEST_MASK} pixels at least")
+    return cloth
+
+
+def _without_specks(region: BoolArray) -> BoolArray:
+    """The region with its small holes filled, which are marks on the mask; those that ear loops enclose stay."""
+    holes = _filled_holes(region) & ~region
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(holes.astype(np.uint8), connectivity=4)
+    small = [k for k in range(1, count) if stats[k, cv2.CC_STAT_AREA] < 0.015 * region.sum()]
+    return np.asarray(region | np.isin(labels, small))
+
+
+def _filled(rgb: Image, region: BoolArray) -> Image:
+    """The picture with everything outside the region in the colour of the nearest place well inside it."""
+    inside = cv2.erode(region.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    _, (rows, columns) = distance_transform_edt(~inside, return_indices=True)
+    return np.ascontiguousarray(rgb[rows, columns])
+
+
+def _upright(rgb: Image, region: BoolArray) -> tuple[Image, BoolArray]:
+    """Picture and region turned so that the region is symmetric about an upright axis."""
+    small = _centred(region, 128)
+    overlaps = [_mirror_overlap(_turned(small, tilt)) for tilt in _TILTS_DEG]
+    # The least turn among those that are about as good.
+    good = _TILTS_DEG[np.array(overlaps) > max(overlaps) - 0.004]
+    coarse = float(good[np.argmin(np.abs(good))])
+    fine = coarse + np.arange(-2.0, 2.1, 0.5)
+    tilt = float(max(fine, key=lambda angle: (round(_mirror_overlap(_turned(small, angle)), 3), -abs(angle))))
+    if abs(tilt) < 0.6:
+        return rgb, region
+    height, width = region.shape
+    diagonal = int(np.ceil(np.hypot(height, width)))
+    matrix = cv2.getRotationMatrix2D((width / 2 - 0.5, height / 2 - 0.5), tilt, 1.0)
+    matrix[:, 2] += [(diagonal - width) / 2, (diagonal - height) / 2]
+    turned = cv2.warpAffine(rgb, matrix, (diagonal, diagonal), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    alpha = cv2.warpAffine(region.astype(np.float32), matrix, (diagonal, diagonal))
+    return turned, np.asarray(alpha > 0.5)
+
+
+def _centred(region: BoolArray, size: int) -> BoolArray:
+    """The region scaled into a square, its centroid in the middle, with room to turn."""
+    rows, columns = np.nonzero(region)
+    reach = float(np.hypot(rows - rows.mean(), columns - columns.mean()).max()) + 1
+    scale = (size / 2 - 2) / reach
+    matrix = np.array([[scale, 0, size / 2 - scale * columns.mean()], [0, scale, size / 2 - scale * rows.mean()]])
+    smaller = cv2.warpAffine(region.astype(np.float32), matrix, (size, size), flags=cv2.INTER_AREA)
+    return np.asarray(smaller > 0.5)
+
+
+def _turned(region: BoolArray, tilt_deg: float) -> BoolArray:
+    size = region.shape[0]
+    matrix = cv2.getRotationMatrix2D((size / 2, size / 2), tilt_deg, 1.0)
+    return np.asarray(cv2.warpAffine(region.astype(np.float32), matrix, (size, size)) > 0.5)
+
+
+def _mirror_overlap(region: BoolArray) -> float:
+    """How much a region and its mirror image, about the upright axis through its middle, have in common: 0 to 1."""
+    columns = np.flatnonzero(region.any(axis=0))
+    cut = region[:, columns[0] : columns[-1] + 1]
+    mirrored = cut[:, ::-1]
+    return float((cut & mirrored).sum() / max((cut | mirrored).sum(), 1))
+
+
+def _outline(region: BoolArray) -> Float64Array:
+    """(N, 2) points (x, y) round the region, clockwise on screen."""
+    contours, _ = cv2.findContours(region.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    outline = max(contours, key=len)[:, 0].astype(np.float64)
+    x, y = outline.T
+    area = float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))
+    clockwise: Float64Array = outline if area > 0 else outline[::-1]
+    return clockwise
+
+
+def _corners_of(shape: SheetShape) -> Float64Array:
+    """(4, 2) corners of a mask seen from the front, clockwise from the upper left, in its box from -1 to 1."""
+    points = net(shape)
+    seen = points.reshape(-1, 3)[:, :2]
+    low, high = seen.min(axis=0), seen.max(axis=0)
+    corners = np.stack([points[0, 0], points[0, -1], points[-1, -1], points[-1, 0]])[:, :2]
+    return np.asarray((corners - low) / (high - low) * 2 - 1)
+
+
+def _patch(rgb: Image, outline: Float64Array, corners: Float64Array) -> Float64Array:
+    """(H, W, 3) picture between the four edges that the points nearest to the corners cut the outline into."""
+    at = [int(np.argmin(np.square(outline - corner).sum(axis=1))) for corner in corners]
+    width, height = _FLAT_WH
+    upper, right, lower, left = (
+        _along(outline, at[k], at[(k + 1) % 4], count) for k, count in enumerate((width, height, width, height))
+    )
+    lower, left = lower[::-1], left[::-1]
+    u, v = np.linspace(0, 1, width)[None, :, None], np.linspace(0, 1, height)[:, None, None]
+    places = (1 - v) * upper[None] + v * lower[None] + (1 - u) * left[:, None] + u * right[:, None]
+    places -= (1 - u) * (1 - v) * upper[0] + u * (1 - v) * upper[-1] + (1 - u) * v * lower[0] + u * v * lower[-1]
+    x, y = (np.ascontiguousarray(places[..., k], np.float32) for k in range(2))
+    shrink = max(np.ptp(x) / width, np.ptp(y) / height)
+    source = cv2.GaussianBlur(rgb, (0, 0), 0.4 * shrink) if shrink > 1 else rgb
+    flat: Image = cv2.remap(source, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(flat.astype(np.float64) / 255)
+
+
+def _along(outline: Float64Array, start: int, stop: int, count: int) -> Float64Array:
+    """(count, 2) points evenly spread along the outline, clockwise from one of its points to another."""
+    steps = (stop - start) % len(outline)
+    line = outline[(start + np.arange(steps + 1)) % len(outline)]
+    # Staircases of pixels are longer than the edge they stand for, and would make the picture tremble.
+    half = max(len(line) // 40, 2)
+    window = np.full(2 * half + 1, 1 / (2 * half + 1))
+    smooth = [
+        np.convolve(np.pad(line[:, k], half, mode="reflect", reflect_type="odd"), window, "valid") for k in (0, 1)
+    ]
+    line = np.stack(smooth, axis=1)
+    along = np.cumsum(np.linalg.norm(np.diff(line, axis=0, prepend=line[:1]), axis=1))
+    even = np.linspace(0, along[-1], count)
+    return np.stack([np.interp(even, along, line[:, k]) for k in range(2)], axis=1)

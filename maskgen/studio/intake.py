@@ -1,0 +1,266 @@
+"""A picture file to a mask design: from somebody who wears the mask, or from a cut-out of it."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Final, Protocol
+
+import cv2
+import numpy as np
+from PIL import Image as PillowImage
+from PIL import ImageOps
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from maskgen import images
+from maskgen.arrays import Image
+from maskgen.catalog.bundle import MAX_PICTURE_PIXELS
+from maskgen.catalog.edit import NewDesign, NewView, png_of
+from maskgen.catalog.schema import Kind, Pixel, Rotation
+from maskgen.errors import CatalogError, ImageError
+from maskgen.face import Face
+from maskgen.face.head import POINT_NAMES
+from maskgen.studio.cutout import template
+from maskgen.studio.photo import harvest, texture
+
+UNKNOWN_LICENSE: Final = "LicenseRef-unknown"
+"""SPDX's way to say that the rights in a picture are not known."""
+FRONTAL: Final = Rotation(yaw=(-25, 25), pitch=(-25, 25))
+"""What a cut-out with points placed by hand is for, unless the file of points says otherwise."""
+
+
+class Detector(Protocol):
+    """Whatever finds faces; `maskgen.detect.FaceDetector` does."""
+
+    def detect(self, image: Image) -> list[Face]:
+        """The faces of an (H, W, 3) RGB image, largest first."""
+        ...
+
+
+class PointsFile(BaseModel):
+    """Control points placed by hand.
+
+    Attributes
+    ----------
+    points : dict
+        Landmark ("0" to "67") or anchor of `maskgen.face.head` -> (x, y), pixels of the picture as it is displayed.
+    rotation : Rotation, optional
+        The head rotations that the picture is for.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    points: Annotated[dict[str, tuple[Pixel, Pixel]], Field(min_length=3)]
+    rotation: Rotation | None = None
+
+    @field_validator("points")
+    @classmethod
+    def _known(cls, points: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+        if unknown := sorted(set(points) - POINT_NAMES):
+            raise ValueError(f"unknown control points {unknown}: use '0' to '67' or the anchors of maskgen.face.head")
+        corners = np.array(list(points.values()), np.float32)
+        if np.linalg.matrix_rank(corners - corners.mean(axis=0), tol=1.0) < 2:
+            raise ValueError("the points lie on one line")
+        return points
+
+
+@dataclass(frozen=True)
+class About:
+    """What the user says about a design; None where the picture is to tell."""
+
+    name: str | None = None
+    kind: Kind = "other"
+    tags: tuple[str, ...] = ()
+    license: str = UNKNOWN_LICENSE
+    weight: float = 1.0
+
+
+def design_from(path: Path, detector: Detector, about: About, points: PointsFile | None = None) -> NewDesign:
+    """The design that a picture shows.
+
+    A picture with transparent parts is a cut-out. An opaque one is a photograph if there is a face, else a mask on a
+    plain background if its rim is of one colour.
+
+    Raises
+    ------
+    ImageError
+        If the file is no picture, damaged or too large.
+    RefusedError
+        If it is a photograph from which no mask can be taken.
+    CatalogError
+        If it is neither.
+    """
+    raw = images.read_bytes(path)
+    picture = images.decode(raw, path)
+    name = about.name or name_of(path)
+    if "alpha_on_white" in picture.notes:
+        return _cutout(_with_alpha(raw), path, name, about, points)
+    faces = detector.detect(picture.pixels)
+    if not faces and (rgba := _off_plain_background(picture.pixels)) is not None:
+        return _cutout(rgba, path, name, about, points)
+    try:
+        taken = harvest.harvest(picture.pixels, faces, None if points is None else points.points)
+    except harvest.RefusedError as refused:
+        raise harvest.RefusedError(refused.reason, f"{path}: {refused}") from refused
+    rotation = points.rotation if points is not None and points.rotation is not None else taken.rotation
+    view = NewView(png_of(taken.rgba), rotation, taken.points)
+    return NewDesign(name, about.kind, about.license, (view,), taken.colour, (*about.tags, "photograph"), about.weight)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A picture that gave no design, and why.
+
+    Attributes
+    ----------
+    file : Path
+        The picture.
+    reason : str
+        A word: one of `harvest.RefusedError`, ``bad_image`` or ``cut_out``.
+    message : str
+        A sentence that begins with the file.
+    """
+
+    file: Path
+    reason: str
+    message: str
+
+
+def pictures_in(sources: Sequence[Path]) -> list[Path]:
+    """The pictures among files and in folders, sorted within a folder.
+
+    Raises
+    ------
+    CatalogError
+        If a source is missing, or a folder holds no picture.
+    """
+    files = []
+    for source in sources:
+        if source.is_dir():
+            inside = sorted(p for p in source.rglob("*") if p.is_file() and images.format_of(p.name) is not None)
+            if not inside:
+                raise CatalogError(f"{source}: no pictures in this folder")
+            files += inside
+        elif source.exists():
+            files.append(source)
+        else:
+            raise CatalogError(f"{source}: no such file or folder")
+    return files
+
+
+def take(
+    files: Sequence[Path], about: About, points: PointsFile | None, model: str, workers: int
+) -> Iterator[tuple[Path, NewDesign | Refusal]]:
+    """What each picture gives, in their order; several are read in parallel."""
+    workers = min(workers, len(files))
+    if workers < 2:
+        for file in files:
+            yield file, take_one(file, about, points, model)
+        return
+    import joblib
+
+    with joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=1):
+        jobs = (joblib.delayed(take_one)(file, about, points, model) for file in files)
+        yield from zip(files, joblib.Parallel(return_as="generator")(jobs), strict=True)
+
+
+def take_one(file: Path, about: About, points: PointsFile | None, model: str) -> NewDesign | Refusal:
+    """What one picture gives; runs in a worker."""
+    cv2.setNumThreads(1)
+    try:
+        return design_from(file, _detector(model), about, points)
+    except harvest.RefusedError as error:
+        return Refusal(file, error.reason, str(error))
+    except CatalogError as error:
+        return Refusal(file, "cut_out", str(error))
+    except ImageError as error:
+        return Refusal(file, "bad_image", str(error))
+
+
+@lru_cache(maxsize=1)
+def _detector(model: str) -> Detector:
+    from maskgen.detect import FaceDetector
+
+    return FaceDetector(model)
+
+
+def read_points(path: Path) -> PointsFile:
+    """Control points from a JSON file.
+
+    Raises
+    ------
+    CatalogError
+        If it cannot be read or is malformed; names the field at fault.
+    """
+    try:
+        return PointsFile.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise CatalogError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise CatalogError(f"{path}: {where or 'file'}: {first['msg']}") from error
+
+
+def name_of(path: Path) -> str:
+    """A design's name from a file's: what a name must not hold becomes a dash."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._")
+    return name[:64] or "mask"
+
+
+def _cutout(rgba: Image, path: Path, name: str, about: About, points: PointsFile | None) -> NewDesign:
+    if not rgba[..., 3].any():
+        raise CatalogError(f"{path}: transparent everywhere")
+    if rgba.shape[0] * rgba.shape[1] > MAX_PICTURE_PIXELS:
+        raise CatalogError(f"{path}: a cut-out of {rgba.shape[1]} x {rgba.shape[0]} pixels; scale it down first")
+    if points is not None:
+        views = [NewView(png_of(rgba), points.rotation or FRONTAL, dict(points.points))]
+    else:
+        try:
+            views = template.views_from_cutout(rgba, about.kind)
+        except CatalogError as error:
+            raise CatalogError(f"{path}: {error}") from error
+    # Views that were lifted show both sides already.
+    mirror = points is not None
+    colour, tags = texture.colour_of(rgba), (*about.tags, "cut-out")
+    return NewDesign(name, about.kind, about.license, tuple(views), colour, tags, about.weight, mirror)
+
+
+def _with_alpha(raw: bytes) -> Image:
+    """The same picture with its transparency; it has been decoded before, so its size and content are sound."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with PillowImage.open(io.BytesIO(raw)) as image:
+            rgba: Image = np.array(ImageOps.exif_transpose(image).convert("RGBA"), np.uint8)
+    assert rgba.shape[:2] == rgba.shape[:2]
+    rgba[rgba[..., 3] == 0] = 0
+    return rgba
+
+
+def _off_plain_background(image: Image) -> Image | None:
+    """RGBA with what has the colour of the picture's rim, and is joined to it, made transparent; None if the rim is
+    not of one colour, or nothing else is left."""
+    lab = cv2.cvtColor(cv2.GaussianBlur(image, (0, 0), 0.8), cv2.COLOR_RGB2LAB).astype(np.float32)
+    rim = np.concatenate([lab[0], lab[-1], lab[:, 0], lab[:, -1]])
+    background = np.median(rim, axis=0)
+    far = np.linalg.norm(rim - background, axis=-1)
+    if float(np.percentile(far, 95)) > _PLAIN:
+        return None
+    alike = (np.linalg.norm(lab - background, axis=-1) < 2 * _PLAIN).astype(np.uint8)
+    _, labels = cv2.connectedComponents(alike, connectivity=4)
+    joined = set(np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))) - {0}
+    opaque = ~np.isin(labels, list(joined))
+    if not 0.02 < opaque.mean() < 0.98:
+        return None
+    # Half a pixel inwards: the outermost pixels are mixed with the background.
+    alpha = cv2.GaussianBlur(cv2.erode(opaque.astype(np.uint8) * 255, np.ones((3, 3), np.uint8)), (0, 0), 0.8)
+    rgba: Image = np.dstack([image, alpha])
+    rgba[alpha == 0] = 0
+    return rgba
+
+
+_PLAIN: Final = 8.0

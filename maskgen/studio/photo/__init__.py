@@ -1,0 +1,1 @@
+"""A mask taken from a photograph of somebody who wears it."""

@@ -1,0 +1,281 @@
+"""A photograph of somebody who wears a mask, to a view of that mask.
+
+photograph -> the face, upright (`segment`) -> which pixels are the mask (`segment`)
+           -> alpha, ear loops, colours without light (`texture`) -> points that hold it -> view
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+
+from maskgen.arrays import Float32Array, Image
+from maskgen.catalog.schema import Rotation
+from maskgen.errors import CatalogError
+from maskgen.face import Face, HeadPose
+from maskgen.face.head import mean_head, point_in_space, points_on_face
+from maskgen.face.pose import rotation_matrix
+from maskgen.studio import points as control
+from maskgen.studio.photo import segment, texture
+from maskgen.studio.photo.segment import Crop, Found, Regions
+
+# Faces smaller than this, in pixels, show too little of a mask.
+_SMALLEST: Final = 70
+_YAW_LIMIT: Final = 50
+_PITCH_LIMIT: Final = 35
+_SHARP: Final = 1.5  # see `segment.sharpness`
+_BARE: Final = 0.5  # see `segment.skin_score`
+# How far from the pose it was seen at a mask will do.
+_YAW_REACH: Final = 10.0
+_PITCH_REACH: Final = 12.0
+
+
+class RefusedError(CatalogError):
+    """A photograph from which no mask can be taken.
+
+    Attributes
+    ----------
+    reason : str
+        One word for statistics: ``no_face``, ``several_faces``, ``too_small``, ``blurred``, ``turned_away``, ``dark``,
+        ``overexposed``, ``cut_off``, ``no_mask``, ``covered``, ``ragged``.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Harvest:
+    """A mask taken from a photograph.
+
+    Attributes
+    ----------
+    rgba : (H, W, 4) uint8 array
+        Straight alpha, the head upright.
+    points : dict
+        Control point -> (x, y), pixels.
+    rotation : Rotation
+        The head rotations it will do for.
+    colour : str
+        In words.
+    """
+
+    rgba: Image
+    points: dict[str, tuple[float, float]]
+    rotation: Rotation
+    colour: str
+
+
+def harvest(image: Image, faces: Sequence[Face], points: dict[str, tuple[float, float]] | None = None) -> Harvest:
+    """The mask that the one person in a photograph wears, as a view.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+        RGB.
+    faces : sequence of Face
+        All that a detector finds in it.
+    points : dict, optional
+        Control points placed by hand, pixels of the image, in place of those that are found.
+
+    Raises
+    ------
+    RefusedError
+        If no usable mask can be taken; the reason says why.
+    """
+    face = worn_by(faces)
+    _check_face(face)
+    crop = segment.upright(image, face)
+    work = crop.resized(segment.WORK_SCALE)
+    regions = segment.regions_of(work)
+    _check_picture(work, regions)
+    sharp = segment.sharpness(crop)
+    if sharp < _SHARP:
+        raise RefusedError("blurred", f"the face is blurred ({sharp:.1f}, {_SHARP} are needed)")
+    bare = segment.skin_score(work, regions)
+    if bare > _BARE:
+        raise RefusedError("no_mask", f"nose, mouth and chin look like skin ({bare:.2f}): no mask worn")
+    found = segment.find(work)
+    _check_region(found, work)
+    return _view(crop, face, found, points)
+
+
+def _view(crop: Crop, face: Face, found: Found, by_hand: dict[str, tuple[float, float]] | None) -> Harvest:
+    alpha, rgb = texture.outlined(crop, found.region)
+    strap = texture.straps(crop, alpha)
+    rgb = texture.delit(rgb, alpha, crop)
+    # Of a line hardly a pixel wide only the middle has its own colour.
+    elastic = texture.local_mean(crop.pixels / np.float32(255), strap**6, 2 * crop.pixels_per_mm)
+    rgb = np.where((strap > alpha)[..., None], elastic, rgb).astype(np.float32)
+    skin = cv2.resize(found.regions.skin.astype(np.uint8), crop.pixels.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    rgb = texture.in_neutral_light(rgb, alpha, crop, skin > 0)
+    alpha = np.maximum(alpha, strap)
+    rotation = rotation_around(face.pose)
+    if by_hand is None:
+        names = _held_by(crop, alpha, face.pose, rotation)
+        points = crop.place(names)
+    else:
+        names = tuple(by_hand)
+        points = np.array(list(by_hand.values()), np.float32) @ crop.from_image[:, :2].T + crop.from_image[:, 2]
+    rgba = np.round(np.concatenate([rgb, alpha[..., None]], axis=-1) * 255).astype(np.uint8)
+    rgba[rgba[..., 3] == 0] = 0
+    rows, columns = np.nonzero(rgba[..., 3])
+    top, left = max(int(rows.min()) - 2, 0), max(int(columns.min()) - 2, 0)
+    rgba = np.ascontiguousarray(rgba[top : rows.max() + 3, left : columns.max() + 3])
+    shifted = points - [left, top]
+    placed = {name: (round(float(x), 2), round(float(y), 2)) for name, (x, y) in zip(names, shifted, strict=True)}
+    return Harvest(rgba, placed, rotation, texture.colour_of(rgba))
+
+
+# ---- what cannot be used
+
+
+def worn_by(faces: Sequence[Face]) -> Face:
+    """The one face of a photograph.
+
+    Raises
+    ------
+    RefusedError
+        If there is none, or a second one at least half as large.
+    """
+    if not faces:
+        raise RefusedError("no_face", "no face found")
+    ranked = sorted(faces, key=lambda face: -max(face.size_wh))
+    rivals = [face for face in ranked[1:] if _is_rival(face, ranked[0])]
+    if rivals:
+        raise RefusedError("several_faces", f"{len(rivals) + 1} faces of like size; crop the picture to one of them")
+    return ranked[0]
+
+
+def _is_rival(face: Face, first: Face) -> bool:
+    """Whether a face is another one as large, not a part of the first that the detector takes for one."""
+    apart = np.abs(face.bbox.reshape(2, 2).mean(axis=0) - first.bbox.reshape(2, 2).mean(axis=0))
+    is_inside = bool((apart < 0.5 * np.array(first.size_wh)).all())
+    return max(face.size_wh) > 0.5 * max(first.size_wh) and face.score > 0.6 and not is_inside
+
+
+def _check_face(face: Face) -> None:
+    size = max(face.size_wh)
+    if size < _SMALLEST:
+        raise RefusedError("too_small", f"the face has {size:.0f} pixels, {_SMALLEST} are needed")
+    if abs(face.pose.yaw) > _YAW_LIMIT or abs(face.pose.pitch) > _PITCH_LIMIT:
+        raise RefusedError(
+            "turned_away", f"the head is turned too far: yaw {face.pose.yaw:.0f}, pitch {face.pose.pitch:.0f}"
+        )
+
+
+def _check_picture(crop: Crop, regions: Regions) -> None:
+    expected = regions.distance > 0
+    outside = float((expected & ~crop.inside).sum() / max(expected.sum(), 1))
+    if outside > 0.04:
+        raise RefusedError("cut_off", f"{outside:.0%} of where the mask should be lies beyond the picture's edge")
+    luma = cv2.cvtColor(crop.pixels, cv2.COLOR_RGB2GRAY)
+    face = (regions.skin | expected) & crop.inside
+    if float(np.percentile(luma[face], 90)) < 50:
+        raise RefusedError("dark", "the face is too dark")
+    burnt = float((crop.pixels[expected & crop.inside].min(axis=-1) >= 253).mean())
+    if burnt > 0.5:
+        raise RefusedError("overexposed", f"{burnt:.0%} of the mask is burnt out")
+
+
+def _check_region(found: Found, crop: Crop) -> None:
+    region, regions = found.region, found.regions
+    expected = float((regions.distance > 0).sum())
+    if region.sum() < 0.6 * expected:
+        raise RefusedError("no_mask", f"what covers the mouth is {region.sum() / expected:.0%} as large as a mask")
+    if region.sum() > 1.5 * expected:
+        raise RefusedError("ragged", "mask and surroundings look alike: no outline found")
+    bare = float((found.skinny & regions.core).sum() / max(regions.core.sum(), 1))
+    if bare > 0.2:
+        raise RefusedError("covered", f"{bare:.0%} of the mask's middle looks like skin: a hand, or the nose")
+    contour = max(
+        cv2.findContours(region.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0], key=cv2.contourArea
+    )
+    solidity = cv2.contourArea(contour) / max(cv2.contourArea(cv2.convexHull(contour)), 1)
+    if solidity < 0.8:
+        raise RefusedError("ragged", f"the outline found is ragged ({solidity:.2f} of its hull)")
+    outside = cv2.dilate((~crop.inside).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    edge = contour[:, 0]
+    touching = float(outside[edge[:, 1], edge[:, 0]].mean())
+    if touching > 0.18:
+        raise RefusedError("cut_off", f"the picture's edge cuts through the mask ({touching:.0%} of its outline)")
+
+
+# ---- the points that hold it
+
+_BOX: Final = (
+    "box_image_left_top_front", "box_image_right_top_front", "box_image_left_bottom_front",
+    "box_image_right_bottom_front", "box_image_left_top_back", "box_image_right_top_back",
+    "box_image_left_bottom_back", "box_image_right_bottom_back",
+)  # fmt: skip
+_HOLD: Final = (
+    ("30",), ("8",), ("27",), ("front_mouth",), ("4", "12"), ("2", "14"), ("under_chin",), ("6", "10"),
+    ("front_cheek_image_left", "front_cheek_image_right"), ("36", "45"),
+    ("ear_image_left_upper", "ear_image_right_upper"), ("ear_image_left_lower", "ear_image_right_lower"),
+    ("front_jaw_image_left", "front_jaw_image_right"), ("28",), ("3", "13"), ("5", "11"), ("1", "15"),
+)  # fmt: skip
+_SQUEEZE: Final = (0.3, 2.6)
+_CLOSEST_MM: Final = 7.0
+_HIDDEN_SIDE_DEG: Final = 18
+
+
+def _held_by(crop: Crop, alpha: Float32Array, pose: HeadPose, rotation: Rotation) -> tuple[str, ...]:
+    """Control points whose triangles neither fold nor crush the mask on heads within the rotation interval."""
+    every = (*_BOX, *(name for group in _HOLD for name in group))
+    places = dict(zip(every, crop.place(every).astype(np.float64), strict=True))
+    heads = []
+    mean = mean_head().points_68.astype(np.float64)
+    for yaw in (*rotation.yaw, pose.yaw):
+        for pitch in (*rotation.pitch, pose.pitch):
+            turn = rotation_matrix(HeadPose(yaw=float(yaw), pitch=float(pitch), roll=0.0))
+            seen = (mean @ turn.T)[:, :2] * crop.pixels_per_mm
+            heads.append(points_on_face(every, seen.astype(np.float32)))
+    faces = np.stack(heads).astype(np.float64)
+    cloth = np.argwhere(alpha > 0.3)[:, ::-1].astype(np.float64)
+    cloth = cloth[:: max(len(cloth) // 4000, 1)]
+    box = np.stack([places[name] for name in _BOX])
+    corners = cv2.convexHull(box.astype(np.float32), returnPoints=False)[:, 0]
+    names = [_BOX[i] for i in sorted(corners)]
+
+    def strain(trial: list[str]) -> float:
+        at, there = np.stack([places[name] for name in trial]), faces[:, [every.index(name) for name in trial]]
+        smallest, greatest = control.squeezes(at, there, cloth, 3)
+        return max(_SQUEEZE[0] - float(smallest.min()), (float(greatest.max()) - _SQUEEZE[1]) / 10, 0.0)
+
+    worst = strain(names)
+    for group in _HOLD:
+        added = [name for name in group if not _hidden(name, pose.yaw)]
+        trial = [*names, *added]
+        at = np.stack([places[name] for name in trial])
+        gaps = np.linalg.norm(at[:, None] - at[None], axis=-1) + np.diag(np.full(len(at), np.inf))
+        if not added or gaps.min() < _CLOSEST_MM * crop.pixels_per_mm:
+            continue
+        strained = strain(trial)
+        if strained <= worst:
+            names, worst = trial, strained
+    return tuple(names)
+
+
+def _hidden(name: str, yaw: float) -> bool:
+    """Whether a point lies on the side of the head that is turned away."""
+    x = float(point_in_space(name)[0])
+    return abs(yaw) > _HIDDEN_SIDE_DEG and x * yaw > 0 and abs(x) > 40
+
+
+def rotation_around(pose: HeadPose) -> Rotation:
+    """The head rotations for which a mask seen at a pose will do.
+
+    Nobody has seen its other side; the mirrored view serves the opposite rotations.
+    """
+    yaw = (pose.yaw - _YAW_REACH, pose.yaw + _YAW_REACH)
+    pitch = (pose.pitch - _PITCH_REACH, pose.pitch + _PITCH_REACH)
+    return Rotation(yaw=_rounded(yaw), pitch=_rounded(pitch))
+
+
+def _rounded(interval: tuple[float, float]) -> tuple[float, float]:
+    return round(interval[0], 1), round(interval[1], 1)

@@ -1,0 +1,202 @@
+"""Which points of the head hold a rendered mask in place, and that they do not fold it.
+
+Convention
+----------
+The frame of `maskgen.face.head`, turned: millimetres, x to image right, y down, z towards the viewer; the camera is
+orthographic, because faces in photographs carry control points by an affine camera too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Final
+
+import numpy as np
+from scipy.spatial import ConvexHull, Delaunay
+
+from maskgen.arrays import Float32Array, Float64Array
+from maskgen.catalog.schema import Rotation
+from maskgen.face import HeadPose
+from maskgen.face.head import ANCHORS, mean_head, point_in_space, points_on_face
+from maskgen.face.pose import rotation_matrix
+from maskgen.studio.mesh import occluder
+from maskgen.studio.render import raster
+
+# Which points hold a mask, the most useful first; those of a pair are taken together where both are seen.
+_CANDIDATES: Final = (
+    ("30",), ("8",), ("27",), ("front_mouth",), ("front_cheek_image_left", "front_cheek_image_right"), ("4", "12"),
+    ("36", "45"), ("2", "14"), ("under_chin",), ("6", "10"),
+    ("ear_image_left_upper", "ear_image_right_upper"), ("ear_image_left_lower", "ear_image_right_lower"),
+    ("front_jaw_image_left", "front_jaw_image_right"), ("0", "16"), ("under_jaw_image_left", "under_jaw_image_right"),
+    ("39", "42"), ("28",), ("3", "13"), ("5", "11"), ("1", "15"), ("31", "35"), ("29",),
+)  # fmt: skip
+_BOX: Final = tuple(name for name in ANCHORS if name.startswith("box_"))
+_EVERY: Final = (*_BOX, *(name for group in _CANDIDATES for name in group))
+# Points closer together than this make needles of the triangles between them.
+_CLOSEST_MM: Final = 6.5
+# How much a triangle under the mask may be squeezed or stretched between the view and a face that is given it.
+_SQUEEZE: Final = (0.22, 3.0)
+# A landmark farther behind the skin than this is hidden by the head.
+_HIDDEN_MM: Final = 5.0
+# A landmark farther behind the cloth than this moves otherwise than the cloth when the head turns.
+_BURIED_MM: Final = 32.0
+# A triangle with less of the mask than this may do as it likes.
+_SPECK_MM2: Final = 4.0
+
+
+def control_points(
+    depth: Float32Array,
+    offset: Float64Array,
+    yaw: float,
+    pitch: float,
+    rotation: Rotation,
+    pixels_per_mm: float,
+) -> tuple[str, ...]:
+    """The control points of a view.
+
+    The corners of the box that bound it, then one after the other the points that are seen or lie close under the
+    cloth, as long as no triangle under the mask turns over or is crushed on any of the faces that the view must serve.
+
+    Parameters
+    ----------
+    depth : (H, W) array
+        Of the mask in the picture, millimetres towards the viewer; minus infinity where there is none.
+    offset : (2,) array
+        Pixel of the projected head at the picture's top-left.
+    yaw, pitch : float
+        Degrees at which the picture was drawn.
+    rotation : Rotation
+        The rotations that the view is for.
+    """
+    turn = rotation_matrix(HeadPose(yaw=yaw, pitch=pitch, roll=0.0))
+    places = dict(zip(_EVERY, project(_EVERY, turn, 1.0), strict=True))
+    box = np.stack([places[name] for name in _BOX])
+    names = [_BOX[i] for i in sorted(ConvexHull(box).vertices)]
+    cloth_mm = (np.argwhere(np.isfinite(depth))[::2, ::-1] + offset) / pixels_per_mm
+    faces = _faces(yaw, pitch, rotation)
+    seen = _seen(yaw, pitch) - _buried(depth, offset, turn, pixels_per_mm)
+
+    def strain(trial: list[str]) -> float:
+        """0 where every triangle behaves, else how badly the worst does."""
+        at, there = np.stack([places[name] for name in trial]), faces[:, [_EVERY.index(name) for name in trial]]
+        smallest, greatest = squeezes(at, there, cloth_mm, _SPECK_MM2 * pixels_per_mm**2 / 2)
+        return max(_SQUEEZE[0] - float(smallest.min()), (float(greatest.max()) - _SQUEEZE[1]) / 10, 0.0)
+
+    worst = strain(names)
+    for group in _CANDIDATES:
+        added = [name for name in group if name in seen]
+        trial = [*names, *added]
+        at = np.stack([places[name] for name in trial])
+        gaps = np.linalg.norm(at[:, None] - at[None], axis=-1) + np.diag(np.full(len(at), np.inf))
+        if not added or gaps.min() < _CLOSEST_MM:
+            continue
+        strained = strain(trial)
+        if strained <= worst:
+            names, worst = trial, strained
+    return tuple(names)
+
+
+def project(names: Sequence[str], turn: Float64Array, pixels_per_mm: float) -> Float64Array:
+    """(K, 2) pixels of named points of the turned mean head; the origin of the head falls on pixel (0, 0)."""
+    space = np.stack([point_in_space(name) for name in names]).astype(np.float64)
+    return np.asarray((space @ turn.T)[:, :2] * pixels_per_mm)
+
+
+def squeezes(
+    places: Float64Array, faces: Float64Array, cloth: Float64Array, speck: float = 0.0
+) -> tuple[Float64Array, Float64Array]:
+    """How triangles under the mask change on their way to faces.
+
+    Parameters
+    ----------
+    places : (K, 2) array
+        Control points in the view.
+    faces : (F, K, 2) array
+        Control points on the faces.
+    cloth : (N, 2) array
+        Where the mask is, in the frame of `places`.
+    speck : float
+        Triangles with no more points of the mask than this are left out.
+
+    Returns
+    -------
+    smallest, greatest : (F, T) arrays
+        Stretch of each triangle that holds a part of the mask; the smallest is negative where it turns over.
+    """
+    triangulation = Delaunay(places)
+    owner = triangulation.find_simplex(cloth)
+    held = np.bincount(owner[owner >= 0], minlength=len(triangulation.simplices))
+    simplices = triangulation.simplices[held > speck]
+    before, after = places[simplices], faces[:, simplices]
+    edges_before = np.stack([before[:, 1] - before[:, 0], before[:, 2] - before[:, 0]], axis=-1)
+    edges_after = np.stack([after[:, :, 1] - after[:, :, 0], after[:, :, 2] - after[:, :, 0]], axis=-1)
+    change = edges_after @ np.linalg.inv(edges_before)
+    stretch = np.linalg.svd(change, compute_uv=False)
+    turned_over = np.sign(np.linalg.det(change))
+    return np.asarray(stretch[..., 1] * turned_over, np.float64), np.asarray(stretch[..., 0], np.float64)
+
+
+def _faces(yaw: float, pitch: float, rotation: Rotation) -> Float64Array:
+    """(F, K, 2) points `_EVERY`, millimetres, on faces that a view must serve.
+
+    They are the mean face, turned as far as the view allows, and faces unlike it, turned half as far.
+    """
+    mean = mean_head().points_68.astype(np.float64)
+    yaws = [np.clip(yaw + step, *rotation.yaw) for step in (-10, 0, 10)]
+    pitches = [np.clip(pitch + step, *rotation.pitch) for step in (-10, 0, 10)]
+    turned = [(mean, a, b) for a in yaws for b in (rotation.pitch[0], *pitches, rotation.pitch[1])]
+    turned += [(face, (yaw + a) / 2, (pitch + b) / 2) for face in _variants() for a in yaws[::2] for b in pitches[::2]]
+    placed = []
+    for face, face_yaw, face_pitch in turned:
+        turn = rotation_matrix(HeadPose(yaw=float(face_yaw), pitch=float(face_pitch), roll=0.0))
+        placed.append(points_on_face(_EVERY, (face @ turn.T)[:, :2].astype(np.float32)))
+    return np.stack(placed).astype(np.float64)
+
+
+@cache
+def _variants() -> tuple[Float64Array, ...]:
+    """Faces (68, 3) unlike the mean one: narrow, broad, mouth open, and two whose points are all a little off."""
+    mean = mean_head().points_68.astype(np.float64)
+    mouth_open = mean.copy()
+    lower = np.clip((mean[:, 1] - 66) / 50, 0, 1)
+    mouth_open[:, 1] += 12 * lower
+    mouth_open[:, 2] -= 6 * lower
+    rng = np.random.default_rng(68)
+    noisy = [mean + rng.normal(0, 1.5, mean.shape) for _ in range(2)]
+    return mean * [0.92, 1.03, 1.0], mean * [1.08, 0.96, 1.0], mouth_open, *noisy
+
+
+@cache
+def _seen(yaw: float, pitch: float) -> frozenset[str]:
+    """Candidates that the head does not hide."""
+    turn = rotation_matrix(HeadPose(yaw=yaw, pitch=pitch, roll=0.0))
+    head = occluder()
+    turned = head.vertices @ turn.T
+    low = np.floor(turned[:, :2].min(axis=0)) - 2
+    size = np.ceil(turned[:, :2].max(axis=0)) - low + 3
+    turned[:, :2] -= low
+    depth = raster.rasterise(turned, head.triangles, (int(size[0]), int(size[1]))).depth
+    seen = set()
+    for name in _EVERY[len(_BOX) :]:
+        x, y, z = turn @ point_in_space(name).astype(np.float64)
+        column, row = round(float(x - low[0])), round(float(y - low[1]))
+        around = depth[max(row - 2, 0) : row + 3, max(column - 2, 0) : column + 3]
+        # The shallowest place around: a landmark on the silhouette is seen.
+        if not around.size or z > float(around.min()) - _HIDDEN_MM:
+            seen.add(name)
+    return frozenset(seen)
+
+
+def _buried(depth: Float32Array, offset: Float64Array, turn: Float64Array, pixels_per_mm: float) -> frozenset[str]:
+    """Candidates so deep under the cloth that they would drag it about when the head turns."""
+    buried = set()
+    for name in _EVERY[len(_BOX) :]:
+        x, y, z = turn @ point_in_space(name).astype(np.float64)
+        column, row = (round(float(value)) for value in np.array([x, y]) * pixels_per_mm - offset)
+        reach = round(2 * pixels_per_mm)
+        rows = slice(max(row - reach, 0), max(row + reach + 1, 0))
+        around = depth[rows, max(column - reach, 0) : max(column + reach + 1, 0)]
+        if around.size and z < float(around.min()) - _BURIED_MM:
+            buried.add(name)
+    return frozenset(buried)
