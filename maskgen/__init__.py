@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from maskgen.catalog import Catalog
+    from maskgen.catalog.store import Catalog
     from maskgen.detect import FaceDetector
     from maskgen.masking.augment import augment_image
 
@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 __all__ = ["Catalog", "FaceDetector", "__version__", "augment_image"]
 
 _HOMES: Final = {
-    "Catalog": "maskgen.catalog",
+    "Catalog": "maskgen.catalog.store",
     "FaceDetector": "maskgen.detect",
     "augment_image": "maskgen.masking.augment",
 }

@@ -1,14 +1,12 @@
 """An image to its faces, through InsightFace.
 
-The only module that imports insightface or onnxruntime. BGR lives here.
+BGR lives here, and nowhere else.
 """
 
 from __future__ import annotations
 
-import hashlib
-import warnings
-from pathlib import Path
-from typing import Any, Final, Literal
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol
 
 import cv2
 import numpy as np
@@ -19,60 +17,60 @@ from maskgen.face import Face, HeadPose
 from maskgen.face.align import ARCFACE_SIDE, aligned_bbox
 from maskgen.face.landmarks import keypoints_of
 from maskgen.face.pose import pose_from_68, pose_from_106
+from maskgen.packs.find import BUNDLED, MEAN_HEAD_KEY, pack_dir, pack_sha256
+from maskgen.packs.session import Device, face_analysis
 
-Device = Literal["cpu", "cuda"]
-
-BUNDLED: Final = "bundled"
-MEAN_HEAD_KEY: Final = "mean_head"
-"""ONNX metadata: ``maskgen`` says that the points lie on the head of `maskgen.face.head`."""
 # A face this small at an input of 320 hints at smaller ones beside it.
 _SMALL_FACE: Final = 40
 _LANDMARK_TASKS: Final = {68: "landmark_3d_68", 106: "landmark_2d_106"}
 _LANDMARK_FILES: Final = {68: "1k3d68*.onnx", 106: "2d106*.onnx"}
 
 
-def pack_dir(model: str) -> Path:
-    """The folder of a model pack.
+class Detector(Protocol):
+    """Whatever finds faces; `FaceDetector` does."""
 
-    Parameters
-    ----------
-    model : str
-        ``bundled``, a folder, or the name of a pack under ``~/.insightface/models``.
-
-    Raises
-    ------
-    ModelError
-        If there is no such folder; names the places looked at and how to get the pack.
-    """
-    if model == BUNDLED:
-        return Path(__file__).parent / "packs" / "bundled"
-    direct = Path(model).expanduser()
-    if direct.is_dir():
-        return direct.resolve()
-    installed = Path("~/.insightface/models").expanduser() / model
-    if installed.is_dir():
-        return installed
-    raise ModelError(
-        f"model pack {model!r}: neither {direct} nor {installed} is a folder; "
-        f"'maskgen models fetch {model}' downloads InsightFace's packs, '--model bundled' needs none"
-    )
+    def detect(self, image: Image) -> list[Face]:
+        """The faces of an (H, W, 3) RGB image, largest first."""
 
 
-def pack_sha256(pack: Path) -> str:
-    """A hash over the names and bytes of a pack's ONNX files.
+class DetectorSource(Protocol):
+    """Makes the detector of each worker process; it is pickled on its way there, and hashable."""
 
-    Raises
-    ------
-    ModelError
-        If the folder holds none.
-    """
-    files = sorted(pack.glob("*.onnx"))
-    if not files:
-        raise ModelError(f"{pack}: no .onnx files; a model pack holds det*.onnx and 1k3d68*.onnx or 2d106*.onnx")
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
-    return digest.hexdigest()
+    def build(self) -> Detector:
+        """A detector."""
+
+    def sha256(self) -> str:
+        """A hash of what decides about its results."""
+
+
+@dataclass(frozen=True)
+class DetectorSpec:
+    """Makes detectors from a model pack; the fields are the parameters of `FaceDetector`."""
+
+    model: str = BUNDLED
+    landmarks: Literal[68, 106] = 68
+    aligned: bool = False
+    device: Device = "cpu"
+
+    def build(self) -> Detector:
+        """A detector.
+
+        Raises
+        ------
+        ModelError
+            If the pack or the device is missing or unusable.
+        """
+        return FaceDetector(self.model, landmarks=self.landmarks, aligned=self.aligned, device=self.device)
+
+    def sha256(self) -> str:
+        """The hash of the pack's files.
+
+        Raises
+        ------
+        ModelError
+            If the pack is missing.
+        """
+        return pack_sha256(pack_dir(self.model))
 
 
 class FaceDetector:
@@ -111,11 +109,14 @@ class FaceDetector:
         self.scheme: Literal[68, 106] = landmarks
         self.aligned = aligned
         self.threshold = threshold
-        app = _face_analysis(self.pack, _LANDMARK_TASKS[landmarks], device)
+        app = face_analysis(self.pack, ["detection", _LANDMARK_TASKS[landmarks]], device)
         self._detector = app.models["detection"]
         self._landmarker = app.models.get(_LANDMARK_TASKS[landmarks])
         if self._landmarker is None:
-            raise ModelError(f"{self.pack}: no {_LANDMARK_FILES[landmarks]}, which --landmarks {landmarks} needs")
+            raise ModelError(
+                f"{self.pack}: no {_LANDMARK_FILES[landmarks]}, which {landmarks} landmarks need",
+                "use the other value of {landmarks}, or another {model}",
+            )
         metadata = self._landmarker.session.get_modelmeta().custom_metadata_map
         self._on_our_head = metadata.get(MEAN_HEAD_KEY) == "maskgen"
 
@@ -171,8 +172,8 @@ class FaceDetector:
         height, width = bgr.shape[:2]
         if height != width:
             raise ImageError(
-                f"an aligned crop is square, this image has {width}x{height} pixels; "
-                "leave out --aligned for photographs"
+                f"an aligned crop is square, this image has {width}x{height} pixels",
+                "leave out {aligned} for photographs",
             )
         return (aligned_bbox() * np.float32(width / ARCFACE_SIDE))[None], np.ones(1, np.float32)
 
@@ -190,30 +191,3 @@ class FaceDetector:
             pitch, yaw, roll = (float(angle) for angle in seen["pose"])
             pose = HeadPose(yaw=yaw, pitch=pitch, roll=roll)
         return Face(bbox.astype(np.float32), keypoints_of(points), points, pose, score)
-
-
-def _face_analysis(pack: Path, landmark_task: str, device: Device) -> Any:
-    import onnxruntime
-
-    if device == "cuda" and "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-        raise ModelError(
-            "--device cuda: this onnxruntime has no CUDA; install 'maskgen[gpu]', "
-            "then 'maskgen doctor' shows what is wrong"
-        )
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    providers = ["CUDAExecutionProvider"] * (device == "cuda") + ["CPUExecutionProvider"]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # deprecations inside InsightFace, nothing a user can act on
-        from insightface.app import FaceAnalysis
-    try:
-        app = FaceAnalysis(
-            name=str(pack), allowed_modules=["detection", landmark_task], providers=providers, sess_options=options
-        )
-        app.prepare(ctx_id=0 if device == "cuda" else -1)
-    except AssertionError as error:
-        raise ModelError(f"{pack}: no detection model (det*.onnx) in this pack") from error
-    except Exception as error:  # onnxruntime's exceptions share no base class
-        raise ModelError(f"{pack}: InsightFace cannot load the pack: {error}") from error
-    return app

@@ -1,17 +1,12 @@
-"""Picture files: decoded upright to RGB, encoded the way their source was, written whole or not at all."""
+"""Picture files: decoded upright to RGB, encoded the way their source was."""
 
 from __future__ import annotations
 
-import errno
 import io
-import os
-import re
 import struct
-import uuid
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Final
 
 import numpy as np
@@ -19,28 +14,12 @@ from PIL import Image as PillowImage
 from PIL import ImageOps, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
 from maskgen.arrays import Image
-from maskgen.errors import ImageError, MaskgenError
+from maskgen.errors import ImageError
+from maskgen.formats import FORMATS, MAX_PIXELS, PILLOW_MAX_PIXELS, format_of
 
 LUMA_WEIGHTS: Final = (0.299, 0.587, 0.114)
 """Red, green and blue in the brightness of stored sRGB values (ITU-R BT.601)."""
 LUMA: Final = np.array(LUMA_WEIGHTS, np.float32)
-
-FORMATS: Final = {
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".jpe": "JPEG",
-    ".jfif": "JPEG",
-    ".png": "PNG",
-    ".webp": "WEBP",
-    ".bmp": "BMP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-}
-"""File ending, lower case -> the format that is written under it."""
-
-MAX_PIXELS: Final = 100_000_000
-PILLOW_MAX_PIXELS: Final = 178_956_970
-"""Pillow itself refuses pictures with more pixels."""
 
 # GIF as well: scraped data sets hide it behind a wrong ending. Pillow knows TIFF and WebP only once their modules are
 # imported.
@@ -54,8 +33,6 @@ _READABLE: Final = (
 )
 # What Pillow raises for files that are not what they say they are.
 _MALFORMED: Final = (OSError, SyntaxError, ValueError, TypeError, EOFError, IndexError, KeyError, struct.error)
-_TEMPORARY: Final = ".maskgen-{}.tmp"
-_IS_TEMPORARY: Final = re.compile(r"\.maskgen-[0-9a-f]{32}\.tmp")
 _JPEG_QUALITY: Final = 95
 _FULL_COLOUR: Final = 0  # Pillow's number for 4:4:4
 
@@ -103,11 +80,6 @@ class Picture:
     notes: tuple[str, ...] = ()
 
 
-def format_of(name: str) -> str | None:
-    """The format that a file name stands for, by its ending in any case; None if it is not a picture's."""
-    return FORMATS.get(os.path.splitext(name)[1].lower())
-
-
 def read(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
     """The picture in a file.
 
@@ -133,7 +105,7 @@ def read_bytes(path: Path) -> bytes:
         raise ImageError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def decode(raw: bytes, path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
+def decode(raw: bytes, path: PurePath, max_pixels: int = MAX_PIXELS) -> Picture:
     """The picture in a file's bytes.
 
     EXIF orientation is applied. Transparency is composed on white. Samples of 16 bits are scaled to 8. Grey, palette
@@ -169,7 +141,7 @@ def decode(raw: bytes, path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
         raise ImageError(f"{path}: damaged picture: {error}") from error
 
 
-def encode(pixels: Image, encoding: Encoding, path: Path, quality: int | None = None) -> bytes:
+def encode(pixels: Image, encoding: Encoding, path: PurePath, quality: int | None = None) -> bytes:
     """The bytes of a picture file, in the format that the ending of `path` stands for.
 
     Parameters
@@ -211,57 +183,12 @@ def encode(pixels: Image, encoding: Encoding, path: Path, quality: int | None = 
     return buffer.getvalue()
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Make a file appear with all its bytes, or not at all; folders are made as needed.
-
-    Raises
-    ------
-    ImageError
-        If this name cannot be written, because it is too long.
-    MaskgenError
-        If nothing can be written there: no space, no permission.
-    """
-    temporary = path.with_name(temporary_name())
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            # In the same folder, or the rename could cross a file system and would not be atomic.
-            temporary.write_bytes(data)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
-            raise ImageError(f"{path}: cannot be written: {error.strerror}; shorten the name") from error
-        raise MaskgenError(
-            f"{path}: cannot be written: {error.strerror}; see to it, then run the same again"
-        ) from error
-
-
-def temporary_name() -> str:
-    """A file name that no other process uses, and that `leftovers` recognises."""
-    return _TEMPORARY.format(uuid.uuid4().hex)
-
-
-def is_temporary(name: str) -> bool:
-    """Whether a file name is one that `temporary_name` gives."""
-    return _IS_TEMPORARY.fullmatch(name) is not None
-
-
-def leftovers(folder: Path) -> Iterator[Path]:
-    """The temporary files that a killed process left under a folder."""
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            if is_temporary(name):
-                yield Path(parent, name)
-
-
-def _decode(image: PillowImage.Image, raw: bytes, path: Path, max_pixels: int) -> Picture:
+def _decode(image: PillowImage.Image, raw: bytes, path: PurePath, max_pixels: int) -> Picture:
     width, height = image.size
     if width * height > max_pixels:
         raise ImageError(
-            f"{path}: {width} x {height} pixels, more than the {max_pixels:,} allowed; "
-            "scale it down or raise --max-pixels"
+            f"{path}: {width} x {height} pixels, more than the {max_pixels:,} allowed",
+            "scale it down or raise {max_pixels}",
         )
     notes = []
     content = {"MPO": "JPEG", "DIB": "BMP"}.get(str(image.format), str(image.format))
@@ -283,7 +210,7 @@ def _decode(image: PillowImage.Image, raw: bytes, path: Path, max_pixels: int) -
     return Picture(pixels, encoding, tuple(notes + conversions))
 
 
-def _to_rgb(image: PillowImage.Image, has_16_bits: bool, path: Path) -> tuple[Image, list[str]]:
+def _to_rgb(image: PillowImage.Image, has_16_bits: bool, path: PurePath) -> tuple[Image, list[str]]:
     mode = image.mode
     notes = ["16_bit"] if has_16_bits or mode.startswith("I;16") else []
     if mode.startswith("I;16") or (mode == "I" and has_16_bits):

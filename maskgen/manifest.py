@@ -1,20 +1,23 @@
-"""What became of every input: ``manifest.jsonl``, one row an input, and ``run.json``, how it was made."""
+"""What became of every input: ``manifest.jsonl``, one row per input, and ``run.json``, how it was made."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from types import TracebackType
-from typing import Annotated, BinaryIO, Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
+import numpy as np
+from pydantic import Field, JsonValue, ValidationError, field_validator
 
-from maskgen import images
+from maskgen import files
+from maskgen.arrays import Float32Array
+from maskgen.catalog.schema import Wear
 from maskgen.errors import ConfigError
-from maskgen.masking.wear import Wear
+from maskgen.face import Face, HeadPose
+from maskgen.schema import Strict, first_fault
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 MANIFEST_FILE: Final = "manifest.jsonl"
 RUN_FILE: Final = "run.json"
 
@@ -22,11 +25,21 @@ Status = Literal["done", "skipped", "failed"]
 Point = tuple[float, ...]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+def inside(place: str) -> str:
+    """A relative path that stays in its folder, as it is.
+
+    Raises
+    ------
+    ValueError
+        If it does not: maskgen deletes the files a manifest names when it starts anew.
+    """
+    path = PurePosixPath(place)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise ValueError(f"{place!r} does not lie in the manifest's folder")
+    return place
 
 
-class PoseRow(_Strict):
+class PoseRow(Strict):
     """Head rotation, degrees: +yaw turns the nose to image right, +pitch looks up, +roll is clockwise on screen."""
 
     yaw: float
@@ -34,7 +47,7 @@ class PoseRow(_Strict):
     roll: float
 
 
-class FaceRow(_Strict):
+class FaceRow(Strict):
     """A face that was found.
 
     Attributes
@@ -58,7 +71,7 @@ class FaceRow(_Strict):
     landmarks: tuple[Point, ...] | None = None
 
 
-class RecolorRow(_Strict):
+class RecolorRow(Strict):
     """The colour that a mask was given: its hue turned, its saturation and brightness times these, its RGB tinted."""
 
     hue_deg: float
@@ -67,7 +80,7 @@ class RecolorRow(_Strict):
     tint: tuple[float, float, float]
 
 
-class MaskRow(_Strict):
+class MaskRow(Strict):
     """What one face wears in one variant: a design and its view, or the reason why nothing.
 
     Attributes
@@ -75,9 +88,9 @@ class MaskRow(_Strict):
     wear : str or None
         How: ``correct``, ``nose_out``, ``chin_out`` or ``under_chin``.
     recolor : RecolorRow or None
-        If its colour was changed (``--recolor``).
+        If its colour was changed.
     pattern : str or None
-        The file of the pattern laid on it, if one was (``--pattern-dir``).
+        The file of the pattern laid on it, if one was.
     """
 
     design: str | None = None
@@ -88,47 +101,77 @@ class MaskRow(_Strict):
     pattern: str | None = None
 
 
-class VariantRow(_Strict):
-    """One masked picture.
+class PairRow(Strict):
+    """Which half of which pair of a verification set: pair `index`, `side` 0 or 1."""
+
+    index: int
+    side: Literal[0, 1]
+    is_same: bool
+
+
+class Extras(Strict):
+    """Where what was saved beside a picture lies."""
+
+    alpha: str | None = None
+    landmarks: str | None = None
+    visible: str | None = None
+
+
+class Written(Strict):
+    """A picture that was written.
 
     Attributes
     ----------
-    file : str or None
-        Relative to the manifest, with forward slashes; None if nobody wears a mask.
+    place : str or None
+        Relative to the manifest, with forward slashes; None if there is none.
+    extras : Extras or None
+        What was saved beside it.
+    """
+
+    place: str | None
+    extras: Extras | None = None
+
+    @field_validator("place")
+    @classmethod
+    def _inside(cls, place: str | None) -> str | None:
+        return place if place is None else inside(place)
+
+
+class VariantRow(Written):
+    """One masked picture; its place is None if nobody wears a mask.
+
+    Attributes
+    ----------
     seed : str
         32 hexadecimal digits: ``numpy.random.SeedSequence(int(seed, 16))`` is where its random numbers come from.
     masks : tuple of MaskRow
         One for each of the row's faces, in their order.
     """
 
-    file: str | None
     seed: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
     masks: tuple[MaskRow, ...]
 
-    @field_validator("file")
-    @classmethod
-    def _inside(cls, file: str | None) -> str | None:
-        return file if file is None else inside(file)
 
-
-class Row(_Strict):
+class Row(Strict):
     """What became of one input.
 
-    One row holds all variants of an input, so that rows and inputs can be counted against each other whatever
-    ``--variants`` says, and what is known of a face stands there once.
+    One row holds all variants of an input, so that rows and inputs can be counted against each other whatever the
+    number of variants, and what is known of a face stands there once.
 
     Attributes
     ----------
-    path : str
-        The input, relative to the source, with forward slashes.
+    key : str
+        The input: in a folder its relative path, with forward slashes.
+    identity, label, pair : optional
+        Who is on it, the number of the identity, and the place in a verification set, where the dataset says so.
     status : {"done", "skipped", "failed"}
         Done if at least one masked picture was written.
     reason : str or None
         Why not done, in one word. Skipped: ``no_face``, ``no_view_for_pose``, ``too_small``, ``not_an_image``,
-        ``folder_loop``. Failed: ``bad_image``, ``name_clash``, ``bad_name``, ``unreadable_folder``, ``unexpected``,
-        ``crashed``.
-    message : str or None
-        What failed, and what to do.
+        ``no_data``, ``folder_loop``. Failed: ``bad_image``, ``name_clash``, ``bad_name``, ``unreadable_folder``,
+        ``unexpected``, ``crashed``.
+    message, remedy : str or None
+        What failed, and what to do; settings are called as in ``run.json``.
     size_wh : tuple of 2 ints or None
         Of the upright picture, pixels.
     notes : tuple of str
@@ -137,34 +180,33 @@ class Row(_Strict):
         Largest first.
     variants : tuple of VariantRow
         The masked pictures.
-    original : str or None
-        Where the untouched original was copied to, relative to the manifest.
+    original : Written or None
+        The untouched copy of the input.
     """
 
-    schema_version: Literal[1] = SCHEMA_VERSION
-    path: str
+    schema_version: Literal[2] = SCHEMA_VERSION
+    key: str
+    identity: str | None = None
+    label: int | None = None
+    pair: PairRow | None = None
     status: Status
     reason: str | None = None
     message: str | None = None
+    remedy: str | None = None
     size_wh: tuple[int, int] | None = None
     notes: tuple[str, ...] = ()
     faces: tuple[FaceRow, ...] = ()
     variants: tuple[VariantRow, ...] = ()
-    original: str | None = None
-
-    @field_validator("original")
-    @classmethod
-    def _inside(cls, file: str | None) -> str | None:
-        return file if file is None else inside(file)
+    original: Written | None = None
 
     @property
-    def files(self) -> tuple[str, ...]:
+    def places(self) -> tuple[str, ...]:
         """All that was written for this input, relative to the manifest."""
-        masked = tuple(variant.file for variant in self.variants if variant.file is not None)
-        return masked if self.original is None else (self.original, *masked)
+        written = (*([self.original] if self.original else ()), *self.variants)
+        return tuple(picture.place for picture in written if picture.place is not None)
 
 
-class Counts(_Strict):
+class Counts(Strict):
     """A manifest in numbers.
 
     Attributes
@@ -189,7 +231,7 @@ class Counts(_Strict):
     files: int = 0
 
 
-class RunFile(_Strict):
+class RunFile(Strict):
     """``run.json``.
 
     Attributes
@@ -197,7 +239,7 @@ class RunFile(_Strict):
     maskgen : str
         Version that made the pictures.
     state : {"running", "limited", "complete"}
-        Whether every input has its row; ``limited`` if ``--limit`` left some for later.
+        Whether every input has its row; ``limited`` if a limit left some for later.
     source : str
         The input folder.
     settings : dict
@@ -212,7 +254,7 @@ class RunFile(_Strict):
         Once nothing runs any more.
     """
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     maskgen: str
     state: Literal["running", "limited", "complete"]
     source: str
@@ -224,41 +266,42 @@ class RunFile(_Strict):
     counts: Counts | None = None
 
 
-class Writer:
-    """Appends rows, each of them whole in the file before the next is taken.
+def face_row(face: Face, with_landmarks: bool) -> FaceRow:
+    """A face as a row has it."""
+    pose = face.pose
+    x1, y1, x2, y2 = _rounded(face.bbox)
+    eye, other_eye, nose, mouth, other_mouth = face.keypoints
+    # Hundredths of a pixel or degree: finer digits are noise, and fill the manifest.
+    return FaceRow(
+        bbox=(x1, y1, x2, y2),
+        score=round(float(face.score), 4),
+        pose=PoseRow(yaw=round(pose.yaw, 2), pitch=round(pose.pitch, 2), roll=round(pose.roll, 2)),
+        keypoints=(_rounded(eye), _rounded(other_eye), _rounded(nose), _rounded(mouth), _rounded(other_mouth)),
+        landmarks=tuple(_rounded(point) for point in face.landmarks) if with_landmarks else None,
+    )
 
-    Parameters
-    ----------
-    path : Path
-        ``manifest.jsonl``; a torn last line, which a killed run leaves, is cut off first.
-    """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: BinaryIO | None = None
+def face_of(row: FaceRow) -> Face | None:
+    """The face of a row; None if it was written without landmarks."""
+    if row.landmarks is None:
+        return None
+    return Face(
+        np.array(row.bbox, np.float32),
+        np.array(row.keypoints, np.float32),
+        np.array(row.landmarks, np.float32),
+        HeadPose(row.pose.yaw, row.pose.pitch, row.pose.roll),
+        row.score,
+    )
 
-    def __enter__(self) -> Writer:
-        _cut_torn_line(self._path)
-        self._file = self._path.open("ab")
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
-        assert self._file is not None
-        self._file.close()
-
-    def append(self, row: Row) -> None:
-        """Add a row; it supersedes an earlier one of the same path."""
-        assert self._file is not None
-        self._file.write(_line_of(row))
-        self._file.flush()
+def _rounded(values: Float32Array) -> tuple[float, ...]:
+    return tuple(round(float(value), 2) for value in values)
 
 
 def read(path: Path) -> Iterator[Row]:
     """The rows of a manifest, one after the other.
 
-    While a run goes on, or after it was killed, a path may come twice: the later row holds.
+    While a run goes on, or after it was killed, a key may come twice: the later row holds.
 
     Parameters
     ----------
@@ -276,22 +319,22 @@ def read(path: Path) -> Iterator[Row]:
 
 
 def sort(path: Path) -> Counts:
-    """Put a manifest in the order of its paths, the latest row of each, and count.
+    """Put a manifest in the order of its keys, the latest row of each, and count.
 
-    Only paths and positions are kept in memory.
+    Only keys and positions are kept in memory.
 
     Raises
     ------
     ConfigError
         As `read`.
     """
-    offsets = {row.path: offset for offset, row in _read_with_offsets(path)}
+    offsets = {row.key: offset for offset, row in _read_with_offsets(path)}
     tally = _Tally()
-    temporary = path.with_name(images.temporary_name())
+    temporary = path.with_name(files.temporary_name())
     try:
         with path.open("rb") as unsorted, temporary.open("wb") as result:
-            for name in sorted(offsets):
-                unsorted.seek(offsets[name])
+            for key in sorted(offsets):
+                unsorted.seek(offsets[key])
                 line = unsorted.readline()
                 tally.add(Row.model_validate_json(line))
                 result.write(line)
@@ -312,26 +355,15 @@ def read_run(path: Path) -> RunFile:
     try:
         return RunFile.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        raise ConfigError(f"{path}: {_first_fault(error)}; was it written by another version of maskgen?") from error
+        raise ConfigError(
+            f"{path}: {first_fault(error)}; another version of maskgen wrote it",
+            "use that version, or another output folder",
+        ) from error
 
 
 def write_run(path: Path, run: RunFile) -> None:
     """Write ``run.json``, whole."""
-    images.write_whole(path, (json.dumps(run.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n").encode())
-
-
-def inside(file: str) -> str:
-    """A relative path that stays in its folder, as it is.
-
-    Raises
-    ------
-    ValueError
-        If it does not: maskgen deletes the files a manifest names when it starts anew.
-    """
-    path = PurePosixPath(file)
-    if path.is_absolute() or ".." in path.parts or not path.parts:
-        raise ValueError(f"{file!r} does not lie in the manifest's folder")
-    return file
+    files.write_whole(path, (json.dumps(run.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n").encode())
 
 
 class _Tally:
@@ -345,7 +377,7 @@ class _Tally:
         numbers[row.status] += 1
         numbers["faces"] += len(row.faces)
         numbers["masked"] += sum(mask.design is not None for variant in row.variants for mask in variant.masks)
-        numbers["files"] += len(row.files)
+        numbers["files"] += len(row.places)
         if row.reason is not None:
             self._reasons[row.reason] = self._reasons.get(row.reason, 0) + 1
 
@@ -355,44 +387,11 @@ class _Tally:
 
 def _read_with_offsets(path: Path) -> Iterator[tuple[int, Row]]:
     try:
-        file = path.open("rb")
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot read the manifest: {error.strerror}") from error
-    with file:
-        offset = 0
-        for number, line in enumerate(file, start=1):
-            if not line.endswith(b"\n"):
-                return
+        for number, (offset, line) in enumerate(files.lines(path), start=1):
             try:
                 row = Row.model_validate_json(line)
             except ValidationError as error:
-                raise ConfigError(f"{path}, line {number}: not a row of a manifest: {_first_fault(error)}") from error
+                raise ConfigError(f"{path}, line {number}: not a row of a manifest: {first_fault(error)}") from error
             yield offset, row
-            offset += len(line)
-
-
-def _line_of(row: Row) -> bytes:
-    return row.model_dump_json().encode() + b"\n"
-
-
-def _cut_torn_line(path: Path) -> None:
-    if not path.exists():
-        return
-    with path.open("r+b") as file:
-        size = end = file.seek(0, 2)
-        while end > 0:
-            start = max(end - 4096, 0)
-            file.seek(start)
-            newline = file.read(end - start).rfind(b"\n")
-            if newline >= 0:
-                end = start + newline + 1
-                break
-            end = start
-        if end < size:
-            file.truncate(end)
-
-
-def _first_fault(error: ValidationError) -> str:
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return f"{where}: {first['msg']}" if where else first["msg"]
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot read the manifest: {error.strerror}") from error

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from strategies import seen
 
-from maskgen.catalog import CatalogFile, DesignEntry, Rotation, ViewEntry
+from maskgen.catalog.schema import CatalogFile, DesignEntry, Rotation, ViewEntry
 from maskgen.catalog.store import CATALOG_FILE, dump
 from maskgen.face import HeadPose
 from maskgen.face.head import point_in_space

@@ -42,7 +42,7 @@ def job_of(catalog_dir, tmp_path):
         return run.Job(
             source,
             tmp_path / target,
-            run.Settings(catalog=catalog_dir, **settings),
+            run.AugmentSettings(catalog=catalog_dir, **settings),
             run.Execution(**execution),
             detectors=detectors or FakeDetectors(),
         )

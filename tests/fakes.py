@@ -9,7 +9,9 @@ import numpy as np
 from PIL import Image
 from strategies import face_at
 
+from maskgen import run
 from maskgen.face import HeadPose
+from maskgen.parallel import InProcess
 
 SIDE = 200
 COLOURS = {
@@ -75,8 +77,13 @@ class FakeDetectors:
     hash: str = "f" * 64
     kills_once: Path | None = None
 
-    def build(self, settings):
+    def build(self):
         return FakeDetector(self.interrupts, self.kills_once)
 
-    def sha256(self, settings):
+    def sha256(self):
         return self.hash
+
+
+def mask(job, on_progress=lambda progress: None):
+    """Run a job; one with a single worker in this process, where tests can patch what it uses."""
+    return run.run(job, on_progress, InProcess() if job.execution.workers == 1 else None)

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from maskgen import manifest
+from maskgen import files, manifest
 from maskgen.face.align import ARCFACE_KEYPOINTS
 from maskgen.face.landmarks import bbox_of_points, keypoints_of
-from maskgen.manifest import FaceRow, MaskRow, PoseRow, Row, RunFile, VariantRow
+from maskgen.manifest import FaceRow, MaskRow, PoseRow, Row, RunFile, VariantRow, Written
 
 SIDE = 112
 SEED = "0" * 32
@@ -29,7 +29,7 @@ def masked(image: np.ndarray) -> np.ndarray:
 
 
 def folder_of_people(root: Path, people: int = 6, takes: int = 3) -> Path:
-    """``person_00/0.png``: a folder an identity."""
+    """``person_00/0.png``: one folder per identity."""
     for person in range(people):
         for take in range(takes):
             _write(root / name(person, take), portrait(person, take))
@@ -48,16 +48,25 @@ def augmented_people(root: Path, people: int = 6, takes: int = 3, variants: int 
             for variant in range(variants):
                 copy = file.replace(".png", f"_m{variant + 1}.png")
                 _write(root / copy, masked(image))
-                copies.append(VariantRow(file=copy, seed=SEED, masks=(MaskRow(design="cloth", view="front"),)))
-            rows.append(Row(path=file, status="done", faces=(face_row(),), variants=tuple(copies), original=file))
+                copies.append(VariantRow(place=copy, seed=SEED, masks=(MaskRow(design="cloth", view="front"),)))
+            rows.append(
+                Row(
+                    key=file,
+                    identity=file.split("/")[0],
+                    status="done",
+                    faces=(face_row(),),
+                    variants=tuple(copies),
+                    original=Written(place=file),
+                )
+            )
     write_run(root, rows, {"aligned": True})
     return root
 
 
 def write_run(root: Path, rows: list[Row], settings: dict, source: str = "nowhere") -> None:
-    with manifest.Writer(root / manifest.MANIFEST_FILE) as writer:
+    with files.Log(root / manifest.MANIFEST_FILE) as log:
         for row in rows:
-            writer.append(row)
+            log.append(row.model_dump_json())
     record = RunFile(
         maskgen="0", state="complete", source=source, settings=settings, pack_sha256="", catalog_sha256="", versions={}
     )

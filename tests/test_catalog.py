@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from catalogs import small_catalog
 
-from maskgen.catalog import Catalog
-from maskgen.catalog.store import CATALOG_FILE, dump, mirror_name, parse
+from maskgen.catalog.store import CATALOG_FILE, Catalog, dump, mirror_name, parse
 from maskgen.errors import CatalogError
 from maskgen.face.head import POINT_NAMES
 

@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 import pytest
 
-from maskgen import images
-from maskgen.catalog import Catalog, bundle, check, default_catalog_dir, edit, user_catalog_dir
+from maskgen import files
+from maskgen.catalog import bundle, check, edit
 from maskgen.catalog.schema import Rotation
-from maskgen.catalog.store import CATALOG_FILE
+from maskgen.catalog.store import CATALOG_FILE, Catalog, default_catalog_dir, user_catalog_dir
 from maskgen.errors import CatalogError, MaskgenError
 
 POINTS = {"30": (10.0, 10.0), "1": (-1.0, -1.0), "15": (21.0, -1.0), "5": (-1.0, 21.0), "11": (21.0, 21.0)}
@@ -121,17 +121,17 @@ def test_a_malformed_catalog_is_left_as_it_is(root):
 KILLED = """
 import os, sys
 from pathlib import Path
-from maskgen import images
+from maskgen import files
 from maskgen.catalog import edit
 sys.path.insert(0, {tests!r})
 from test_catalog_edit import design
-whole, left = images.write_whole, [{pictures}]
+whole, left = files.write_whole, [{pictures}]
 def write(path, data):
     if left[0] == 0:
         os._exit(9)
     left[0] -= 1
     whole(path, data)
-images.write_whole = write
+files.write_whole = write
 edit.add(Path({root!r}), [design("one", 50), design("three", 60)], "replace")
 """
 
@@ -155,9 +155,9 @@ def test_two_writers_do_not_lose_each_others_designs(root):
 
 
 def test_leftovers_of_killed_writers_are_swept_up(root):
-    (root / images.temporary_name()).write_bytes(b"half")
+    (root / files.temporary_name()).write_bytes(b"half")
     edit.add(root, [design("three")])
-    assert not list(images.leftovers(root))
+    assert not list(files.leftovers(root))
 
 
 # ---- check

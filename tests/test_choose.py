@@ -8,7 +8,7 @@ from catalogs import small_catalog
 from hypothesis import given
 from strategies import face_at, poses
 
-from maskgen.catalog import Catalog
+from maskgen.catalog.store import Catalog
 from maskgen.errors import CatalogError
 from maskgen.face import HeadPose
 from maskgen.masking.choose import choose

@@ -18,8 +18,10 @@ from maskgen import manifest, run
 from maskgen.cli import augment as augment_cli
 from maskgen.cli import doctor as doctor_cli
 from maskgen.cli import main
-from maskgen.cli import models as models_cli
-from maskgen.detect import BUNDLED, pack_dir
+from maskgen.detect import DetectorSpec
+from maskgen.packs.find import BUNDLED, pack_dir
+from maskgen.parallel import InProcess
+from maskgen.run import worker
 
 README = Path(__file__).parent.parent / "README.md"
 HAS_PACK = any(pack_dir(BUNDLED).glob("det*.onnx"))
@@ -28,8 +30,9 @@ HAS_PACK = any(pack_dir(BUNDLED).glob("det*.onnx"))
 def commands(command=main, path=()):
     """(path, command) of all commands."""
     if isinstance(command, click.Group):
-        for name, inner in command.commands.items():
-            yield from commands(inner, (*path, name))
+        ctx = click.Context(command)
+        for name in command.list_commands(ctx):
+            yield from commands(command.get_command(ctx, name), (*path, name))
     else:
         yield path, command
 
@@ -40,8 +43,9 @@ COMMANDS = dict(commands())
 @pytest.fixture
 def invoke(monkeypatch, catalog_dir):
     """Runs the command line with the fake detector and the small catalog."""
-    monkeypatch.setattr(run.PackDetectors, "build", lambda self, settings: FakeDetectors().build(settings))
-    monkeypatch.setattr(run.PackDetectors, "sha256", lambda self, settings: "f" * 64)
+    monkeypatch.setattr(DetectorSpec, "build", lambda self: FakeDetectors().build())
+    monkeypatch.setattr(DetectorSpec, "sha256", lambda self: "f" * 64)
+    monkeypatch.setattr("maskgen.run.job.LocalExecutor", lambda workers: InProcess())
 
     def call(*args):
         args = [str(arg) for arg in args]
@@ -85,7 +89,7 @@ def test_examples_in_the_readme_can_be_parsed():
 
 
 def test_defaults_of_options_are_those_of_the_settings():
-    fields = run.Settings.model_fields
+    fields = run.AugmentSettings.model_fields
     with click.Context(COMMANDS["augment",]) as ctx:
         options = {option.name: option for option in ctx.command.params}
         assert fields.keys() <= options.keys()
@@ -151,7 +155,7 @@ def test_exit_code_130_after_ctrl_c_and_a_line_on_how_to_go_on(tmp_path, invoke)
 
 def test_sigterm_ends_a_run_like_ctrl_c(tmp_path, invoke, monkeypatch):
     write_picture(tmp_path / "in" / "1.png")
-    monkeypatch.setattr(run, "augment_file", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(worker, "augment_entry", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     assert invoke("augment", tmp_path / "in", tmp_path / "out").exit_code == 130
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
@@ -188,7 +192,7 @@ def test_settings_reach_the_run(tree, tmp_path, invoke):
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(tree, tmp_path, invoke):
     result = invoke("augment", tree, tmp_path / "out", "--dry-run")
     assert result.exit_code == 0
-    assert "would mask     9 pictures" in result.stdout
+    assert re.search("would mask +9 pictures", result.stdout)
     assert json.loads(invoke("augment", tree, tmp_path / "out", "--dry-run", "--json").stdout)["pending"] == 9
     assert not (tmp_path / "out").exists()
 
@@ -203,7 +207,7 @@ def test_the_demo_takes_the_photographs_that_the_dependencies_ship(tmp_path, inv
     result = invoke("augment", "--demo", tmp_path / "out", "--json")
     assert result.exit_code == 0
     rows = list(manifest.read(tmp_path / "out" / "manifest.jsonl"))
-    assert [row.path for row in rows] == ["Tom_Hanks_54745.png", "astronaut.png", "t1.jpg"]
+    assert [row.key for row in rows] == ["Tom_Hanks_54745.png", "astronaut.png", "t1.jpg"]
     record = manifest.read_run(tmp_path / "out" / "run.json")
     assert (record.source, record.settings["faces"]) == ("demo photographs", "all")
     assert json.loads(invoke("augment", "--demo", tmp_path / "out", "--json").stdout)["taken"] == 0
@@ -224,7 +228,7 @@ def test_the_demo_masks_every_photograph_with_the_bundled_pack(tmp_path):
 
 
 def test_a_missing_demo_photograph_is_named(monkeypatch, invoke, tmp_path):
-    monkeypatch.setattr(augment_cli, "DEMO_PHOTOGRAPHS", (("skimage", "data/gone.png"),))
+    monkeypatch.setattr(augment_cli, "DEMO", (("skimage", "data/gone.png"),))
     result = invoke("augment", "--demo", tmp_path / "out")
     assert result.exit_code == 1
     assert "gone.png is missing" in result.stderr
@@ -237,7 +241,7 @@ def test_a_missing_demo_photograph_is_named(monkeypatch, invoke, tmp_path):
 def installed(tmp_path, monkeypatch):
     folder = tmp_path / "models"
     folder.mkdir()
-    monkeypatch.setattr(models_cli, "INSTALLED", folder)
+    monkeypatch.setattr("maskgen.packs.find.INSTALLED", folder)
     return folder
 
 

@@ -15,9 +15,12 @@ from strategies import face_at
 pytest.importorskip("sklearn", reason="evaluation needs the extra [train]")
 
 from maskgen.cli.eval import evaluate as eval_cli
+from maskgen.datasets import verification
+from maskgen.detect import DetectorSpec
 from maskgen.errors import ConfigError, ModelError
-from maskgen.evaluate import embed, figures, pairs, report
+from maskgen.evaluate import embed, figures, pairs, results
 from maskgen.face import HeadPose
+from maskgen.parallel import InProcess
 from maskgen.recognition import faces
 
 # Five genuine pairs, five impostors.
@@ -94,7 +97,7 @@ def test_ten_folds_are_insightfaces(number):
     rng = np.random.default_rng(0)
     is_same = rng.random(number) < 0.5
     distances = np.where(is_same, rng.normal(1.1, 0.4, number), rng.normal(1.7, 0.4, number)).clip(0, 4)
-    found = figures.fold_accuracies(distances, is_same, figures.consecutive_folds(number))
+    found = figures.fold_accuracies(distances, is_same, verification.consecutive_folds(number))
     assert found == pytest.approx(naive_folds(distances, is_same, 10))
 
 
@@ -145,7 +148,7 @@ def lfw(tmp_path):
 
 def test_lfws_pairs_are_read(lfw, tmp_path):
     (tmp_path / "pairs.txt").write_text("2\t1\nAnn_A\t1\t3\nAnn_A\t2\tBo\t1\nBo\t1\t2\nCy\t1\tBo\t2\n")
-    found = pairs.read_pairs(tmp_path / "pairs.txt", lfw)
+    found = verification.read_pairs(tmp_path / "pairs.txt", lfw)
     named = [(found.names[a], found.names[b]) for a, b in zip(found.first, found.second, strict=True)]
     assert named[1] == ("Ann_A/Ann_A_0002.jpg", "Bo/Bo_0001.jpg")
     assert found.is_same.tolist() == [True, False, True, False]
@@ -155,8 +158,8 @@ def test_lfws_pairs_are_read(lfw, tmp_path):
 def test_plain_pairs_are_read_and_written(lfw, tmp_path):
     names = sorted(str(path.relative_to(lfw)) for path in lfw.rglob("*.jpg"))
     drawn = pairs.draw_pairs(names, [name.split("/")[0] for name in names], np.random.default_rng(0))
-    pairs.write_pairs(tmp_path / "pairs.txt", drawn)
-    found = pairs.read_pairs(tmp_path / "pairs.txt", lfw)
+    verification.write_pairs(tmp_path / "pairs.txt", drawn)
+    found = verification.read_pairs(tmp_path / "pairs.txt", lfw)
 
     def named(some):
         columns = zip(some.first, some.second, some.is_same, some.folds, strict=True)
@@ -178,7 +181,7 @@ def test_plain_pairs_are_read_and_written(lfw, tmp_path):
 def test_lists_that_are_none_are_explained(text, match, lfw, tmp_path):
     (tmp_path / "pairs.txt").write_text(text)
     with pytest.raises(ConfigError, match=match):
-        pairs.read_pairs(tmp_path / "pairs.txt", lfw)
+        verification.read_pairs(tmp_path / "pairs.txt", lfw)
 
 
 def test_drawn_pairs_are_balanced_and_no_person_is_in_two_folds():
@@ -220,7 +223,7 @@ def crops_and_pairs(tmp_path):
     root = people.folder_of_people(tmp_path / "crops", 12, 3)
     names = sorted(str(path.relative_to(root)) for path in root.rglob("*.png"))
     drawn = pairs.draw_pairs(names, [name.split("/")[0] for name in names], np.random.default_rng(0))
-    pairs.write_pairs(tmp_path / "pairs.txt", drawn)
+    verification.write_pairs(tmp_path / "pairs.txt", drawn)
     return root, tmp_path / "pairs.txt"
 
 
@@ -230,8 +233,9 @@ def invoke(monkeypatch, catalog_dir):
         def detect(self, image):
             return [face_at(HeadPose(0, 0, 0), 0.5, (56, 56))]
 
-    monkeypatch.setattr(faces.DetectorSpec, "build", lambda self: Detector())
-    monkeypatch.setattr(faces.DetectorSpec, "sha256", lambda self: "f" * 64)
+    monkeypatch.setattr(DetectorSpec, "build", lambda self: Detector())
+    monkeypatch.setattr(DetectorSpec, "sha256", lambda self: "f" * 64)
+    monkeypatch.setattr("maskgen.parallel.LocalExecutor", lambda workers: InProcess())
 
     def call(*args):
         faces._detector.cache_clear()
@@ -256,7 +260,7 @@ def test_eval_makes_a_table_of_models_and_masks(invoke, model, crops_and_pairs, 
         (str(m), c) for m in (model, other) for c in ("none", "probe", "both")
     ]
     assert [row[2:] for row in rows[:3]] == [row[2:] for row in rows[3:]], "all models see the same masks"
-    saved = report.EvalReport.model_validate_json((tmp_path / "out/eval.json").read_bytes())
+    saved = results.EvalReport.model_validate_json((tmp_path / "out/eval.json").read_bytes())
     plain, probe, _ = (row.figures for row in saved.rows[:3])
     assert plain.auc > 0.95
     assert plain.auc >= probe.auc

@@ -9,12 +9,13 @@ import pytest
 from skimage import data
 from strategies import face_at
 
-from maskgen.catalog import Catalog, View
-from maskgen.detect import BUNDLED, FaceDetector, pack_dir
+from maskgen.catalog.store import Catalog, View
+from maskgen.detect import FaceDetector
 from maskgen.errors import CatalogError
 from maskgen.face import Face, HeadPose
 from maskgen.images import read
 from maskgen.masking import blend, choose, warp
+from maskgen.packs.find import BUNDLED, pack_dir
 from maskgen.studio.photo import harvest, segment, texture
 
 PHOTOGRAPHS = Path(__file__).parent.parent.parent / "shared" / "data" / "masked_photos"

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from maskgen import images
+from maskgen import files, formats, images
 from maskgen.errors import ImageError, MaskgenError
 
-ENDINGS = sorted(images.FORMATS)
+ENDINGS = sorted(formats.FORMATS)
 
 
 def smooth(width=48, height=32):
@@ -31,18 +31,18 @@ def saved(pixels, format, **options):
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.JPG", "a.b.c.Png", "ü é.TIFF", "x y.webp", ".hidden.bmp"])
 def test_a_picture_is_known_by_its_ending_in_any_case(name):
-    assert images.format_of(name) in {"JPEG", "PNG", "WEBP", "BMP", "TIFF"}
+    assert formats.format_of(name) in {"JPEG", "PNG", "WEBP", "BMP", "TIFF"}
 
 
 @pytest.mark.parametrize("name", ["a", "a.txt", ".jpg", "jpg", "a.jpg.part", "a.gif"])
 def test_other_names_are_no_pictures(name):
-    assert images.format_of(name) is None
+    assert formats.format_of(name) is None
 
 
 @pytest.mark.parametrize("suffix", ENDINGS)
 def test_a_written_picture_reads_back_with_its_size_and_about_its_colours(suffix, tmp_path):
     path = tmp_path / f"picture{suffix}"
-    images.write_whole(path, images.encode(smooth(), images.Encoding(), path))
+    files.write_whole(path, images.encode(smooth(), images.Encoding(), path))
     picture = images.read(path)
     assert picture.pixels.shape == (32, 48, 3)
     assert picture.pixels.dtype == np.uint8
@@ -242,33 +242,33 @@ def test_an_ending_without_a_format_cannot_be_written(tmp_path):
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "new" / "x.jpg"
-    images.write_whole(path, b"first")
+    files.write_whole(path, b"first")
 
     def killed(source, target):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(os, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
-        images.write_whole(path, b"second")
+        files.write_whole(path, b"second")
     assert path.read_bytes() == b"first"
     assert [file.name for file in path.parent.iterdir()] == ["x.jpg"]
 
 
 def test_leftovers_are_the_temporary_files_and_nothing_else(tmp_path):
     (tmp_path / "deep").mkdir()
-    left = tmp_path / "deep" / images.temporary_name()
+    left = tmp_path / "deep" / files.temporary_name()
     for path in (left, tmp_path / "x.jpg", tmp_path / ".maskgen-notes.tmp"):
         path.write_bytes(b"")
-    assert list(images.leftovers(tmp_path)) == [left]
+    assert list(files.leftovers(tmp_path)) == [left]
 
 
 def test_a_name_that_is_too_long_is_the_fault_of_the_picture(tmp_path):
     with pytest.raises(ImageError, match="shorten the name"):
-        images.write_whole(tmp_path / ("x" * 300 + ".jpg"), b"")
+        files.write_whole(tmp_path / ("x" * 300 + ".jpg"), b"")
 
 
 def test_a_place_where_nothing_can_be_written_is_not_the_fault_of_the_picture(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(MaskgenError, match="cannot be written") as caught:
-        images.write_whole(tmp_path / "file" / "x.jpg", b"")
+        files.write_whole(tmp_path / "file" / "x.jpg", b"")
     assert not isinstance(caught.value, ImageError)

@@ -15,7 +15,7 @@ from strategies import face_at
 
 from maskgen.datasets.verification import read_bin
 from maskgen.errors import ImageError
-from maskgen.face import HeadPose
+from maskgen.face import HeadPose, align
 from maskgen.face.align import ARCFACE_KEYPOINTS
 from maskgen.recognition import crops
 
@@ -29,7 +29,7 @@ def test_a_similarity_is_found_again(turn, scale, x, y):
     a, b = scale * np.cos(np.radians(turn)), scale * np.sin(np.radians(turn))
     forth = np.array([[a, -b, x], [b, a, y]])
     moved = POINTS @ forth[:, :2].T + forth[:, 2]
-    assert crops.similarity(POINTS, moved.astype(np.float32)) == pytest.approx(forth, abs=1e-2, rel=1e-3)
+    assert align.similarity(POINTS, moved.astype(np.float32)) == pytest.approx(forth, abs=1e-2, rel=1e-3)
 
 
 @settings(max_examples=25)
@@ -43,7 +43,7 @@ def test_the_similarity_is_umeyamas(seed):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert theirs.estimate(points.astype(np.float64), POINTS.astype(np.float64))
-    assert crops.similarity(points, POINTS) == pytest.approx(theirs.params[:2], abs=1e-3)
+    assert align.similarity(points, POINTS) == pytest.approx(theirs.params[:2], abs=1e-3)
 
 
 def test_the_crop_is_insightfaces():
@@ -54,7 +54,7 @@ def test_the_crop_is_insightfaces():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         theirs = face_align.norm_crop(image, keypoints)
-    ours = crops.aligned_crop(image, keypoints)
+    ours = align.aligned_crop(image, keypoints)
     assert np.abs(ours.astype(int) - theirs).mean() < 0.1
 
 
@@ -63,7 +63,7 @@ def test_an_aligned_crop_is_taken_as_it_is_and_a_larger_one_scaled():
     cropper = crops.Cropper(lambda key: image, True)
     assert cropper.clean("any", None) is image
     larger = image.repeat(2, axis=0).repeat(2, axis=1)
-    assert np.array_equal(crops.resized_crop(larger), image)
+    assert np.array_equal(align.resized_crop(larger), image)
 
 
 # ---- verification sets

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from maskgen import manifest
+from maskgen import files, manifest
 from maskgen.errors import ConfigError
-from maskgen.manifest import Counts, FaceRow, MaskRow, PoseRow, Row, RunFile, VariantRow
+from maskgen.manifest import Counts, FaceRow, MaskRow, PoseRow, Row, RunFile, VariantRow, Written
 
 numbers = st.floats(-1e6, 1e6).map(lambda x: round(x, 2))
 words = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12)
@@ -26,26 +26,29 @@ faces = st.builds(
 )
 variants = st.builds(
     VariantRow,
-    file=st.none() | paths,
+    place=st.none() | paths,
     seed=st.integers(0, 2**128 - 1).map("{:032x}".format),
     masks=st.lists(st.builds(MaskRow, design=st.none() | words, view=st.none() | words), max_size=2).map(tuple),
 )
 rows = st.builds(
     Row,
-    path=paths,
+    key=paths,
+    identity=st.none() | words,
+    label=st.none() | st.integers(0, 9),
     status=st.sampled_from(["done", "skipped", "failed"]),
     reason=st.none() | words,
     message=st.none() | words,
+    remedy=st.none() | words,
     faces=st.lists(faces, max_size=2).map(tuple),
     variants=st.lists(variants, max_size=2).map(tuple),
-    original=st.none() | paths,
+    original=st.none() | st.builds(Written, place=paths),
 )
 
 
 def write(path, some_rows):
-    with manifest.Writer(path) as writer:
+    with files.Log(path) as log:
         for row in some_rows:
-            writer.append(row)
+            log.append(row.model_dump_json())
     return path
 
 
@@ -69,52 +72,52 @@ def test_rows_survive_a_round_trip(tmp_path_factory, some_rows):
     assert list(manifest.read(write(path, some_rows))) == some_rows
 
 
-@given(st.lists(rows, max_size=6, unique_by=lambda row: row.path), st.randoms())
+@given(st.lists(rows, max_size=6, unique_by=lambda row: row.key), st.randoms())
 def test_a_sorted_manifest_does_not_depend_on_who_finished_first(tmp_path_factory, some_rows, random):
     folder = tmp_path_factory.mktemp("order")
     shuffled = random.sample(some_rows, len(some_rows))
     one, other = write(folder / "one", some_rows), write(folder / "other", shuffled)
     assert manifest.sort(one) == manifest.sort(other)
     assert one.read_bytes() == other.read_bytes()
-    assert [row.path for row in manifest.read(one)] == sorted(row.path for row in some_rows)
+    assert [row.key for row in manifest.read(one)] == sorted(row.key for row in some_rows)
     assert sorted(path.name for path in folder.iterdir()) == ["one", "other"]
 
 
 def test_a_later_row_of_a_path_supersedes_the_earlier(tmp_path):
     path = write(
-        tmp_path / "m", [Row(path="a", status="failed"), Row(path="b", status="done"), Row(path="a", status="done")]
+        tmp_path / "m", [Row(key="a", status="failed"), Row(key="b", status="done"), Row(key="a", status="done")]
     )
     counts = manifest.sort(path)
-    assert [(row.path, row.status) for row in manifest.read(path)] == [("a", "done"), ("b", "done")]
+    assert [(row.key, row.status) for row in manifest.read(path)] == [("a", "done"), ("b", "done")]
     assert (counts.inputs, counts.done, counts.failed) == (2, 2, 0)
 
 
 @given(torn=st.integers(1, 150))
 def test_a_torn_last_line_is_passed_over_and_cut_off_before_the_next(tmp_path_factory, torn):
-    path = write(tmp_path_factory.mktemp("torn") / "m", [Row(path="a", status="done"), Row(path="b", status="done")])
+    path = write(tmp_path_factory.mktemp("torn") / "m", [Row(key="a", status="done"), Row(key="b", status="done")])
     raw = path.read_bytes()
     path.write_bytes(raw[: -min(torn, len(raw) // 2)])
-    assert [row.path for row in manifest.read(path)] == ["a"]
-    write(path, [Row(path="c", status="done")])
-    assert [row.path for row in manifest.read(path)] == ["a", "c"]
+    assert [row.key for row in manifest.read(path)] == ["a"]
+    write(path, [Row(key="c", status="done")])
+    assert [row.key for row in manifest.read(path)] == ["a", "c"]
 
 
 def test_a_torn_line_longer_than_a_block_is_cut_off_whole(tmp_path):
     path = tmp_path / "m"
-    write(path, [Row(path="a", status="done")])
+    write(path, [Row(key="a", status="done")])
     with path.open("ab") as file:
         file.write(b'{"path":"' + b"x" * 10_000)
     write(path, [])
-    assert [row.path for row in manifest.read(path)] == ["a"]
+    assert [row.key for row in manifest.read(path)] == ["a"]
     path.write_bytes(b"x" * 10_000)
     write(path, [])
     assert path.read_bytes() == b""
 
 
 def test_a_line_that_is_no_row_is_named(tmp_path):
-    path = write(tmp_path / "m", [Row(path="a", status="done")])
+    path = write(tmp_path / "m", [Row(key="a", status="done")])
     with path.open("ab") as file:
-        file.write(b'{"schema_version":1,"path":"b","status":"vanished"}\n')
+        file.write(b'{"schema_version":2,"key":"b","status":"vanished"}\n')
     with pytest.raises(ConfigError, match=r"m, line 2: not a row of a manifest: status: "):
         list(manifest.read(path))
 
@@ -127,9 +130,9 @@ def test_a_missing_manifest_is_named(tmp_path):
 @pytest.mark.parametrize("file", ["../x.jpg", "/x.jpg", "a/../../x.jpg", ""])
 def test_a_row_cannot_name_files_outside_its_folder(file):
     with pytest.raises(ValidationError):
-        Row(path="a", status="done", original=file)
+        Row(key="a", status="done", original=Written(place=file))
     with pytest.raises(ValidationError):
-        VariantRow(file=file, seed="0" * 32, masks=())
+        VariantRow(place=file, seed="0" * 32, masks=())
 
 
 def test_unknown_keys_are_refused():
@@ -138,15 +141,15 @@ def test_unknown_keys_are_refused():
 
 
 def test_counts_add_up(tmp_path):
-    masked = VariantRow(file="a_m1.jpg", seed="0" * 32, masks=(MaskRow(design="red"), MaskRow(reason="too_small")))
-    bare = VariantRow(file=None, seed="0" * 32, masks=(MaskRow(reason="no_view_for_pose"),))
+    masked = VariantRow(place="a_m1.jpg", seed="0" * 32, masks=(MaskRow(design="red"), MaskRow(reason="too_small")))
+    bare = VariantRow(place=None, seed="0" * 32, masks=(MaskRow(reason="no_view_for_pose"),))
     face = FaceRow(bbox=(0, 0, 1, 1), score=1, pose=PoseRow(yaw=0, pitch=0, roll=0), keypoints=((0, 0),) * 5)
     path = write(
         tmp_path / "m",
         [
-            Row(path="a", status="done", faces=(face, face), variants=(masked, masked), original="a"),
-            Row(path="b", status="skipped", reason="no_view_for_pose", faces=(face,), variants=(bare,)),
-            Row(path="c", status="failed", reason="bad_image", message="empty"),
+            Row(key="a", status="done", faces=(face, face), variants=(masked, masked), original=Written(place="a")),
+            Row(key="b", status="skipped", reason="no_view_for_pose", faces=(face,), variants=(bare,)),
+            Row(key="c", status="failed", reason="bad_image", message="empty"),
         ],
     )
     assert manifest.sort(path) == Counts(
@@ -168,6 +171,6 @@ def test_a_run_file_survives_a_round_trip(tmp_path):
 
 def test_a_run_file_of_another_schema_is_refused(tmp_path):
     path = tmp_path / "run.json"
-    path.write_text(json.dumps(run_file().model_dump(mode="json") | {"schema_version": 2}))
+    path.write_text(json.dumps(run_file().model_dump(mode="json") | {"schema_version": 1}))
     with pytest.raises(ConfigError, match=r"schema_version.*another version of maskgen"):
         manifest.read_run(path)

@@ -44,7 +44,7 @@ def masked(labelled, tmp_path_factory):
         (folder / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "in" / name).write_bytes((DATA / "lfw" / name).read_bytes())
     run.run(run.Job(folder / "in", folder / "out", execution=run.Execution(workers=1)))
-    return folder, {row.path: row for row in manifest.read(folder / "out" / "manifest.jsonl")}
+    return folder, {row.key: row for row in manifest.read(folder / "out" / "manifest.jsonl")}
 
 
 def test_everybody_gets_a_mask(masked):

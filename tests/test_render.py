@@ -15,8 +15,8 @@ import pytest
 from click.testing import CliRunner, Result
 from scipy.spatial import Delaunay
 
-from maskgen.catalog import Catalog, CatalogFile, DesignEntry, Rotation, View, ViewEntry
-from maskgen.catalog.store import dump
+from maskgen.catalog.schema import CatalogFile, DesignEntry, Rotation, ViewEntry
+from maskgen.catalog.store import Catalog, View, dump
 from maskgen.cli.render import render as render_command
 from maskgen.errors import CatalogError
 from maskgen.face import HeadPose

@@ -13,18 +13,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 from catalogs import small_catalog
-from fakes import FakeDetectors, write_picture
+from fakes import FakeDetectors, mask, write_picture
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from maskgen import images, manifest, run
+from maskgen import files, formats, manifest, run
+from maskgen.datasets import folder
+from maskgen.datasets.folder import FolderWriter
 from maskgen.errors import CatalogError, ConfigError, ImageError, MaskgenError, ModelError
-from maskgen.parallel import local as workers
+from maskgen.parallel import local
+from maskgen.run import worker
+from maskgen.run.record import LOCK_FILE
 
 
 def rows_of(folder):
-    return {row.path: row for row in manifest.read(folder / "manifest.jsonl")}
+    return {row.key: row for row in manifest.read(folder / "manifest.jsonl")}
 
 
 def state_of(folder):
@@ -32,19 +36,20 @@ def state_of(folder):
 
 
 def files_in(folder):
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    found = (path for path in folder.rglob("*") if path.is_file() and path.name != LOCK_FILE)
+    return sorted(str(path.relative_to(folder)) for path in found)
 
 
 def interrupted(job):
     with pytest.raises(KeyboardInterrupt):
-        run.run(job)
+        mask(job)
 
 
 class NoModel:
-    def build(self, settings):
+    def build(self):
         raise ModelError("no such pack")
 
-    def sha256(self, settings):
+    def sha256(self):
         return ""
 
 
@@ -53,7 +58,7 @@ class NoModel:
 
 def test_every_input_has_one_row_and_every_masked_picture_its_file(tree, job_of):
     job = job_of(tree)
-    summary = run.run(job)
+    summary = mask(job)
     rows = rows_of(job.target)
     assert list(rows) == sorted(files_in(tree))
     assert {path: (row.status, row.reason) for path, row in rows.items()} == {
@@ -78,14 +83,14 @@ def test_every_input_has_one_row_and_every_masked_picture_its_file(tree, job_of)
 def test_the_input_is_never_written_to(tree, job_of, hash_of_tree):
     before = hash_of_tree(tree)
     stamps = {path: path.stat().st_mtime_ns for path in tree.rglob("*")}
-    run.run(job_of(tree, originals=True, variants=2, copy_skipped=True))
+    mask(job_of(tree, originals=True, variants=2, copy_skipped=True))
     assert hash_of_tree(tree) == before
     assert {path: path.stat().st_mtime_ns for path in tree.rglob("*")} == stamps
 
 
 def test_output_keeps_name_format_and_size_and_changes_the_picture(tree, job_of):
     job = job_of(tree)
-    run.run(job)
+    mask(job)
     for path, row in rows_of(job.target).items():
         if row.status == "done":
             with Image.open(tree / path) as before, Image.open(job.target / path) as after:
@@ -96,7 +101,7 @@ def test_output_keeps_name_format_and_size_and_changes_the_picture(tree, job_of)
 
 def test_failed_rows_say_what_is_wrong_without_naming_where_the_folder_lies(tree, job_of):
     job = job_of(tree)
-    run.run(job)
+    mask(job)
     rows = rows_of(job.target)
     assert rows["empty.png"].message == "empty file (0 bytes)"
     assert rows["broken.jpg"].message.startswith("damaged picture: image file is truncated")
@@ -105,13 +110,13 @@ def test_failed_rows_say_what_is_wrong_without_naming_where_the_folder_lies(tree
 
 def test_rows_hold_faces_masks_and_seeds_and_landmarks_when_asked(tree, job_of):
     job = job_of(tree, faces="all", save_landmarks=True)
-    run.run(job)
+    mask(job)
     row = rows_of(job.target)["y.tiff"]
     assert len(row.faces) == len(row.variants[0].masks) == 2
     assert [mask.design in {"red", "blue"} for mask in row.variants[0].masks] == [True, True]
     assert len(row.faces[0].landmarks) == 68
     assert row.faces[0].keypoints[2] == row.faces[0].landmarks[30][:2]
-    assert int(row.variants[0].seed, 16) == run.seed_of(0, "y.tiff", 1)
+    assert int(row.variants[0].seed, 16) == worker.seed_of(0, "y.tiff", 1)
     x1, y1, x2, y2 = row.faces[0].bbox
     assert 0 < x1 < x2 < 200
     assert 0 < y1 < y2 < 200
@@ -119,7 +124,7 @@ def test_rows_hold_faces_masks_and_seeds_and_landmarks_when_asked(tree, job_of):
 
 def test_the_largest_face_alone_gets_a_mask_unless_all_are_asked_for(tree, job_of):
     job = job_of(tree)
-    run.run(job)
+    mask(job)
     masks = rows_of(job.target)["y.tiff"].variants[0].masks
     assert masks[0].design is not None
     assert masks[1].reason == "not_largest"
@@ -128,13 +133,13 @@ def test_the_largest_face_alone_gets_a_mask_unless_all_are_asked_for(tree, job_o
 
 def test_small_faces_are_left_alone(tree, job_of):
     job = job_of(tree, min_face=1000)
-    assert run.run(job).counts.done == 0
+    assert mask(job).counts.done == 0
     assert rows_of(job.target)["ann/1.jpg"].reason == "too_small"
 
 
 def test_progress_ends_at_the_number_of_rows(tree, job_of):
     told = []
-    run.run(job_of(tree), told.append)
+    mask(job_of(tree), told.append)
     assert [progress.taken for progress in told] == list(range(11))
     assert told[-1] == run.Progress(10, 5, 3, 2)
 
@@ -144,19 +149,19 @@ def test_progress_ends_at_the_number_of_rows(tree, job_of):
 
 def test_with_originals_the_copy_is_exact_and_the_masked_picture_beside_it(tree, job_of):
     job = job_of(tree, originals=True)
-    run.run(job)
+    mask(job)
     assert (job.target / "ann/2.b.JPG").read_bytes() == (tree / "ann/2.b.JPG").read_bytes()
     row = rows_of(job.target)["ann/2.b.JPG"]
-    assert row.files == ("ann/2.b.JPG", "ann/2.b_m1.JPG")
-    assert all((job.target / file).is_file() for file in row.files)
+    assert row.places == ("ann/2.b.JPG", "ann/2.b_m1.JPG")
+    assert all((job.target / file).is_file() for file in row.places)
     assert not (job.target / "ann/3.png").exists()
 
 
 def test_variants_differ_and_each_has_its_seed(tree, job_of):
     job = job_of(tree, variants=8)
-    run.run(job)
+    mask(job)
     row = rows_of(job.target)["ann/1.jpg"]
-    assert [variant.file for variant in row.variants] == [f"ann/1_m{number}.jpg" for number in range(1, 9)]
+    assert [variant.place for variant in row.variants] == [f"ann/1_m{number}.jpg" for number in range(1, 9)]
     assert len({variant.seed for variant in row.variants}) == 8
     assert {variant.masks[0].design for variant in row.variants} == {"red", "blue"}
     assert not (job.target / "ann/1.jpg").exists()
@@ -164,9 +169,9 @@ def test_variants_differ_and_each_has_its_seed(tree, job_of):
 
 def test_skipped_pictures_are_copied_only_if_asked_for(tree, job_of):
     job = job_of(tree, copy_skipped=True)
-    run.run(job)
+    mask(job)
     assert (job.target / "ann/3.png").read_bytes() == (tree / "ann/3.png").read_bytes()
-    assert rows_of(job.target)["ann/3.png"].original == "ann/3.png"
+    assert rows_of(job.target)["ann/3.png"].original.place == "ann/3.png"
     assert not (job.target / "readme.txt").exists()
     assert not (job.target / "broken.jpg").exists()
 
@@ -177,10 +182,10 @@ names = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"
 @given(names, st.sampled_from(["jpg", "JPeG", "png", "tar.png"]), st.integers(1, 3), st.booleans())
 def test_outputs_stay_in_the_folder_of_their_input_and_keep_its_ending(stem, suffix, variants, originals):
     path = f"ann/{stem}.{suffix}"
-    outputs = run.outputs_of(path, run.Settings(variants=variants, originals=originals))
+    outputs = FolderWriter(Path("out"), variants, originals).places(path)
     assert len(set(outputs)) == variants
     assert {os.path.dirname(name) for name in outputs} == {"ann"}
-    assert {images.format_of(name) for name in outputs} == {images.format_of(path)}
+    assert {formats.format_of(name) for name in outputs} == {formats.format_of(path)}
     assert (path in outputs) == (variants == 1 and not originals)
 
 
@@ -189,11 +194,11 @@ def test_two_inputs_that_would_be_written_to_one_name_clash_and_the_copy_wins(tm
     write_picture(source / "a.png")
     write_picture(source / "a_m1.png", "two_faces")
     job = job_of(source, originals=True)
-    run.run(job)
+    mask(job)
     rows = rows_of(job.target)
     assert (rows["a.png"].status, rows["a.png"].reason) == ("failed", "name_clash")
-    assert "a_m1.png would overwrite what comes of a_m1.png" in rows["a.png"].message
-    assert rows["a_m1.png"].files == ("a_m1.png", "a_m1_m1.png")
+    assert rows["a.png"].message == "a_m1.png would overwrite what comes of a_m1.png"
+    assert rows["a_m1.png"].places == ("a_m1.png", "a_m1_m1.png")
     assert (job.target / "a_m1.png").read_bytes() == (source / "a_m1.png").read_bytes()
 
 
@@ -201,15 +206,15 @@ def test_names_that_differ_in_case_alone_clash_where_the_file_system_ignores_cas
     source = tmp_path / "in"
     write_picture(source / "A.png")
     write_picture(source / "a.png")
-    monkeypatch.setattr(run, "_ignores_case", lambda folder: True)
+    monkeypatch.setattr(folder, "ignores_case_of", lambda folder: True)
     job = job_of(source)
-    run.run(job)
+    mask(job)
     assert {path: row.status for path, row in rows_of(job.target).items()} == {"A.png": "done", "a.png": "failed"}
 
 
 def test_this_file_system_is_asked_whether_it_ignores_case(tmp_path):
     (tmp_path / "Probe").mkdir()
-    assert run._ignores_case(tmp_path / "Probe") == (tmp_path / "pROBE").exists()
+    assert folder.ignores_case_of(tmp_path / "Probe") == (tmp_path / "pROBE").exists()
 
 
 # ---- listing
@@ -224,7 +229,7 @@ def test_links_are_followed_and_loops_are_not(tmp_path, job_of):
     (source / "one.png").symlink_to(elsewhere / "bob" / "1.png")
     (source / "nowhere.png").symlink_to(tmp_path / "gone.png")
     job = job_of(source)
-    run.run(job)
+    mask(job)
     assert {path: (row.status, row.reason) for path, row in rows_of(job.target).items()} == {
         "again": ("skipped", "folder_loop"),
         "linked/bob/1.png": ("done", None),
@@ -240,9 +245,9 @@ def test_pipes_and_resource_forks_are_no_pictures(tmp_path, job_of):
     write_picture(source / "._a.png")
     os.mkfifo(source / "pipe.png")
     job = job_of(source)
-    run.run(job)
+    mask(job)
     rows = rows_of(job.target)
-    assert [rows[path].reason for path in ("._a.png", "a.png", "pipe.png")] == ["not_an_image", None, "not_an_image"]
+    assert [rows[path].reason for path in ("._a.png", "a.png", "pipe.png")] == ["no_data", None, "not_an_image"]
 
 
 def test_a_name_that_is_not_unicode_fails_with_a_row(tmp_path, job_of):
@@ -253,8 +258,8 @@ def test_a_name_that_is_not_unicode_fails_with_a_row(tmp_path, job_of):
     except OSError:
         pytest.skip("this file system refuses such names")
     job = job_of(source)
-    run.run(job)
-    assert [(row.path, row.reason) for row in rows_of(job.target).values()] == [("\\udce9.png", "bad_name")]
+    mask(job)
+    assert [(row.key, row.reason) for row in rows_of(job.target).values()] == [("\\udce9.png", "bad_name")]
 
 
 def test_a_folder_that_cannot_be_listed_fails_with_a_row(tree, job_of, monkeypatch):
@@ -265,16 +270,16 @@ def test_a_folder_that_cannot_be_listed_fails_with_a_row(tree, job_of, monkeypat
             raise PermissionError(errno.EACCES, "Permission denied")
         return scandir(folder)
 
-    monkeypatch.setattr(run.os, "scandir", refuse)
+    monkeypatch.setattr(folder.os, "scandir", refuse)
     job = job_of(tree)
-    assert run.run(job).counts.reasons["unreadable_folder"] == 1
+    assert mask(job).counts.reasons["unreadable_folder"] == 1
     assert rows_of(job.target)["ann"].message == "cannot be listed: Permission denied"
 
 
 def test_an_empty_folder_gives_an_empty_manifest(tmp_path, job_of):
     (tmp_path / "in").mkdir()
     job = job_of(tmp_path / "in")
-    assert run.run(job).counts.inputs == 0
+    assert mask(job).counts.inputs == 0
     assert (job.target / "manifest.jsonl").read_bytes() == b""
 
 
@@ -286,7 +291,7 @@ def test_an_output_folder_in_the_input_or_around_it_is_refused(tree, job_of, tmp
     (tmp_path / "link").symlink_to(tree)
     before = hash_of_tree(tree)
     with pytest.raises(ConfigError, match="lie in each other"):
-        run.run(job_of(tree, target))
+        mask(job_of(tree, target))
     assert hash_of_tree(tree) == before
 
 
@@ -294,16 +299,16 @@ def test_a_link_in_the_input_that_leads_to_the_output_is_refused(tree, job_of, t
     (tmp_path / "out").mkdir()
     (tree / "link").symlink_to(tmp_path / "out")
     with pytest.raises(ConfigError, match="leads to the output folder"):
-        run.run(job_of(tree))
+        mask(job_of(tree))
 
 
 def test_a_link_in_the_output_that_leads_out_of_it_is_not_written_through(tree, job_of, tmp_path, hash_of_tree):
     job = job_of(tree, execution={"limit": 1})
-    run.run(job)
+    mask(job)
     (job.target / "ann").symlink_to(tree / "ann")
     before = hash_of_tree(tree)
     with pytest.raises(ConfigError, match=r"a link that leads out of the output folder|in the way"):
-        run.run(job_of(tree))
+        mask(job_of(tree))
     assert hash_of_tree(tree) == before
 
 
@@ -312,24 +317,23 @@ def test_a_folder_with_foreign_files_is_refused_and_left_as_it_is(tree, job_of, 
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("dear reader")
     with pytest.raises(ConfigError, match="not empty, and no run of maskgen made it"):
-        run.run(job_of(tree, execution={"existing": existing}))
+        mask(job_of(tree, execution={"existing": existing}))
     assert files_in(tmp_path / "out") == ["thesis.tex"]
 
 
 def test_source_and_target_must_be_folders(tree, job_of, tmp_path):
     with pytest.raises(ConfigError, match="the input must be a folder"):
-        run.run(job_of(tmp_path / "nowhere"))
+        mask(job_of(tmp_path / "nowhere"))
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="the output must be a new or empty folder"):
-        run.run(job_of(tree, "file"))
+        mask(job_of(tree, "file"))
 
 
-@pytest.mark.skipif(run.fcntl is None, reason="no locks on this system")
 def test_two_runs_do_not_write_to_one_folder(tree, job_of):
     job = job_of(tree)
-    with run._sole_writer(job.target), pytest.raises(ConfigError, match="another run of maskgen is writing there"):
-        run.run(job)
-    run.run(job)
+    with files.locked(job.target / LOCK_FILE), pytest.raises(MaskgenError, match="another process is writing there"):
+        mask(job)
+    mask(job)
 
 
 # ---- same seed, same bytes
@@ -345,17 +349,17 @@ def plain_run(tmp_path_factory):
         write_picture(folder / "in" / f"id{number % 2}" / f"{number}.jpg", "two_faces" if number % 3 else "face")
     write_picture(folder / "in" / "bare.png", "no_face")
     (folder / "in" / "broken.jpg").write_bytes(b"")
-    run.run(run.Job(folder / "in", folder / "one", settings_of(catalog), run.Execution(1), detectors=FakeDetectors()))
+    mask(run.Job(folder / "in", folder / "one", settings_of(catalog), run.Execution(1), detectors=FakeDetectors()))
     return folder / "in", catalog, folder / "one"
 
 
 def settings_of(catalog, **changes):
-    return run.Settings(**({"catalog": catalog, "faces": "all", "variants": 2, "seed": 3} | changes))
+    return run.AugmentSettings(**({"catalog": catalog, "faces": "all", "variants": 2, "seed": 3} | changes))
 
 
 def test_two_workers_write_the_same_bytes_as_one(plain_run, tmp_path, hash_of_tree):
     source, catalog, one = plain_run
-    run.run(run.Job(source, tmp_path / "two", settings_of(catalog), run.Execution(2), detectors=FakeDetectors()))
+    mask(run.Job(source, tmp_path / "two", settings_of(catalog), run.Execution(2), detectors=FakeDetectors()))
     assert hash_of_tree(tmp_path / "two") == hash_of_tree(one)
 
 
@@ -368,20 +372,20 @@ def test_a_resumed_run_writes_the_same_bytes_as_one_that_was_never_stopped(plain
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run.run(job, stop_after_three)
+        mask(job, stop_after_three)
     assert state_of(job.target) == "running"
     assert len(rows_of(job.target)) == 3
     raw = (job.target / "manifest.jsonl").read_bytes()
     (job.target / "manifest.jsonl").write_bytes(raw[:-20])  # as if the last row had been cut by a kill
-    (job.target / "id0" / images.temporary_name()).write_bytes(b"half a pict")
-    assert run.run(job).progress.taken == 6
+    (job.target / "id0" / files.temporary_name()).write_bytes(b"half a pict")
+    assert mask(job).progress.taken == 6
     assert hash_of_tree(job.target) == hash_of_tree(one)
 
 
 def test_another_seed_writes_other_masks(plain_run, tmp_path):
     source, catalog, one = plain_run
     job = run.Job(source, tmp_path / "out", settings_of(catalog, seed=4), run.Execution(1), detectors=FakeDetectors())
-    run.run(job)
+    mask(job)
     masks = [[row.variants for row in rows_of(folder).values()] for folder in (one, job.target)]
     assert masks[0] != masks[1]
 
@@ -392,22 +396,22 @@ def test_more_inputs_change_nothing_for_those_that_were_there(plain_run, tmp_pat
     shutil.copytree(source, more)
     write_picture(more / "a" / "first.jpg")
     job = run.Job(more, tmp_path / "out", settings_of(catalog), run.Execution(1), detectors=FakeDetectors())
-    run.run(job)
+    mask(job)
     before = rows_of(one)
     assert {path: row for path, row in rows_of(job.target).items() if path in before} == before
-    for file in (file for row in before.values() for file in row.files):
+    for file in (file for row in before.values() for file in row.places):
         assert (job.target / file).read_bytes() == (one / file).read_bytes()
 
 
 @given(st.integers(0, 2**64), names, st.integers(1, 9))
 def test_seeds_are_128_bits_and_depend_on_seed_path_and_variant(seed, path, variant):
-    value = run.seed_of(seed, path, variant)
+    value = worker.seed_of(seed, path, variant)
     assert 0 <= value < 2**128
-    assert value == run.seed_of(seed, path, variant)
+    assert value == worker.seed_of(seed, path, variant)
     assert value not in {
-        run.seed_of(seed + 1, path, variant),
-        run.seed_of(seed, path + "x", variant),
-        run.seed_of(seed, path, variant + 1),
+        worker.seed_of(seed + 1, path, variant),
+        worker.seed_of(seed, path + "x", variant),
+        worker.seed_of(seed, path, variant + 1),
     }
 
 
@@ -421,7 +425,7 @@ def test_ctrl_c_in_a_picture_ends_the_run_and_the_next_goes_on(tmp_path, job_of)
     interrupted(job_of(source))
     assert list(rows_of(tmp_path / "out")) == ["1.png"]
     stamp = (tmp_path / "out" / "1.png").stat().st_mtime_ns
-    summary = run.run(job_of(source, detectors=FakeDetectors(interrupts=False)))
+    summary = mask(job_of(source, detectors=FakeDetectors(interrupts=False)))
     assert summary.progress.taken == 2
     assert summary.counts.done == 3
     assert (tmp_path / "out" / "1.png").stat().st_mtime_ns == stamp
@@ -442,7 +446,7 @@ class SlowDetector(FakeDetector):
         return super().detect(image)
 
 class SlowDetectors(FakeDetectors):
-    def build(self, settings):
+    def build(self):
         return SlowDetector()
 
 def on_progress(progress):
@@ -451,7 +455,7 @@ def on_progress(progress):
         time.sleep(10)
 
 folder = Path({folder!r})
-job = run.Job(folder / "in", folder / "out", run.Settings(catalog=folder / "catalog"), run.Execution(2),
+job = run.Job(folder / "in", folder / "out", run.AugmentSettings(catalog=folder / "catalog"), run.Execution(2),
               detectors=SlowDetectors())
 try:
     run.run(job, on_progress)
@@ -470,7 +474,7 @@ def test_ctrl_c_in_a_terminal_ends_workers_quietly_and_leaves_a_manifest_to_resu
     )
     assert (ended.returncode, ended.stderr) == (130, "")
     assert 2 <= len(rows_of(tmp_path / "out")) < 12
-    assert run.run(job_of(tmp_path / "in")).counts.done == 12
+    assert mask(job_of(tmp_path / "in")).counts.done == 12
 
 
 def test_workers_of_a_run_that_is_killed_end_with_it_and_the_next_run_goes_on(tmp_path, catalog_dir, job_of):
@@ -481,18 +485,18 @@ def test_workers_of_a_run_that_is_killed_end_with_it_and_the_next_run_goes_on(tm
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False)
     assert ended.returncode == -signal.SIGKILL
     assert 2 <= len(rows_of(tmp_path / "out")) < 12
-    assert run.run(job_of(tmp_path / "in")).counts.done == 12
+    assert mask(job_of(tmp_path / "in")).counts.done == 12
 
 
 def test_a_picture_that_kills_its_worker_fails_and_costs_no_other(tmp_path, job_of):
     source = tmp_path / "in"
     for number in range(8):
         write_picture(source / f"{number}.png", "kill" if number in (1, 6) else "face")
-    summary = run.run(job_of(source, execution={"workers": 2}))
+    summary = mask(job_of(source, execution={"workers": 2}))
     assert (summary.counts.done, summary.counts.failed) == (6, 2)
     rows = rows_of(tmp_path / "out")
     assert {path for path, row in rows.items() if row.reason == "crashed"} == {"1.png", "6.png"}
-    assert "--retry-failed" in rows["1.png"].message
+    assert rows["1.png"].remedy == "retry_failed with fewer workers tries again"
     assert state_of(tmp_path / "out") == "complete"
 
 
@@ -501,7 +505,7 @@ def test_pictures_whose_worker_was_killed_once_are_done_after_all(tmp_path, job_
     for number in range(6):
         write_picture(source / f"{number}.png", "kill" if number == 2 else "face")
     detectors = FakeDetectors(kills_once=tmp_path / "killed")
-    summary = run.run(job_of(source, execution={"workers": 2}, detectors=detectors))
+    summary = mask(job_of(source, execution={"workers": 2}, detectors=detectors))
     assert (tmp_path / "killed").exists()
     assert (summary.counts.done, summary.counts.failed) == (6, 0)
 
@@ -515,18 +519,18 @@ def test_workers_that_die_as_they_start_give_a_clear_error_and_the_next_run_goes
         raise concurrent.futures.BrokenExecutor
 
     with monkeypatch.context() as patch:
-        patch.setattr(workers, "_pool", die_at_once)
+        patch.setattr(local, "_pool", die_at_once)
         with pytest.raises(MaskgenError, match=r"die as they start.*run the same again"):
-            run.run(job_of(source, execution={"workers": 2}))
-    assert run.run(job_of(source)).counts.done == 2
+            mask(job_of(source, execution={"workers": 2}))
+    assert mask(job_of(source)).counts.done == 2
 
 
 def test_a_complete_run_is_not_done_again_and_stays_as_it_is(tree, job_of, hash_of_tree):
     job = job_of(tree)
-    run.run(job)
+    mask(job)
     before = hash_of_tree(job.target)
     stamps = {path: path.stat().st_mtime_ns for path in job.target.rglob("*.jpg")}
-    summary = run.run(job)
+    summary = mask(job)
     assert summary.progress.taken == 0
     assert summary.counts.inputs == 10
     assert hash_of_tree(job.target) == before
@@ -534,34 +538,34 @@ def test_a_complete_run_is_not_done_again_and_stays_as_it_is(tree, job_of, hash_
 
 
 def test_new_inputs_are_taken_by_the_next_run(tree, job_of):
-    run.run(job_of(tree))
+    mask(job_of(tree))
     write_picture(tree / "new" / "n.jpg")
-    assert run.run(job_of(tree)).progress == run.Progress(1, done=1)
+    assert mask(job_of(tree)).progress == run.Progress(1, done=1)
 
 
 def test_a_picture_that_somebody_removed_from_the_output_is_made_again(tree, job_of, hash_of_tree):
     job = job_of(tree)
-    run.run(job)
+    mask(job)
     before = hash_of_tree(job.target)
     (job.target / "y.tiff").unlink()
-    assert run.run(job).progress.taken == 1
+    assert mask(job).progress.taken == 1
     assert hash_of_tree(job.target) == before
 
 
 def test_failed_inputs_are_left_alone_unless_they_are_to_be_retried(tree, job_of):
-    run.run(job_of(tree))
+    mask(job_of(tree))
     write_picture(tree / "broken.jpg")
-    assert run.run(job_of(tree)).progress.taken == 0
-    summary = run.run(job_of(tree, execution={"retry_failed": True}))
+    assert mask(job_of(tree)).progress.taken == 0
+    summary = mask(job_of(tree, execution={"retry_failed": True}))
     assert summary.progress == run.Progress(2, done=1, failed=1)
     assert rows_of(job_of(tree).target)["broken.jpg"].status == "done"
 
 
 def test_resume_insists_on_a_former_run(tree, job_of):
     with pytest.raises(ConfigError, match="no former run to resume"):
-        run.run(job_of(tree, execution={"existing": "resume"}))
-    run.run(job_of(tree))
-    run.run(job_of(tree, execution={"existing": "resume"}))
+        mask(job_of(tree, execution={"existing": "resume"}))
+    mask(job_of(tree))
+    mask(job_of(tree, execution={"existing": "resume"}))
 
 
 @pytest.mark.parametrize(
@@ -575,35 +579,35 @@ def test_resume_insists_on_a_former_run(tree, job_of):
 )
 def test_a_resume_with_other_settings_is_refused_and_names_them(tree, job_of, changes, named, hash_of_tree):
     job = job_of(tree)
-    run.run(job)
+    mask(job)
     before = hash_of_tree(job.target)
     with pytest.raises(ConfigError) as caught:
-        run.run(job_of(tree, **changes))
+        mask(job_of(tree, **changes))
     assert named in str(caught.value)
-    assert "--overwrite" in str(caught.value)
+    assert "{existing=overwrite}" in caught.value.remedy
     assert hash_of_tree(job.target) == before
 
 
 def test_a_resume_with_another_catalog_or_source_is_refused(tree, job_of, catalog_dir, tmp_path):
-    run.run(job_of(tree))
+    mask(job_of(tree))
     shutil.copytree(tree, tmp_path / "in2")
     with pytest.raises(ConfigError, match="source: "):
-        run.run(job_of(tmp_path / "in2"))
+        mask(job_of(tmp_path / "in2"))
     small_catalog(catalog_dir, {"green": 1})
     with pytest.raises(ConfigError, match="hash of the catalog"):
-        run.run(job_of(tree))
+        mask(job_of(tree))
 
 
 def test_settings_that_change_no_bytes_may_change_between_runs(tree, job_of):
-    run.run(job_of(tree, execution={"limit": 2}))
-    run.run(job_of(tree, execution={"workers": 1, "limit": None}))
+    mask(job_of(tree, execution={"limit": 2}))
+    mask(job_of(tree, execution={"workers": 1, "limit": None}))
 
 
 def test_overwrite_deletes_what_the_former_run_wrote_and_nothing_else(tree, job_of, tmp_path):
-    run.run(job_of(tree, originals=True, variants=2))
+    mask(job_of(tree, originals=True, variants=2))
     (tmp_path / "out" / "ann" / "notes.txt").write_text("mine")
     (tmp_path / "out" / "Zoë" / "mine.jpg").write_bytes(b"mine")
-    run.run(job_of(tree, seed=1, execution={"existing": "overwrite"}))
+    mask(job_of(tree, seed=1, execution={"existing": "overwrite"}))
     assert files_in(tmp_path / "out") == sorted(
         ["manifest.jsonl", "run.json", "Zoë/mine.jpg", "ann/notes.txt"]
         + ["Zoë/bild ü.1.PNG", "Zoë/deep/er/x.bmp", "ann/1.jpg", "ann/2.b.JPG", "y.tiff"]
@@ -613,18 +617,18 @@ def test_overwrite_deletes_what_the_former_run_wrote_and_nothing_else(tree, job_
 
 
 def test_overwrite_refuses_before_it_deletes_when_a_foreign_file_is_in_the_way(tree, job_of, tmp_path, hash_of_tree):
-    run.run(job_of(tree))
+    mask(job_of(tree))
     (tmp_path / "out" / "ann" / "3.png").write_bytes(b"mine")
     before = hash_of_tree(tmp_path / "out")
     with pytest.raises(ConfigError, match=r"3\.png: in the way"):
-        run.run(job_of(tree, seed=1, execution={"existing": "overwrite"}))
+        mask(job_of(tree, seed=1, execution={"existing": "overwrite"}))
     assert hash_of_tree(tmp_path / "out") == before
 
 
 def test_folders_left_empty_by_overwrite_are_removed(tree, job_of, tmp_path):
-    run.run(job_of(tree))
+    mask(job_of(tree))
     shutil.rmtree(tree / "Zoë" / "deep")
-    run.run(job_of(tree, execution={"existing": "overwrite"}))
+    mask(job_of(tree, execution={"existing": "overwrite"}))
     assert not (tmp_path / "out" / "Zoë" / "deep").exists()
 
 
@@ -632,18 +636,18 @@ def test_folders_left_empty_by_overwrite_are_removed(tree, job_of, tmp_path):
 
 
 def test_limit_takes_the_first_pictures_and_a_later_run_the_rest(tree, job_of):
-    summary = run.run(job_of(tree, execution={"limit": 2}))
+    summary = mask(job_of(tree, execution={"limit": 2}))
     assert (summary.left, summary.record.state) == (7, "limited")
     rows = rows_of(job_of(tree).target)
     assert sorted(rows) == ["Zoë/bild ü.1.PNG", "Zoë/deep/er/x.bmp", "readme.txt"]
-    summary = run.run(job_of(tree))
+    summary = mask(job_of(tree))
     assert (summary.left, summary.record.state, summary.counts.inputs) == (0, "complete", 10)
 
 
 def test_a_dry_run_writes_nothing(tree, job_of):
     plan = run.prepare(job_of(tree))
     assert len(plan.pending) == 9
-    assert [entry.path for entry in plan.unfit] == ["readme.txt"]
+    assert [fault.key for fault in plan.faults] == ["readme.txt"]
     assert not job_of(tree).target.exists()
 
 
@@ -652,7 +656,7 @@ def test_an_unknown_fault_fails_one_picture_and_keeps_its_traceback(tmp_path, jo
     write_picture(source / "1.png", "bug")
     write_picture(source / "2.png")
     with caplog.at_level("DEBUG", "maskgen"):
-        summary = run.run(job_of(source))
+        summary = mask(job_of(source))
     row = rows_of(tmp_path / "out")["1.png"]
     assert (row.reason, row.message) == ("unexpected", "ZeroDivisionError: no such luck")
     assert "fakes.py" in caplog.text
@@ -661,19 +665,19 @@ def test_an_unknown_fault_fails_one_picture_and_keeps_its_traceback(tmp_path, jo
 
 def test_huge_pictures_fail_with_a_row(tree, job_of):
     job = job_of(tree, max_pixels=10_000)
-    run.run(job)
+    mask(job)
     assert "more than the 10,000 allowed" in rows_of(job.target)["ann/1.jpg"].message
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_detector_that_cannot_be_built_ends_the_run_with_its_error(tree, job_of, workers):
     with pytest.raises(ModelError, match="no such pack"):
-        run.run(job_of(tree, detectors=NoModel(), execution={"workers": workers}))
+        mask(job_of(tree, detectors=NoModel(), execution={"workers": workers}))
 
 
 def test_a_catalog_without_a_fitting_design_ends_the_run_before_it_starts(tree, job_of):
     with pytest.raises(CatalogError, match="no design"):
-        run.run(job_of(tree, kinds=("duckbill",)))
+        mask(job_of(tree, kinds=("duckbill",)))
 
 
 def test_a_full_disk_ends_the_run_and_the_next_goes_on(tree, job_of, monkeypatch):
@@ -681,35 +685,35 @@ def test_a_full_disk_ends_the_run_and_the_next_goes_on(tree, job_of, monkeypatch
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(images.Path, "write_bytes", full)
+        patch.setattr(Path, "write_bytes", full)
         with pytest.raises(MaskgenError, match="No space left on device") as caught:
-            run.run(job_of(tree))
+            mask(job_of(tree))
     assert not isinstance(caught.value, ImageError)
-    assert run.run(job_of(tree)).counts.done == 5
+    assert mask(job_of(tree)).counts.done == 5
 
 
 def test_a_picture_is_detected_once_for_all_its_variants(tmp_path, job_of, monkeypatch):
     calls = []
     source = tmp_path / "in"
     write_picture(source / "1.png")
-    detect = FakeDetectors().build(None).__class__.detect
+    detect = FakeDetectors().build().__class__.detect
     monkeypatch.setattr("fakes.FakeDetector.detect", lambda self, image: calls.append(1) or detect(self, image))
-    run.run(job_of(source, variants=5))
+    mask(job_of(source, variants=5))
     assert len(calls) == 1
 
 
 def test_settings_refuse_what_they_do_not_know():
     with pytest.raises(ValueError, match="colour"):
-        run.Settings(colour="red")
+        run.AugmentSettings(colour="red")
     with pytest.raises(ValueError, match="greater than or equal to 1"):
-        run.Settings(variants=0)
+        run.AugmentSettings(variants=0)
 
 
 def test_run_json_holds_all_settings(tree, job_of):
     job = job_of(tree, tags=("red",))
-    run.run(job)
+    mask(job)
     stored = json.loads((job.target / "run.json").read_text())
-    assert stored["settings"].keys() == run.Settings.model_fields.keys()
+    assert stored["settings"].keys() == run.AugmentSettings.model_fields.keys()
     assert stored["settings"]["tags"] == ["red"]
     assert stored["catalog_sha256"]
     assert stored["source"] == str(tree)

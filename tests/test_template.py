@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from maskgen.catalog import Rotation
+from maskgen.catalog.schema import Rotation
 from maskgen.errors import CatalogError
 from maskgen.face import HeadPose
 from maskgen.face.head import point_in_space

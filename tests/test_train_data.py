@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch", reason="training needs the extra [train]")
 torch.set_num_threads(1)
 
 from maskgen.datasets import people as datasets
+from maskgen.detect import DetectorSpec
 from maskgen.errors import ConfigError, ImageError
 from maskgen.face import HeadPose
 from maskgen.recognition import faces
@@ -44,7 +45,13 @@ def photographs(tmp_path):
             file = people.name(person, take)
             people._write(tmp_path / "data" / file, image)
             rows.append(
-                people.Row(path=file, status="skipped", faces=(people.face_row(face.landmarks),), original=file)
+                people.Row(
+                    key=file,
+                    identity=file.split("/")[0],
+                    status="skipped",
+                    faces=(people.face_row(face.landmarks),),
+                    original=people.Written(place=file),
+                )
             )
     people.write_run(tmp_path / "data", rows, {"aligned": False})
     return tmp_path / "data"
@@ -155,7 +162,7 @@ def test_a_single_identity_is_nothing_to_learn(tmp_path):
 
 
 def test_masks_on_the_fly_need_no_detector(photographs, catalog_dir, monkeypatch):
-    monkeypatch.setattr(faces.DetectorSpec, "build", lambda self: pytest.fail("a detector was built"))
+    monkeypatch.setattr(DetectorSpec, "build", lambda self: pytest.fail("a detector was built"))
     samples = samples_of(photographs, holdout=0, mask_prob=0.5, catalog=catalog_dir)
     assert len(samples) == 12
     worn = [not torch.equal(s.picture, s.clean) for s in (samples[e, i] for e in range(10) for i in range(12))]
@@ -181,8 +188,8 @@ def test_photographs_without_landmarks_are_searched_once_and_remembered(tmp_path
             searched.append(1)
             return [face_at(HeadPose(0, 0, 0), 0.5, (56, 50))] if len(searched) != 2 else []
 
-    monkeypatch.setattr(faces.DetectorSpec, "build", lambda self: Detector())
-    monkeypatch.setattr(faces.DetectorSpec, "sha256", lambda self: "f" * 64)
+    monkeypatch.setattr(DetectorSpec, "build", lambda self: Detector())
+    monkeypatch.setattr(DetectorSpec, "sha256", lambda self: "f" * 64)
     faces._detector.cache_clear()
     first = collect(root, holdout=0, workers=0)
     assert len(searched) == 5
@@ -205,7 +212,7 @@ def test_keypoints_of_the_manifest_align_without_landmarks_and_without_a_detecto
     ]
     path.unlink()
     people.write_run(photographs, rows, {"aligned": False})
-    monkeypatch.setattr(faces.DetectorSpec, "build", lambda self: pytest.fail("a detector was built"))
+    monkeypatch.setattr(DetectorSpec, "build", lambda self: pytest.fail("a detector was built"))
     collection = collect(photographs, holdout=0)
     assert len(collection.people) == 12
     expected = face_at(HeadPose(0, 0, 0), 0.8, (100, 90)).keypoints
@@ -217,20 +224,20 @@ def test_keypoints_of_the_manifest_align_without_landmarks_and_without_a_detecto
 
 def test_originals_may_lie_elsewhere(augmented, tmp_path):
     elsewhere = people.folder_of_people(tmp_path / "elsewhere")
-    found = datasets.open_dataset(augmented, elsewhere)
+    found = datasets.open_people(augmented, elsewhere)
     assert all(Path(item.original).is_relative_to(elsewhere) for item in found.items)
     assert all(Path(item.masked[0]).is_relative_to(augmented) for item in found.items)
     (elsewhere / people.name(3, 1)).unlink()
-    with pytest.raises(ConfigError, match=r"3/1\.png: the original of a masked picture is missing; --original"):
-        datasets.open_dataset(augmented, elsewhere)
+    with pytest.raises(ConfigError, match=r"3/1\.png: the original of a masked picture is missing; set original to"):
+        datasets.open_people(augmented, elsewhere)
 
 
 def test_rows_without_a_face_are_left_out_and_counted(tmp_path):
     root = people.augmented_people(tmp_path / "data")
-    with people.manifest.Writer(root / "manifest.jsonl") as writer:
-        writer.append(people.Row(path=people.name(0, 0), status="skipped", reason="no_face"))
-        writer.append(people.Row(path="person_00/9.png", status="failed", reason="bad_image"))
-    found = datasets.open_dataset(root)
+    with people.files.Log(root / "manifest.jsonl") as log:
+        log.append(people.Row(key=people.name(0, 0), status="skipped", reason="no_face").model_dump_json())
+        log.append(people.Row(key="person_00/9.png", status="failed", reason="bad_image").model_dump_json())
+    found = datasets.open_people(root)
     assert len(found.items) == 17
     assert dict(found.left_out) == {"no_face": 1, "bad_image": 1}
 
@@ -238,7 +245,7 @@ def test_rows_without_a_face_are_left_out_and_counted(tmp_path):
 @pytest.mark.parametrize("name", ["train.rec", "shards-{0..3}.tar"])
 def test_formats_to_come_are_named(name, tmp_path):
     with pytest.raises(ConfigError, match="cannot be read yet"):
-        datasets.open_dataset(tmp_path / name)
+        datasets.open_people(tmp_path / name)
 
 
 @pytest.mark.parametrize(

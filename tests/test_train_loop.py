@@ -289,7 +289,7 @@ def test_only_the_last_checkpoint_is_kept_and_it_is_whole(learn, tmp_path):
         learn("torn", watch=interrupt_at(3), checkpoint_every=2)
     (tmp_path / "torn/checkpoints/.step-000000003.tmp").mkdir()
     assert (
-        folder.Progress.model_validate_json(
+        folder.TrainState.model_validate_json(
             (tmp_path / "torn/checkpoints/step-000000002/progress.json").read_bytes()
         ).step
         == 2
@@ -301,9 +301,9 @@ SCRIPT = """
 import sys, torch
 from pathlib import Path
 from maskgen.train import loop
-from maskgen.train.settings import Settings
+from maskgen.train.settings import TrainSettings
 torch.set_num_threads(1)
-loop.train(Settings.model_validate_json(sys.argv[1]), Path(sys.argv[2]))
+loop.train(TrainSettings.model_validate_json(sys.argv[1]), Path(sys.argv[2]))
 """
 
 

@@ -14,7 +14,8 @@ from scipy.spatial import Delaunay
 from strategies import face_at, poses
 
 from maskgen import manifest, run
-from maskgen.catalog import Catalog
+from maskgen.catalog.schema import WEARS, wear_shares
+from maskgen.catalog.store import Catalog
 from maskgen.cli.augment import augment
 from maskgen.errors import ConfigError
 from maskgen.face import HeadPose
@@ -22,7 +23,7 @@ from maskgen.face.head import ANCHORS, POINT_NAMES, mean_head, point_in_space, p
 from maskgen.masking import vary, wear
 from maskgen.masking.augment import augment_image
 from maskgen.masking.warp import warp
-from maskgen.masking.wear import WEARS
+from maskgen.run import patterns as pattern_files
 
 NAMES = tuple(sorted(POINT_NAMES))
 WRONG = [way for way in WEARS if way != "correct"]
@@ -138,24 +139,24 @@ def shipped_poses(shipped):
 
 class TestShares:
     def test_weights_become_shares_in_a_fixed_order(self):
-        assert wear.shares({"nose_out": 1, "correct": 3}) == (("correct", 0.75), ("nose_out", 0.25))
-        assert run.Settings(wear={"chin_out": 2}).wear == (("chin_out", 1.0),)
+        assert wear_shares({"nose_out": 1, "correct": 3}) == (("correct", 0.75), ("nose_out", 0.25))
+        assert run.AugmentSettings(wear={"chin_out": 2}).wear == (("chin_out", 1.0),)
 
     @pytest.mark.parametrize("weights", [{"nose": 1}, {"correct": -1}, {"correct": 0}, {}, {"correct": float("nan")}])
     def test_nonsense_is_refused(self, weights):
         with pytest.raises(ValueError, match=r"way to wear|weight"):
-            wear.shares(weights)
+            wear_shares(weights)
 
     def test_ways_are_drawn_by_their_shares(self):
         rng = np.random.default_rng(0)
-        shares = wear.shares({"correct": 0.85, "nose_out": 0.1, "chin_out": 0.05})
+        shares = wear_shares({"correct": 0.85, "nose_out": 0.1, "chin_out": 0.05})
         drawn = [wear.drawn(shares, rng) for _ in range(4000)]
         for way, share in shares:
             assert drawn.count(way) / len(drawn) == pytest.approx(share, abs=0.02)
 
     @given(st.lists(st.sampled_from(WEARS), unique=True, min_size=1), st.integers(0, 2**32))
     def test_only_what_has_a_share_is_drawn(self, ways, seed):
-        shares = wear.shares(dict.fromkeys(ways, 1.0))
+        shares = wear_shares(dict.fromkeys(ways, 1.0))
         assert wear.drawn(shares, np.random.default_rng(seed)) in ways
 
 
@@ -163,7 +164,7 @@ class TestDrawing:
     def test_what_varies_leaves_the_design_and_the_grain_alone(self, shipped):
         image = np.full((300, 300, 3), 120, np.uint8)
         detector = Faces(face_at(HeadPose(5, 0, 0), 1.2, (150, 110)))
-        mixed = vary.Variation(wear.shares({"nose_out": 1}), recolor_share=1.0)
+        mixed = vary.Variation(wear_shares({"nose_out": 1}), recolor_share=1.0)
         plain, varied = (
             augment_image(image, detector, shipped, np.random.default_rng(7), variation=variation)
             for variation in (vary.NO_VARIATION, mixed)
@@ -174,7 +175,7 @@ class TestDrawing:
         assert not np.array_equal(plain.image, varied.image)
 
     def test_one_trait_does_not_change_another(self):
-        half = vary.Variation(wear.shares({"correct": 1, "nose_out": 1}), recolor_share=0.5)
+        half = vary.Variation(wear_shares({"correct": 1, "nose_out": 1}), recolor_share=0.5)
         only_wear = replace(half, recolor_share=0.0)
         for seed in range(30):
             both, one = (vary.draw(variation, np.random.default_rng(seed)) for variation in (half, only_wear))
@@ -224,7 +225,7 @@ class TestPattern:
         cloth = vary.cloth_region(texture)
         red = np.zeros((50, 60, 3), np.uint8)
         red[..., 0] = 220
-        changed = vary.patterned(texture, cloth, red, vary.Pattern(0, 0.5, 5.0, (0.1, 0.2)))
+        changed = vary.patterned(texture, cloth, red, vary.Placement(0, 0.5, 5.0, (0.1, 0.2)))
         solid = (texture[..., 3] == 1) & (cloth > 0.99)
         assert (changed[solid][:, 0] > 3 * changed[solid][:, 1]).all()
         strap = (texture[..., 3] > 0.9) & (cloth < 1e-3)
@@ -236,7 +237,8 @@ class TestPattern:
         texture = np.ones((160, 200, 4), np.float32) * np.float32([0.8, 0.8, 0.8, 1])
         rows, columns = np.mgrid[:40, :40]
         diagonal = np.where((rows + columns) % 20 < 10, 220, 40).astype(np.uint8)[..., None].repeat(3, axis=2)
-        changed = vary.patterned(texture, np.ones((160, 200), np.float32), diagonal, vary.Pattern(0, 0.2, 0.0, (0, 0)))
+        placed = vary.Placement(0, 0.2, 0.0, (0, 0))
+        changed = vary.patterned(texture, np.ones((160, 200), np.float32), diagonal, placed)
         # Every row is the one above, moved by one pixel.
         assert np.abs(changed[1:, :-1, 0] - changed[:-1, 1:, 0])[5:-5, 5:-5].max() < 0.05
 
@@ -244,7 +246,7 @@ class TestPattern:
         texture = frontal(shipped, "window-blue").textures[0]
         pane = (texture[..., 3] > 0.1) & (texture[..., 3] < 0.3)
         picture = np.full((20, 20, 3), 10, np.uint8)
-        changed = vary.patterned(texture, vary.cloth_region(texture), picture, vary.Pattern(0, 1.0, 0.0, (0, 0)))
+        changed = vary.patterned(texture, vary.cloth_region(texture), picture, vary.Placement(0, 1.0, 0.0, (0, 0)))
         assert pane.sum() > 200
         assert np.allclose(changed[pane], texture[pane], atol=1e-5)
 
@@ -295,7 +297,7 @@ def test_same_seed_same_bytes_whatever_the_workers(faces, job_of, patterns, tmp_
 def test_resume_with_other_patterns_is_refused(faces, job_of, patterns):
     job = job_of(faces, pattern_dir=patterns, execution={"limit": 2})
     run.run(job)
-    assert manifest.read_run(job.target / manifest.RUN_FILE).patterns_sha256 == vary.patterns_sha256(patterns)
+    assert manifest.read_run(job.target / manifest.RUN_FILE).patterns_sha256 == pattern_files.sha256(patterns)
     Image.new("RGB", (40, 30), (0, 0, 0)).save(patterns / "a.png")
     with pytest.raises(ConfigError, match="hash of the patterns"):
         run.run(job)
@@ -340,7 +342,7 @@ def test_weights_reach_the_settings(tmp_path, monkeypatch):
     small_catalog(tmp_path, {"red": 1})
     seen = {}
     monkeypatch.setattr(
-        run, "prepare", lambda job: seen.update(settings=job.settings) or run.Plan(None, None, [], [], 0, 0)
+        run, "prepare", lambda job: seen.update(settings=job.settings) or run.Plan(*[None] * 5, [], [], 0, 0)
     )
     arguments = [
         str(tmp_path),

@@ -13,7 +13,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from maskgen import images
+from maskgen import files
 from maskgen.catalog.edit import NewDesign, NewView, OnClash, add
 from maskgen.catalog.schema import SCHEMA_VERSION, CatalogFile, DesignEntry
 from maskgen.catalog.store import CATALOG_FILE, Catalog, dump, parse
@@ -40,7 +40,7 @@ def export(catalog: Catalog, path: Path) -> None:
         If the file cannot be written.
     """
     entries = tuple(design.entry for design in catalog.designs)
-    files = [(CATALOG_FILE, dump(CatalogFile(schema_version=SCHEMA_VERSION, masks=entries)))]
+    members = [(CATALOG_FILE, dump(CatalogFile(schema_version=SCHEMA_VERSION, masks=entries)))]
     for file, digest in sorted({(view.file, view.sha256) for entry in entries for view in entry.views}):
         try:
             raw = (catalog.root / file).read_bytes()
@@ -48,14 +48,14 @@ def export(catalog: Catalog, path: Path) -> None:
             raise CatalogError(f"{catalog.root / file}: cannot be read: {error.strerror}") from error
         if hashlib.sha256(raw).hexdigest() != digest:
             raise CatalogError(f"{catalog.root / file}: not the picture that the catalog names; see 'catalog check'")
-        files.append((file, raw))
+        members.append((file, raw))
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        for name, raw in files:
+        for name, raw in members:
             # PNGs are compressed already.
             how = zipfile.ZIP_DEFLATED if name == CATALOG_FILE else zipfile.ZIP_STORED
             archive.writestr(zipfile.ZipInfo(name, _SAME_DATE), raw, how)
-    images.write_whole(path, buffer.getvalue())
+    files.write_whole(path, buffer.getvalue())
 
 
 def import_(path: Path, root: Path, names: Sequence[str] = (), on_clash: OnClash = "refuse") -> list[str]:

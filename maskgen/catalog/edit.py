@@ -7,7 +7,6 @@ then is what it no longer names deleted. Who is killed in between leaves the old
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,11 +16,12 @@ from typing import Final, Literal
 import cv2
 from pydantic import ValidationError
 
-from maskgen import images
+from maskgen import files
 from maskgen.arrays import Image
 from maskgen.catalog.schema import SCHEMA_VERSION, CatalogFile, DesignEntry, Rotation
 from maskgen.catalog.store import CATALOG_FILE, default_catalog_dir, dump, parse
 from maskgen.errors import CatalogError
+from maskgen.schema import first_fault
 
 OnClash = Literal["refuse", "rename", "replace"]
 
@@ -124,7 +124,9 @@ def add(root: Path, designs: Sequence[NewDesign], on_clash: OnClash = "refuse") 
         for design in designs:
             name = design.name
             if name in masks and on_clash == "refuse":
-                raise NameTakenError(f"{root}: design {name!r} is there already; use --rename or --replace")
+                raise NameTakenError(
+                    f"{root}: design {name!r} is there already", "use {on_clash=rename} or {on_clash=replace}"
+                )
             if on_clash == "rename":
                 name = free_name(name, masks)
             masks[name] = _entry(root, replace(design, name=name))
@@ -132,7 +134,7 @@ def add(root: Path, designs: Sequence[NewDesign], on_clash: OnClash = "refuse") 
         new = CatalogFile(schema_version=SCHEMA_VERSION, masks=tuple(masks.values()))
         for design, name in zip(designs, names, strict=True):
             for view, entry in zip(design.views, masks[name].views, strict=True):
-                images.write_whole(root / entry.file, view.png)
+                files.write_whole(root / entry.file, view.png)
         _swap(root, old, new)
     return names
 
@@ -172,8 +174,7 @@ def check_writable(root: Path) -> None:
     CatalogError
         If not.
     """
-    if root.resolve() == default_catalog_dir().resolve():
-        raise CatalogError(f"{root}: the catalog that ships with maskgen is not changed; use another folder")
+    _refuse_shipped(root)
     contents(root)
 
 
@@ -186,36 +187,19 @@ def locked(root: Path) -> Iterator[None]:
     CatalogError
         If another process changes it now, the folder cannot be written, or it is the catalog that ships.
     """
+    _refuse_shipped(root)
+    try:
+        with files.locked(root / LOCK_FILE):
+            for leftover in files.leftovers(root):
+                leftover.unlink(missing_ok=True)
+            yield
+    except files.LockedError as error:
+        raise CatalogError(f"{root}: another process changes this catalog", "try again when it is done") from error
+
+
+def _refuse_shipped(root: Path) -> None:
     if root.resolve() == default_catalog_dir().resolve():
-        raise CatalogError(f"{root}: the catalog that ships with maskgen is not changed; use another folder")
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        handle = os.open(root / LOCK_FILE, os.O_RDWR | os.O_CREAT)
-    except OSError as error:
-        raise CatalogError(f"{root}: cannot be written: {error.strerror}") from error
-    try:
-        if not _lock(handle):
-            raise CatalogError(f"{root}: another process changes this catalog; try again when it is done")
-        for leftover in images.leftovers(root):
-            leftover.unlink(missing_ok=True)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _lock(handle: int) -> bool:
-    try:
-        if os.name == "nt":
-            import msvcrt
-
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
-        else:
-            import fcntl
-
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+        raise CatalogError(f"{root}: the catalog that ships with maskgen is not changed", "use another folder")
 
 
 def _entry(root: Path, design: NewDesign) -> DesignEntry:
@@ -239,14 +223,12 @@ def _entry(root: Path, design: NewDesign) -> DesignEntry:
             }
         )
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise CatalogError(f"{root}: design {design.name!r}: {where}: {first['msg']}") from error
+        raise CatalogError(f"{root}: design {design.name!r}: {first_fault(error)}") from error
 
 
 def _swap(root: Path, old: CatalogFile, new: CatalogFile) -> None:
     """Replace ``catalog.json``, then delete the pictures that only the old one named."""
-    images.write_whole(root / CATALOG_FILE, dump(new))
+    files.write_whole(root / CATALOG_FILE, dump(new))
     named = {view.file for entry in new.masks for view in entry.views}
     for file in sorted({view.file for entry in old.masks for view in entry.views} - named):
         path = root / file

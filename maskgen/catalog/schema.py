@@ -2,25 +2,52 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import PurePosixPath
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from maskgen.face.head import POINT_NAMES
+from maskgen.schema import Strict
 
 SCHEMA_VERSION: Final = 1
+
+UNKNOWN_LICENSE: Final = "LicenseRef-unknown"
+"""SPDX's way to say that the rights in a picture are not known."""
 
 Degrees = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
 Pixel = Annotated[float, Field(allow_inf_nan=False)]
 Kind = Literal["surgical", "kn95", "n95_cup", "cloth", "duckbill", "gaiter", "transparent", "other"]
+Wear = Literal["correct", "nose_out", "chin_out", "under_chin"]
+"""How a mask is worn: over nose and chin; its upper edge on the upper lip; pulled up, so that the chin shows; the whole
+of it under the chin."""
+WEARS: Final[tuple[Wear, ...]] = get_args(Wear)
+WearShares = tuple[tuple[Wear, float], ...]
+"""Ways to wear a mask and how often each; the shares sum to 1."""
+CORRECT: Final[WearShares] = (("correct", 1.0),)
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+def wear_shares(weights: dict[str, float]) -> WearShares:
+    """Weights by name as shares that sum to 1, in the order of `WEARS`; those of weight 0 are left out.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, a weight negative or not finite, or none is left.
+    """
+    unknown = sorted(set(weights) - set(WEARS))
+    if unknown:
+        raise ValueError(f"unknown way to wear a mask: {', '.join(unknown)}; there are {', '.join(WEARS)}")
+    for name, weight in weights.items():
+        if not (math.isfinite(weight) and weight >= 0):
+            raise ValueError(f"{name}={weight:g}: a weight must be 0 or more")
+    total = sum(weights.values())
+    if total <= 0:
+        raise ValueError("at least one way to wear a mask needs a weight above 0")
+    return tuple((name, weights[name] / total) for name in WEARS if weights.get(name, 0) > 0)
 
 
-class Rotation(_Strict):
+class Rotation(Strict):
     """The head rotations that a view is for, degrees, both ends included.
 
     Convention
@@ -47,7 +74,7 @@ class Rotation(_Strict):
         return Rotation(yaw=(-self.yaw[1], -self.yaw[0]), pitch=self.pitch)
 
 
-class ViewEntry(_Strict):
+class ViewEntry(Strict):
     """One RGBA picture of a mask, seen at one head rotation.
 
     Attributes
@@ -79,6 +106,9 @@ class ViewEntry(_Strict):
     @field_validator("points")
     @classmethod
     def _known(cls, points: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+        # Imported late: settings name kinds and wears without loading numpy.
+        from maskgen.face.head import POINT_NAMES
+
         unknown = sorted(set(points) - POINT_NAMES)
         if unknown:
             raise ValueError(
@@ -87,7 +117,7 @@ class ViewEntry(_Strict):
         return points
 
 
-class DesignEntry(_Strict):
+class DesignEntry(Strict):
     """One mask design and its views.
 
     Attributes
@@ -99,7 +129,7 @@ class DesignEntry(_Strict):
     colour : str
         The main colour, in words.
     tags : tuple of str
-        For choosing (``--tag``).
+        For choosing.
     weight : float
         How often it is chosen, relative to the others.
     license : str
@@ -120,7 +150,7 @@ class DesignEntry(_Strict):
     views: Annotated[tuple[ViewEntry, ...], Field(min_length=1)]
 
 
-class CatalogFile(_Strict):
+class CatalogFile(Strict):
     """The whole of ``catalog.json``."""
 
     schema_version: Literal[1]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -23,6 +21,7 @@ from maskgen.arrays import Float32Array, Image
 from maskgen.catalog.schema import CatalogFile, DesignEntry, Rotation, ViewEntry
 from maskgen.errors import CatalogError
 from maskgen.face.landmarks import MIRROR_68
+from maskgen.schema import first_fault
 
 CATALOG_FILE: Final = "catalog.json"
 # Below this longer side a smaller copy of a texture is no longer worth keeping.
@@ -42,13 +41,10 @@ def user_catalog_dir() -> Path:
     ``maskgen/catalog`` in the place for a user's data: ``$XDG_DATA_HOME`` or ``~/.local/share``,
     ``~/Library/Application Support`` on macOS, ``%LOCALAPPDATA%`` on Windows.
     """
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return base / "maskgen" / "catalog"
+    # Imported late: who reads the catalog that ships needs it not.
+    import platformdirs
+
+    return platformdirs.user_data_path("maskgen", appauthor=False) / "catalog"
 
 
 @dataclass(frozen=True)
@@ -217,7 +213,7 @@ class Catalog:
             raw = path.read_bytes()
         except OSError as error:
             raise CatalogError(
-                f"{path}: cannot read the catalog ({error.strerror}); --catalog takes its folder"
+                f"{path}: cannot read the catalog ({error.strerror})", "set {catalog} to its folder"
             ) from error
         entries = parse(raw, path)
         designs = tuple(Design(entry, tuple(_views(root, entry))) for entry in entries.masks)
@@ -273,9 +269,7 @@ def parse(raw: bytes, path: Path) -> CatalogFile:
     try:
         return CatalogFile.model_validate_json(raw)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
-        raise CatalogError(f"{path}: {where or 'file'}: {first['msg']}") from error
+        raise CatalogError(f"{path}: {first_fault(error)}") from error
 
 
 def dump(catalog: CatalogFile) -> bytes:

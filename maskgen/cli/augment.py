@@ -2,40 +2,26 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import logging
 import shutil
-import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any, Final, get_args
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 
-from maskgen import images, run
-from maskgen.catalog.schema import Kind
+from maskgen import formats, run
+from maskgen.catalog.schema import WEARS, Kind, WearShares, wear_shares
+from maskgen.cli import console, samples
 from maskgen.cli.settings import setting
-from maskgen.errors import MaskgenError
-from maskgen.masking import wear
-from maskgen.masking.augment import Faces
+from maskgen.run.settings import Faces
 
-FAILED_INPUTS: Final = 3
-
-DEMO_PHOTOGRAPHS: Final = (
-    ("insightface", "data/images/t1.jpg"),
-    ("insightface", "data/images/Tom_Hanks_54745.png"),
-    ("skimage", "data/astronaut.png"),
-)
-"""(package, file in it): a group, an aligned 112x112 crop, and a portrait."""
+DEMO: Final = (samples.GROUP, samples.CROP, samples.ASTRONAUT)
 
 
 class WearType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
@@ -43,9 +29,7 @@ class WearType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 
     name = "WEIGHTS"
 
-    def convert(
-        self, value: str | wear.WearShares, param: click.Parameter | None, ctx: click.Context | None
-    ) -> wear.WearShares:
+    def convert(self, value: str | WearShares, param: click.Parameter | None, ctx: click.Context | None) -> WearShares:
         """Shares that sum to 1."""
         if not isinstance(value, str):
             return value
@@ -59,20 +43,20 @@ class WearType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
             except ValueError:
                 self.fail(f"{part.strip()!r} is not of the form NAME=WEIGHT", param, ctx)
         try:
-            return wear.shares(weights)
+            return wear_shares(weights)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
 
-_setting = partial(setting, run.Settings)
+_setting = partial(setting, run.AugmentSettings)
 
 
-@click.command(short_help="Mask the faces in a folder of pictures.")
+@click.command(cls=console.Command, short_help="Mask the faces in a folder of pictures.")
 @click.argument("folders", nargs=-1, metavar="IN OUT", type=click.Path(path_type=Path))
 @click.option(
     "--demo", is_flag=True, help="Mask the photographs that insightface and scikit-image ship; give OUT only."
 )
-@click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one a core]")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one per core]")
 @_setting("--seed", "seed", type=click.IntRange(min=0), help="The same seed gives the same files.")
 @_setting("--variants", "variants", type=click.IntRange(min=1), help="Masked pictures of each input: name_m1, name_m2.")
 @_setting("--originals", "originals", is_flag=True, help="Copy the input beside its masked pictures.")
@@ -85,7 +69,7 @@ _setting = partial(setting, run.Settings)
     type=WearType(),
     metavar="NAME=WEIGHT,...",
     show_default="correct=1",
-    help=f"How masks are worn: {', '.join(wear.WEARS)}, and how often each.",
+    help=f"How masks are worn: {', '.join(WEARS)}, and how often each.",
 )
 @_setting(
     "--recolor", "recolor", type=click.FloatRange(0, 1), metavar="SHARE", help="Share of the masks recoloured, 0 to 1."
@@ -130,7 +114,7 @@ _setting = partial(setting, run.Settings)
 @_setting(
     "--max-pixels",
     "max_pixels",
-    type=click.IntRange(1, images.PILLOW_MAX_PIXELS),
+    type=click.IntRange(1, formats.PILLOW_MAX_PIXELS),
     help="Refuse larger pictures.",
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Take only the first so many pictures.")
@@ -170,7 +154,7 @@ def augment(
         if demo and ctx.get_parameter_source("faces") is not click.core.ParameterSource.COMMANDLINE:
             settings["faces"] = "all"
         name = "demo photographs" if demo else None
-        job = run.Job(source, target, run.Settings(**settings), execution, name)
+        job = run.Job(source, target, run.AugmentSettings(**settings), execution, name)
         if dry_run:
             _say_plan(run.prepare(job), as_json)
             return
@@ -178,7 +162,7 @@ def augment(
         summary = _run(ctx, job)
         _say_summary(summary, target, time.monotonic() - started, as_json)
     if summary.counts.failed:
-        ctx.exit(FAILED_INPUTS)
+        ctx.exit(console.FAILED_INPUTS)
 
 
 @contextmanager
@@ -190,142 +174,79 @@ def _source(ctx: click.Context, folders: tuple[Path, ...], demo: bool) -> Iterat
         yield folders[0], folders[1]
         return
     with tempfile.TemporaryDirectory(prefix="maskgen-demo-") as folder:
-        for photograph in demo_photographs():
+        for photograph in samples.photographs(DEMO):
             shutil.copyfile(photograph, Path(folder, photograph.name))
         yield Path(folder), folders[0]
 
 
-def demo_photographs() -> list[Path]:
-    """The files of `DEMO_PHOTOGRAPHS`.
-
-    Raises
-    ------
-    MaskgenError
-        If a package or its photograph is not there.
-    """
-    paths = []
-    for package, file in DEMO_PHOTOGRAPHS:
-        # Found without importing the package: insightface takes seconds.
-        spec = importlib.util.find_spec(package)
-        if spec is None or spec.origin is None:
-            raise MaskgenError(f"--demo: package {package} is not installed; reinstall maskgen")
-        path = Path(spec.origin).parent / file
-        if not path.is_file():
-            raise MaskgenError(f"--demo: {path} is missing; this version of {package} ships no such photograph")
-        paths.append(path)
-    return paths
-
-
 def _run(ctx: click.Context, job: run.Job) -> run.Summary:
-    progress = run.Progress(0)
-    with _bar() as show, _sigterm_like_ctrl_c():
+    recorded = run.Progress(0)
+    with console.progress() as show, console.sigterm_like_ctrl_c():
 
         def on_progress(now: run.Progress) -> None:
-            nonlocal progress
-            progress = now
-            show(now)
+            nonlocal recorded
+            recorded = now
+            show(console.Advance(now.taken, now.total, now.skipped, now.failed))
 
         try:
             return run.run(job, on_progress)
         except KeyboardInterrupt:
             interrupted = True
     assert interrupted
-    click.echo(
-        f"interrupted: {progress.taken} of {progress.total} inputs recorded; the same command again goes on from there",
-        err=True,
+    console.note(
+        f"interrupted: {recorded.taken} of {recorded.total} inputs recorded; the same command again goes on from there"
     )
-    ctx.exit(130)
-
-
-@contextmanager
-def _bar() -> Iterator[Callable[[run.Progress], None]]:
-    """A progress bar on stderr; nothing where that is not a terminal."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda _: None
-        return
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]:.1f} pictures/s"),
-        TextColumn("skipped {task.fields[skipped]:.1%}"),
-        TextColumn("failed {task.fields[failed]:.1%}"),
-        TimeRemainingColumn(),
-    )
-    with Bar(*columns, console=console) as bar:
-        task = bar.add_task("", total=None, rate=0.0, skipped=0.0, failed=0.0)
-        started = time.monotonic()
-
-        def show(now: run.Progress) -> None:
-            elapsed = max(time.monotonic() - started, 1e-9)
-            share = 1 / max(now.taken, 1)
-            bar.update(
-                task,
-                total=now.total,
-                completed=now.taken,
-                rate=now.taken / elapsed,
-                skipped=now.skipped * share,
-                failed=now.failed * share,
-            )
-
-        yield show
-
-
-@contextmanager
-def _sigterm_like_ctrl_c() -> Iterator[None]:
-    """Batch schedulers stop a job with SIGTERM; it deserves the same clean end."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    former = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, former)
+    ctx.exit(console.INTERRUPTED)
 
 
 def _say_plan(plan: run.Plan, as_json: bool) -> None:
     numbers = {
         "pending": len(plan.pending),
-        "without_work": len(plan.unfit),
+        "without_work": len(plan.faults),
         "settled": plan.settled,
         "left": plan.left,
     }
     if as_json:
-        click.echo(json.dumps({"dry_run": True, **numbers}))
+        console.answer_json({"dry_run": True, **numbers})
         return
-    click.echo(f"would mask     {numbers['pending']} pictures")
-    click.echo(f"no work        {numbers['without_work']} entries: {_reasons_of(plan.unfit)}")
-    click.echo(f"settled before {numbers['settled']}")
-    click.echo(f"left for later {numbers['left']}")
+    reasons = Counter(fault.reason for fault in plan.faults)
+    console.table(
+        [
+            ("would mask", f"{numbers['pending']} pictures"),
+            ("no work", f"{numbers['without_work']} entries: {_listed(reasons)}"),
+            ("settled before", str(numbers["settled"])),
+            ("left for later", str(numbers["left"])),
+        ]
+    )
 
 
-def _reasons_of(unfit: list[run.Unfit]) -> str:
-    reasons = [entry.reason for entry in unfit]
-    return ", ".join(f"{reason} {reasons.count(reason)}" for reason in sorted(set(reasons))) or "none"
+def _listed(reasons: Mapping[str, int]) -> str:
+    return ", ".join(f"{reason} {number}" for reason, number in sorted(reasons.items())) or "none"
 
 
 def _say_summary(summary: run.Summary, target: Path, seconds: float, as_json: bool) -> None:
     counts = summary.counts
     if as_json:
-        numbers = {
-            "state": summary.record.state,
-            "out": str(target),
-            **counts.model_dump(),
-            "taken": summary.progress.taken,
-            "left": summary.left,
-            "seconds": round(seconds, 3),
-        }
-        click.echo(json.dumps(numbers, ensure_ascii=False))
+        console.answer_json(
+            {
+                "state": summary.record.state,
+                "out": str(target),
+                **counts.model_dump(),
+                "taken": summary.progress.taken,
+                "left": summary.left,
+                "seconds": round(seconds, 3),
+            }
+        )
         return
-    reasons = ", ".join(f"{reason} {number}" for reason, number in counts.reasons.items())
-    click.echo(f"inputs   {counts.inputs}, {summary.progress.taken} of them now, {seconds:.1f} s")
-    click.echo(f"done     {counts.done}: {counts.masked} masks on {counts.faces} faces")
-    click.echo(f"skipped  {counts.skipped}")
-    click.echo(f"failed   {counts.failed}")
-    if reasons:
-        click.echo(f"reasons  {reasons}")
+    rows = [
+        ("inputs", f"{counts.inputs}, {summary.progress.taken} of them now, {seconds:.1f} s"),
+        ("done", f"{counts.done}: {counts.masked} masks on {counts.faces} faces"),
+        ("skipped", str(counts.skipped)),
+        ("failed", str(counts.failed)),
+    ]
+    if counts.reasons:
+        rows.append(("reasons", _listed(counts.reasons)))
     if summary.left:
-        click.echo(f"left     {summary.left}, for a run without --limit")
-    click.echo(f"written  {counts.files} pictures, manifest.jsonl and run.json to {target}")
+        rows.append(("left", f"{summary.left}, for a run without --limit"))
+    rows.append(("written", f"{counts.files} pictures, manifest.jsonl and run.json to {target}"))
+    console.table(rows)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import platform
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -12,7 +11,8 @@ from typing import Final, Literal
 import click
 
 import maskgen
-from maskgen.catalog import Catalog
+from maskgen.catalog.store import Catalog
+from maskgen.cli import console
 from maskgen.errors import MaskgenError
 
 LIBRARIES: Final = (
@@ -53,21 +53,23 @@ class Finding:
     remedy: str = ""
 
 
-@click.command(short_help="Check this installation.")
+@click.command(cls=console.Command, short_help="Check this installation.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @click.pass_context
 def doctor(ctx: click.Context, as_json: bool) -> None:
     """Check versions, ONNX Runtime, the bundled model pack and the mask catalog; exit 1 if something is broken."""
     findings = list(examine())
     if as_json:
-        click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
+        console.answer_json([asdict(finding) for finding in findings], indent=1)
     else:
+        rows: list[tuple[str, str, str]] = []
         for finding in findings:
-            click.echo(f"{finding.state:7} {finding.name:18} {finding.detail}")
+            rows.append((finding.state, finding.name, finding.detail))
             if finding.remedy:
-                click.echo(f"{'':7} {'':18} -> {finding.remedy}")
+                rows.append(("", "", f"-> {finding.remedy}"))
+        console.table(rows)
     if any(finding.state == "broken" for finding in findings):
-        ctx.exit(1)
+        ctx.exit(console.ERROR)
 
 
 def examine() -> Iterator[Finding]:

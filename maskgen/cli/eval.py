@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from maskgen.cli.train import require_extra
-from maskgen.errors import ConfigError
+from maskgen.cli import console
+from maskgen.cli.extras import require_extra
 
 if TYPE_CHECKING:
+    from maskgen.datasets.verification import Pairs
     from maskgen.evaluate.embed import Embed
-    from maskgen.evaluate.pairs import Pairs
-    from maskgen.evaluate.report import EvalReport, Pictures
+    from maskgen.evaluate.report import Pictures
+    from maskgen.evaluate.results import EvalReport
 
 
-@click.command("eval", short_help="Measure recognition networks.")
+@click.command("eval", cls=console.Command, short_help="Measure recognition networks.")
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @click.option(
     "--pairs",
@@ -78,8 +78,9 @@ def evaluate(
     """
     if (bin_file is None) == (pairs_file is None) or (pairs_file is None) != (root is None):
         raise click.UsageError("expected --pairs with --root, or --bin")
-    require_extra("maskgen eval", ("sklearn", "matplotlib"))
+    require_extra("maskgen eval", "eval", ("sklearn", "matplotlib"))
     from maskgen.evaluate import report as reporting
+    from maskgen.evaluate.results import EvalReport
 
     names = list(dict.fromkeys([*([before] if before else []), *models]))
     embedders = [(name, _embedder(name, threads)) for name in names]
@@ -91,11 +92,11 @@ def evaluate(
         found, drawn = reporting.evaluate(name, embed, pairs, pictures, tuple(dict.fromkeys(conditions)))
         rows += found
         curves += drawn
-    report = reporting.EvalReport(pairs=str(source), seed=seed, left_out=dict(pictures.left_out), rows=tuple(rows))
+    report = EvalReport(pairs=str(source), seed=seed, left_out=dict(pictures.left_out), rows=tuple(rows))
     if out is not None:
-        from maskgen import images
+        from maskgen import files
 
-        images.write_whole(out / "eval.json", report.model_dump_json(indent=1).encode() + b"\n")
+        files.write_whole(out / "eval.json", report.model_dump_json(indent=1).encode() + b"\n")
         reporting.draw_roc(out / "roc.png", report, curves)
     _say(report, as_json, out)
 
@@ -106,7 +107,7 @@ def _embedder(name: str, threads: int) -> Embed:
     path = file_of(name)
     if path.suffix != ".pth":
         return Embedder(path, threads)
-    require_extra("maskgen eval of a .pth", ("torch",))
+    require_extra("maskgen eval of a .pth", "train", ("torch",))
     import torch
 
     from maskgen.train.bases import embed_with, load
@@ -129,34 +130,39 @@ def _collect(
 ) -> tuple[Pairs, Pictures]:
     import tempfile
 
-    from maskgen.catalog import Catalog
+    from maskgen.catalog.store import Catalog
+    from maskgen.datasets import verification
     from maskgen.datasets.people import Files, Item, read_file
-    from maskgen.datasets.verification import read_bin
-    from maskgen.evaluate import pairs as pairing
+    from maskgen.detect import DetectorSpec
     from maskgen.evaluate import report as reporting
+    from maskgen.parallel import LocalExecutor
     from maskgen.recognition.crops import Cropper
-    from maskgen.recognition.faces import DetectorSpec, of_dataset
+    from maskgen.recognition.faces import faces_of
 
     if bin_file is not None:
-        verification = read_bin(bin_file)
-        pairs, read, is_aligned = pairing.of_bin(verification.is_same), verification.read, True
+        bin_set = verification.read_bin(bin_file)
+        pairs, read, is_aligned = verification.of_bin(bin_set.is_same), bin_set.read, True
         keys = {name: name for name in pairs.names}
     else:
         if pairs_file is None or root is None:
-            raise ConfigError("expected --pairs with --root")
-        pairs, read, is_aligned = pairing.read_pairs(pairs_file, root), read_file, aligned
+            raise click.UsageError("expected --pairs with --root")
+        pairs, read, is_aligned = verification.read_pairs(pairs_file, root), read_file, aligned
         keys = {name: str(root / name) for name in pairs.names}
-
-    def searched(done: int, total: int) -> None:
-        if done % 500 == 0 or done == total:
-            click.echo(f"faces    {done} of {total} pictures searched", err=True)
 
     faces = {}
     if wants_masks or not is_aligned:
         dataset = Files(tuple(Item(name, "", keys[name]) for name in pairs.names), is_aligned, read=read)
         with tempfile.TemporaryDirectory(prefix="maskgen-eval-") as forgotten:
             cache = Path(forgotten) if out is None or bin_file is not None else out
-            faces = of_dataset(dataset, cache, DetectorSpec(pack, is_aligned), workers, on_progress=searched)
+            detectors = DetectorSpec(pack, aligned=is_aligned)
+            with console.progress("faces", says_lines=True) as show:
+                faces = faces_of(
+                    dataset,
+                    cache,
+                    detectors,
+                    LocalExecutor(workers),
+                    on_progress=lambda done, total: show(console.Advance(done, total)),
+                )
     cropper = Cropper(read, is_aligned, Catalog.load(catalog) if wants_masks else None)
     return pairs, reporting.collect(pairs.names, keys, faces, cropper, seed)
 
@@ -165,13 +171,13 @@ def _say(report: EvalReport, as_json: bool, out: Path | None) -> None:
     from maskgen.evaluate import report as reporting
 
     if as_json:
-        click.echo(json.dumps(report.model_dump(mode="json"), ensure_ascii=False))
+        console.answer_json(report.model_dump(mode="json"))
         return
-    click.echo(reporting.table(report))
-    for reason in reporting.refusals(report):
-        click.echo(f"refused   {reason}")
+    header, *rows = reporting.table(report)
+    console.table(rows, header)
+    facts = [("refused", reason) for reason in reporting.refusals(report)]
     left_out = ", ".join(f"{reason} {number}" for reason, number in report.left_out.items())
-    pairs_left_out = report.rows[0].left_out
-    click.echo(f"left out  {pairs_left_out} pairs; pictures: {left_out or 'none'}")
+    facts.append(("left out", f"{report.rows[0].left_out} pairs; pictures: {left_out or 'none'}"))
     if out is not None:
-        click.echo(f"written   {out}: eval.json, roc.png")
+        facts.append(("written", f"{out}: eval.json, roc.png"))
+    console.table(facts)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import os
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from maskgen.cli import console
+from maskgen.cli.extras import require_extra
 from maskgen.cli.settings import setting
-from maskgen.errors import ConfigError
-from maskgen.train.settings import HistoryRow, Metrics, Settings, Validation, settings_of
+from maskgen.train.settings import HistoryRow, Metrics, TrainSettings, Validation, settings_of
 
 if TYPE_CHECKING:
     from maskgen.train.loop import Watch
@@ -39,10 +39,10 @@ class _Margin(click.ParamType[Any]):
         return numbers
 
 
-_setting = partial(setting, Settings)
+_setting = partial(setting, TrainSettings)
 
 
-@click.command(short_help="Fine-tune a recognition network.")
+@click.command(cls=console.Command, short_help="Fine-tune a recognition network.")
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option(
     "--base", required=True, metavar="BASE", help="FILE.onnx, backbone.pth, a pack, or scratch:r18|r34|r50|r100|mbf."
@@ -115,25 +115,13 @@ def train(out: Path, resume: bool, as_json: bool, **values: Any) -> None:
     DATA is an output of 'maskgen augment', or a folder with a folder an identity. OUT gets model.onnx, backbone.pth, a
     model pack, metrics.json, curves.png and checkpoints. On several processes: torchrun -m maskgen train ...
     """
-    require_extra("maskgen train", _NEEDED)
+    require_extra("maskgen train", "train", _NEEDED)
     from maskgen.train.loop import train as learn
 
-    metrics = learn(settings_of(values), out, resume, _watch())
+    with console.progress("faces", says_lines=True) as show:
+        metrics = learn(settings_of(values), out, resume, _watch(show))
     if _is_first_process():
         _say(metrics, out, as_json)
-
-
-def require_extra(command: str, packages: tuple[str, ...]) -> None:
-    """Nothing, if the packages are installed.
-
-    Raises
-    ------
-    ConfigError
-        Names those that are missing, and the extra that brings them.
-    """
-    missing = [package for package in packages if importlib.util.find_spec(package) is None]
-    if missing:
-        raise ConfigError(f"{command} needs {', '.join(missing)}; install them with: pip install 'maskgen[train]'")
 
 
 def _is_first_process() -> bool:
@@ -141,51 +129,53 @@ def _is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _watch() -> Watch:
+def _watch(show: Callable[[console.Advance], None]) -> Watch:
     from maskgen.train.loop import Watch
 
     def searched(done: int, total: int) -> None:
-        if done % 500 == 0 or done == total:
-            click.echo(f"faces      {done} of {total} pictures searched", err=True)
+        show(console.Advance(done, total))
 
     def began(collection: Any, steps: int) -> None:
         left_out = ", ".join(f"{reason} {number}" for reason, number in collection.left_out.items()) or "none"
-        click.echo(
+        console.note(
             f"data       {len(collection.identities)} identities ({collection.singles} with one picture), "
             f"{len(collection.people)} originals, {len(collection.entries)} pictures an epoch; left out: {left_out}",
-            err=True,
         )
-        click.echo(f"steps      {steps}", err=True)
+        console.note(f"steps      {steps}")
 
     def logged(row: HistoryRow, steps: int) -> None:
-        click.echo(
+        console.note(
             f"step       {row.step}/{steps}  epoch {row.epoch:.2f}  loss {row.loss:.4f}  margin {row.margin_loss:.4f}  "
             f"distance {row.distance:.4f}  lr {row.lr:.5f}  gradient {row.gradient_norm or 0:.2f}",
-            err=True,
         )
 
     def validated(validation: Validation) -> None:
         said = ", ".join(f"{report.condition} {report.figures.auc:.4f}" for report in validation.reports)
-        click.echo(f"validation epoch {validation.epoch}  AUC by mask: {said}", err=True)
+        console.note(f"validation epoch {validation.epoch}  AUC by mask: {said}")
 
     return Watch(searched, began, logged, validated)
 
 
 def _say(metrics: Metrics, out: Path, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(metrics.model_dump(mode="json"), ensure_ascii=False))
+        console.answer_json(metrics.model_dump(mode="json"))
         return
     best = "last" if metrics.best_epoch is None else f"epoch {metrics.best_epoch}"
-    click.echo(f"steps      {metrics.steps}, {metrics.seconds:.0f} s, {metrics.pictures_per_second:.1f} pictures/s")
-    click.echo(f"unreadable {metrics.unreadable} pictures, others took their place")
-    click.echo(f"best       {best}")
+    rows = [
+        ("steps", f"{metrics.steps}, {metrics.seconds:.0f} s, {metrics.pictures_per_second:.1f} pictures/s"),
+        ("unreadable", f"{metrics.unreadable} pictures, others took their place"),
+        ("best", best),
+    ]
     for before, after in zip(metrics.before, metrics.after, strict=False):
         figures = after.figures
-        click.echo(
-            f"held out   mask {after.condition:5}  AUC {before.figures.auc:.4f} -> {figures.auc:.4f}  "
-            f"EER {before.figures.eer:.4f} -> {figures.eer:.4f}  "
-            f"({figures.genuine} genuine, {figures.impostor} impostor pairs)"
+        rows.append(
+            (
+                "held out",
+                f"mask {after.condition:5}  AUC {before.figures.auc:.4f} -> {figures.auc:.4f}  "
+                f"EER {before.figures.eer:.4f} -> {figures.eer:.4f}  "
+                f"({figures.genuine} genuine, {figures.impostor} impostor pairs)",
+            )
         )
-    click.echo(
-        f"written    {out}: model.onnx (differs by {metrics.export_difference:.1e}), backbone.pth, pack/, metrics.json"
-    )
+    files = f"model.onnx (differs by {metrics.export_difference:.1e}), backbone.pth, pack/, metrics.json"
+    rows.append(("written", f"{out}: {files}"))
+    console.table(rows)

@@ -1,27 +1,32 @@
-"""A data set of people: one item an original picture, with its identity and its masked copies.
+"""A dataset of people: one item per original picture, with its identity and its masked copies.
 
-`Dataset` is all that training and evaluation see. A folder of identities and an output of ``maskgen augment`` are here;
-RecordIO and WebDataset need a class each that lists items and reads keys.
+`People` is all that training and evaluation see: a folder with one folder per identity, or an output of
+``maskgen augment``.
 """
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final, Protocol
 
 import numpy as np
 
 from maskgen import images, manifest
 from maskgen.arrays import Float32Array, Image
+from maskgen.datasets.base import Fault
+from maskgen.datasets.folder import FolderReader
+from maskgen.datasets.open import refuse_other_formats
 from maskgen.errors import ConfigError
-from maskgen.face import Face, HeadPose
-from maskgen.manifest import FaceRow, Row
+from maskgen.face import Face
+from maskgen.manifest import Row
 
-_LATER: Final = {".rec": "RecordIO", ".idx": "RecordIO", ".tar": "WebDataset"}
+# Parts that datasets come in.
+_PARTS: Final = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing", "eval"})
+# A person hardly has so many folders; a part has at least so many people.
+_MANY: Final = 10
 
 
 @dataclass(frozen=True)
@@ -35,9 +40,9 @@ class Item:
     identity : str
         Who is on it.
     original : str
-        What `Dataset.read` takes to read it.
+        What `People.read` takes to read it.
     masked : tuple of str
-        What `Dataset.read` takes to read its masked copies; they have the original's size and keypoints.
+        What `People.read` takes to read its masked copies; they have the original's size and keypoints.
     keypoints : (5, 2) array or None
         Of its largest face, pixels, if the data set knows them: enough to align it and its masked copies.
     face : Face or None
@@ -52,7 +57,7 @@ class Item:
     face: Face | None = None
 
 
-class Dataset(Protocol):
+class People(Protocol):
     """Whatever holds pictures of people."""
 
     @property
@@ -97,13 +102,13 @@ class Files:
     read: Callable[[str], Image] = read_file
 
 
-def open_dataset(path: Path, original: Path | None = None, aligned: bool | None = None) -> Dataset:
-    """The data set at a path.
+def open_people(path: Path, original: Path | None = None, aligned: bool | None = None) -> People:
+    """The people at a path.
 
     Parameters
     ----------
     path : Path
-        A folder with a folder an identity, or an output of ``maskgen augment``.
+        A folder with one folder per identity, or an output of ``maskgen augment``.
     original : Path, optional
         Where an output of augment has its originals; by default beside the masked copies, or in the folder that
         augment read.
@@ -115,14 +120,16 @@ def open_dataset(path: Path, original: Path | None = None, aligned: bool | None 
     ConfigError
         If there is nothing that can be read, or the originals are missing.
     """
-    if path.suffix in _LATER:
-        raise ConfigError(f"{path}: {_LATER[path.suffix]} cannot be read yet; unpack it to a folder an identity")
+    refuse_other_formats(path)
     if not path.is_dir():
         raise ConfigError(f"{path}: no such folder")
     if (path / manifest.MANIFEST_FILE).is_file():
         return augmented(path, original, aligned)
     if original is not None:
-        raise ConfigError(f"--original {original}: {path} has no {manifest.MANIFEST_FILE}, it is no output of augment")
+        raise ConfigError(
+            f"{path}: has no {manifest.MANIFEST_FILE}, so it is no output of augment",
+            "leave out {original}, or give the folder that augment wrote",
+        )
     return folder(path, bool(aligned))
 
 
@@ -132,22 +139,39 @@ def folder(root: Path, aligned: bool = False) -> Files:
     Raises
     ------
     ConfigError
-        If there is none.
+        If there is none, or the folders look like parts of a dataset rather than people.
     """
     items, left_out = list[Item](), Counter[str]()
-    for parent, folders, names in os.walk(root):
-        folders.sort()
-        for name in sorted(names):
-            relative = PurePosixPath(Path(parent, name).relative_to(root).as_posix())
-            if images.format_of(name) is None:
-                left_out["not_an_image"] += 1
-            elif len(relative.parts) < 2:
-                left_out["no_identity"] += 1
-            else:
-                items.append(Item(str(relative), relative.parts[0], str(root / relative)))
+    for found in FolderReader(root).listed:
+        if isinstance(found, Fault):
+            left_out[found.reason] += 1
+        elif found.identity is None:
+            left_out["no_identity"] += 1
+        else:
+            items.append(Item(found.key, found.identity, str(root / found.key)))
     if not items:
-        raise ConfigError(f"{root}: no pictures in folders; expected a folder an identity, such as {root}/ann/1.jpg")
+        raise ConfigError(
+            f"{root}: no pictures in folders", "give a folder with one folder per identity, such as ann/1.jpg"
+        )
+    _refuse_parts(root, [item.name for item in items])
     return Files(tuple(items), aligned, left_out)
+
+
+def _refuse_parts(root: Path, names: Sequence[str]) -> None:
+    """Raise an error where what looks like identities are parts of a dataset, such as ``train`` and ``val``."""
+    depths = Counter(name.count("/") for name in names)
+    if min(depths) < 2:
+        return
+    firsts = Counter(name.split("/")[0] for name in names)
+    seconds = {"/".join(name.split("/")[:2]) for name in names}
+    are_parts = all(first.lower() in _PARTS for first in firsts) or len(seconds) >= _MANY * len(firsts)
+    if are_parts or len(firsts) == 1:
+        likely = root / firsts.most_common(1)[0][0]
+        raise ConfigError(
+            f"{root}: all pictures lie two folders deep, so {', '.join(sorted(firsts)[:3])} would be taken for people; "
+            f"the folder with one folder per identity is likely {likely}",
+            "give that one",
+        )
 
 
 def augmented(root: Path, original: Path | None = None, aligned: bool | None = None) -> Files:
@@ -163,47 +187,38 @@ def augmented(root: Path, original: Path | None = None, aligned: bool | None = N
         record = manifest.read_run(root / manifest.RUN_FILE)
         aligned = record.settings.get("aligned") is True if aligned is None else aligned
         source = Path(record.source) if source is None else source
-    rows = {row.path: row for row in manifest.read(root / manifest.MANIFEST_FILE)}
+    rows = {row.key: row for row in manifest.read(root / manifest.MANIFEST_FILE)}
     items, left_out = list[Item](), Counter[str]()
-    for name in sorted(rows):
-        row, relative = rows[name], PurePosixPath(name)
+    for key in sorted(rows):
+        row = rows[key]
         if not row.faces:
             left_out[row.reason or "no_face"] += 1
-        elif len(relative.parts) < 2:
+        elif row.identity is None:
             left_out["no_identity"] += 1
         else:
             items.append(_item(root, source, original is not None, row))
     if not items:
-        raise ConfigError(f"{root}: the manifest lists no pictures with faces in folders, one an identity")
+        raise ConfigError(f"{root}: the manifest lists no pictures with faces in folders, one per identity")
+    _refuse_parts(root, [item.name for item in items])
     return Files(tuple(items), bool(aligned), left_out)
 
 
 def _item(root: Path, source: Path | None, prefers_source: bool, row: Row) -> Item:
-    if row.original is not None and not prefers_source:
-        original = root / row.original
+    if row.original is not None and row.original.place is not None and not prefers_source:
+        original = root / row.original.place
     elif source is not None:
-        original = source / row.path
+        original = source / row.key
     else:
-        original = root / row.path
+        original = root / row.key
     if not original.exists():
         raise ConfigError(
-            f"{original}: the original of a masked picture is missing; --original takes the folder that has it"
+            f"{original}: the original of a masked picture is missing", "set {original} to the folder that has it"
         )
     masked = tuple(
-        str(root / variant.file)
+        str(root / variant.place)
         for variant in row.variants
-        if variant.file is not None and variant.masks[0].design is not None
+        if variant.place is not None and variant.masks[0].design is not None
     )
-    identity = PurePosixPath(row.path).parts[0]
     keypoints = np.array(row.faces[0].keypoints, np.float32)
-    return Item(row.path, identity, str(original), masked, keypoints, face_of_row(row.faces[0]))
-
-
-def face_of_row(row: FaceRow) -> Face | None:
-    """A face as a manifest has it; None if the manifest was written without landmarks."""
-    if row.landmarks is None:
-        return None
-    landmarks = np.array(row.landmarks, np.float32)
-    pose = HeadPose(row.pose.yaw, row.pose.pitch, row.pose.roll)
-    keypoints = np.array(row.keypoints, np.float32)
-    return Face(np.array(row.bbox, np.float32), keypoints, landmarks, pose, row.score)
+    assert row.identity is not None
+    return Item(row.key, row.identity, str(original), masked, keypoints, manifest.face_of(row.faces[0]))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from maskgen.arrays import Float32Array, Image
-from maskgen.detect import pack_dir
 from maskgen.errors import ModelError
 from maskgen.face.align import ARCFACE_SIDE
+from maskgen.packs.find import pack_dir
+from maskgen.packs.session import session
 
 Embed = Callable[[Float32Array], Float32Array]
 """Pictures (B, 3, 112, 112), RGB from -1 to 1, to embeddings (B, E)."""
@@ -34,17 +34,7 @@ class Embedder:
     """
 
     def __init__(self, path: Path, threads: int = 0) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        if not path.is_file():
-            raise ModelError(f"{path}: no such model file")
-        try:
-            self._session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's exceptions share no base class
-            raise ModelError(f"{path}: onnxruntime cannot load it: {error}") from error
+        self._session = session(path, threads)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         if len(inputs) != 1 or len(outputs) != 1 or list(inputs[0].shape[1:]) != [3, ARCFACE_SIDE, ARCFACE_SIDE]:
             raise ModelError(

@@ -15,9 +15,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
 
 from maskgen.arrays import BoolArray, IntArray
+from maskgen.evaluate.results import Figures, RateAtFar
 
 FloatArray = npt.NDArray[np.floating]
 
@@ -34,53 +34,6 @@ class Roc(NamedTuple):
     far: FloatArray
     tar: FloatArray
     thresholds: FloatArray
-
-
-class RateAtFar(BaseModel):
-    """A rate of genuine pairs at a bounded FAR, or why it is not given."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    far: float
-    rate: float | None
-    reason: str | None = None
-
-
-class Figures(BaseModel):
-    """What the scores of pairs say.
-
-    Attributes
-    ----------
-    genuine, impostor : int
-        Pairs of one person, pairs of two.
-    accuracy, accuracy_std : float or None
-        Mean and standard deviation over folds, as shares; None where there are no folds.
-    auc, eer : float
-        Area under the ROC; equal error rate.
-    tar_at_far : tuple of RateAtFar
-        TAR at each of `FARS`.
-    fmr100, fmr1000 : RateAtFar
-        The lowest FNMR at an FMR of at most 1/100 and 1/1000.
-    rank1 : float or None
-        Share of probes whose most alike gallery picture shows the same person; None where identities are not known.
-    probes, gallery : int
-        How many pictures that was measured with.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    genuine: int
-    impostor: int
-    accuracy: float | None
-    accuracy_std: float | None
-    auc: float
-    eer: float
-    tar_at_far: tuple[RateAtFar, ...]
-    fmr100: RateAtFar
-    fmr1000: RateAtFar
-    rank1: float | None = None
-    probes: int = 0
-    gallery: int = 0
 
 
 def measure(scores: FloatArray, is_same: BoolArray, folds: IntArray | None = None) -> Figures:
@@ -152,11 +105,6 @@ def fold_accuracies(distances: FloatArray, is_same: BoolArray, folds: IntArray) 
     sizes = np.array([(folds == number).sum() for number in numbers])
     best = np.argmax(hits.sum(axis=0) - hits, axis=1)  # (K,)
     return np.asarray(hits[np.arange(len(numbers)), best] / sizes, np.float64)
-
-
-def consecutive_folds(pairs: int, number: int = 10) -> IntArray:
-    """Folds (P,) of equal size in the order of the pairs, the first ones a pair larger: scikit-learn's ``KFold``."""
-    return np.repeat(np.arange(number), [pairs // number + (fold < pairs % number) for fold in range(number)])
 
 
 def rank1(gallery: FloatArray, gallery_ids: IntArray, probes: FloatArray, probe_ids: IntArray) -> float:

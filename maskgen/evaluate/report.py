@@ -5,70 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from maskgen.arrays import BoolArray, Float32Array, Image
+from maskgen.datasets.verification import Pairs
 from maskgen.errors import ConfigError, ImageError
 from maskgen.evaluate import figures
 from maskgen.evaluate.embed import Embed, embeddings_of
-from maskgen.evaluate.figures import Figures, Roc
-from maskgen.evaluate.pairs import Pairs
+from maskgen.evaluate.figures import Roc
+from maskgen.evaluate.results import Condition, ConditionReport, EvalReport
 from maskgen.face import Face
 from maskgen.recognition.crops import Cropper
 
-Condition = Literal["none", "probe", "both"]
-"""Who wears a mask: nobody, the second picture of each pair, or both."""
-
 CONDITIONS: Final = ("none", "probe", "both")
 _BATCH: Final = 64
-
-
-class ConditionReport(BaseModel):
-    """A model's figures under one mask condition.
-
-    Attributes
-    ----------
-    model, condition : str
-        What was measured.
-    left_out : int
-        Pairs of which a picture cannot be read, shows no face, or takes no mask; the same in all conditions and models.
-    figures : Figures
-        Over the pairs that are left.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    model: str
-    condition: Condition
-    left_out: int
-    figures: Figures
-
-
-class EvalReport(BaseModel):
-    """``eval.json``: models x conditions.
-
-    Attributes
-    ----------
-    pairs : str
-        Where the pairs come from.
-    seed : int
-        Of the masks.
-    left_out : dict
-        Why pictures are not used -> how many.
-    rows : tuple of ConditionReport
-        Model after model.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    schema_version: Literal[1] = 1
-    pairs: str
-    seed: int
-    left_out: dict[str, int]
-    rows: tuple[ConditionReport, ...]
 
 
 @dataclass(frozen=True)
@@ -198,8 +150,8 @@ def _batches(crops: Image) -> Iterator[Image]:
         yield crops[start : start + _BATCH]
 
 
-def table(report: EvalReport) -> str:
-    """The report as text, a row a model and condition; shares in per cent."""
+def table(report: EvalReport) -> list[list[str]]:
+    """The report as cells: a header, then one row per model and condition; shares in per cent."""
     header = ["model", "mask", "genuine", "impostor", "accuracy", "AUC", "EER", "FMR100", "FMR1000"]
     header += [f"TAR@{far:g}" for far in figures.FARS] + ["rank-1"]
     rows = [header]
@@ -215,10 +167,7 @@ def table(report: EvalReport) -> str:
             + ["refused" if rate is None else f"{100 * rate:.2f}" for rate in rates]
             + ["-" if found.rank1 is None else f"{100 * found.rank1:.2f}"]
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+    return rows
 
 
 def refusals(report: EvalReport) -> list[str]:

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 
 from maskgen.arrays import Image
-from maskgen.catalog import Catalog
+from maskgen.catalog.schema import Wear
+from maskgen.catalog.store import Catalog
+from maskgen.detect import Detector
 from maskgen.face import Face
 from maskgen.masking import blend, choose, vary, warp
-from maskgen.masking.wear import Wear
 
 Faces = Literal["largest", "all"]
-
-
-class Detector(Protocol):
-    """Whatever finds faces; `maskgen.detect.FaceDetector` does."""
-
-    def detect(self, image: Image) -> list[Face]:
-        """The faces of an (H, W, 3) RGB image, largest first."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from maskgen.catalog import Catalog, View
+from maskgen.catalog.store import Catalog, View
 from maskgen.face import Face
 
 

@@ -7,28 +7,21 @@ Textures are premultiplied RGBA, 0 to 1, sRGB values as they are stored.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 from typing import Final
 
 import cv2
 import numpy as np
 
-from maskgen import images
 from maskgen.arrays import Float32Array, Image
-from maskgen.errors import ConfigError, ImageError
+from maskgen.catalog.schema import CORRECT, Wear, WearShares
 from maskgen.images import LUMA, LUMA_WEIGHTS
-from maskgen.masking.wear import CORRECT, Wear, WearShares
 from maskgen.masking.wear import drawn as drawn_wear
 
 _TO_YIQ: Final = np.array([LUMA_WEIGHTS, [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
 # Straps are thinner than this share of a mask's width, cloth is not.
 _STRAP_SHARE: Final = 0.07
-# Longer sides of patterns are brought down to this, pixels: no mask shows more.
-_PATTERN_SIZE: Final = 512
 # Brightest and darkest that a recolored cloth may be in the middle.
 _BRIGHTEST: Final = 0.94
 _DARKEST: Final = 0.10
@@ -57,8 +50,8 @@ class Recolor:
 
 
 @dataclass(frozen=True)
-class Pattern:
-    """A picture laid on the cloth.
+class Placement:
+    """How a picture is laid on the cloth.
 
     Attributes
     ----------
@@ -84,27 +77,6 @@ class Patterns:
 
     names: tuple[str, ...] = ()
     pictures: tuple[Image, ...] = ()
-
-    @classmethod
-    def load(cls, folder: Path) -> Patterns:
-        """The pictures of a folder, not of the folders in it.
-
-        Raises
-        ------
-        ConfigError
-            If the folder is missing or holds no picture, or a picture cannot be read.
-        """
-        names = _pattern_names(folder)
-        pictures = []
-        for name in names:
-            try:
-                pixels = images.read(folder / name).pixels
-            except ImageError as error:
-                raise ConfigError(f"{error}; take it out of the folder of patterns") from error
-            scale = min(_PATTERN_SIZE / max(pixels.shape[:2]), 1.0)
-            size_wh = (max(round(pixels.shape[1] * scale), 1), max(round(pixels.shape[0] * scale), 1))
-            pictures.append(cv2.resize(pixels, size_wh, interpolation=cv2.INTER_AREA))
-        return cls(names, tuple(pictures))
 
 
 @dataclass(frozen=True)
@@ -143,7 +115,7 @@ class Drawn:
 
     wear: Wear = "correct"
     recolor: Recolor | None = None
-    pattern: Pattern | None = None
+    pattern: Placement | None = None
 
 
 AS_IT_IS: Final = Drawn()
@@ -170,7 +142,7 @@ def draw(variation: Variation, rng: np.random.Generator) -> Drawn:
         tint=_tint(float(2 * np.pi * tint_hue), float(0.30 * tint)),
     )
     count = len(variation.patterns.names)
-    pattern = Pattern(
+    pattern = Placement(
         number=min(int(which * count), count - 1),
         repeat=float(0.35 * 3.4**repeat),
         turn_deg=float(30 * turn - 15),
@@ -234,7 +206,7 @@ def recolored(texture: Float32Array, cloth: Float32Array, recolor: Recolor) -> F
     return np.concatenate([mixed * alpha, alpha], axis=-1).astype(np.float32)
 
 
-def patterned(texture: Float32Array, cloth: Float32Array, picture: Image, pattern: Pattern) -> Float32Array:
+def patterned(texture: Float32Array, cloth: Float32Array, picture: Image, pattern: Placement) -> Float32Array:
     """A texture with a picture on its cloth, under the shading that the cloth had.
 
     The picture is laid in the texture's frame, so it follows the face as the texture does. Beyond its edges a seamless
@@ -258,39 +230,6 @@ def patterned(texture: Float32Array, cloth: Float32Array, picture: Image, patter
     changed = np.clip(laid * _shading(rgb, texture[..., 3], cloth)[..., None], 0.02, 0.96)
     mixed = rgb + share * (changed - rgb)
     return np.concatenate([mixed * alpha, alpha], axis=-1).astype(np.float32)
-
-
-def patterns_sha256(folder: Path) -> str:
-    """A hash of the names and the bytes of a folder's patterns.
-
-    Raises
-    ------
-    ConfigError
-        If the folder is missing or holds no picture.
-    """
-    digest = hashlib.sha256()
-    for name in _pattern_names(folder):
-        digest.update(f"{name}\0".encode() + hashlib.sha256(images.read_bytes(folder / name)).digest())
-    return digest.hexdigest()
-
-
-@lru_cache(maxsize=4)
-def variation_of(
-    wear_shares: WearShares, recolor_share: float, pattern_dir: Path | None, pattern_share: float, sha256: str | None
-) -> Variation:
-    """A variation with its patterns read; the hash makes it another if they have changed."""
-    patterns = Patterns() if pattern_dir is None else Patterns.load(pattern_dir)
-    return Variation(wear_shares, recolor_share, patterns, pattern_share)
-
-
-def _pattern_names(folder: Path) -> tuple[str, ...]:
-    if not folder.is_dir():
-        raise ConfigError(f"{folder}: not a folder; the patterns must be pictures in one folder")
-    names = sorted(path.name for path in folder.iterdir() if path.is_file() and images.format_of(path.name) is not None)
-    names = [name for name in names if not name.startswith(".")]
-    if not names:
-        raise ConfigError(f"{folder}: no picture in it (JPEG, PNG, WebP, BMP, TIFF)")
-    return tuple(names)
 
 
 def _is_seamless(picture: Image) -> bool:

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maskgen.arrays import Float32Array
-from maskgen.catalog import View
+from maskgen.catalog.store import View
 from maskgen.face import Face
 from maskgen.face.head import points_on_face
 from maskgen.masking import vary, wear

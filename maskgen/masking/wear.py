@@ -13,19 +13,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Final, Literal, get_args
+from typing import Final
 
 import numpy as np
 
 from maskgen.arrays import Float32Array
+from maskgen.catalog.schema import Wear, WearShares
 from maskgen.face.head import ANCHORS, point_in_space
-
-Wear = Literal["correct", "nose_out", "chin_out", "under_chin"]
-WEARS: Final[tuple[Wear, ...]] = get_args(Wear)
-"""``correct``; ``nose_out``: its upper edge on the upper lip; ``chin_out``: pulled up, the chin shows; ``under_chin``:
-the whole of it under the chin."""
-WearShares = tuple[tuple[Wear, float], ...]
-CORRECT: Final[WearShares] = (("correct", 1.0),)
 
 
 @dataclass(frozen=True)
@@ -64,26 +58,6 @@ _SLIDES: Final[dict[Wear, _Slide]] = {
 _SHAPE_MM: Final = 24.0
 
 
-def shares(weights: dict[str, float]) -> WearShares:
-    """Weights by name as shares that sum to 1, in the order of `WEARS`; those of weight 0 are left out.
-
-    Raises
-    ------
-    ValueError
-        If a name is unknown, a weight negative or not finite, or none is left.
-    """
-    unknown = sorted(set(weights) - set(WEARS))
-    if unknown:
-        raise ValueError(f"unknown way to wear a mask: {', '.join(unknown)}; there are {', '.join(WEARS)}")
-    for name, weight in weights.items():
-        if not (np.isfinite(weight) and weight >= 0):
-            raise ValueError(f"{name}={weight:g}: a weight must be 0 or more")
-    total = sum(weights.values())
-    if total <= 0:
-        raise ValueError("at least one way to wear a mask needs a weight above 0")
-    return tuple((name, weights[name] / total) for name in WEARS if weights.get(name, 0) > 0)
-
-
 def drawn(wear_shares: WearShares, rng: np.random.Generator) -> Wear:
     """One way to wear a mask, drawn by its share; one number is drawn from the generator."""
     limits = np.cumsum([share for _, share in wear_shares])
@@ -99,7 +73,7 @@ def displaced(names: tuple[str, ...], wear: Wear) -> Float32Array | None:
     names : tuple of str, length K
         Control points.
     wear : str
-        One of `WEARS`.
+        One of `maskgen.catalog.schema.WEARS`.
 
     Returns
     -------
@@ -113,7 +87,7 @@ def displaced(names: tuple[str, ...], wear: Wear) -> Float32Array | None:
 
 @cache
 def _slid(name: str, wear: Wear) -> Float32Array:
-    # Imported late: the command line and the manifest know the names of these ways without loading scipy.
+    # Imported late: the command line knows the names of these ways without loading scipy.
     from maskgen.face.solid import AXIS_Z_MM, head_solid
 
     point = point_in_space(name)

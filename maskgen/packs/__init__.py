@@ -1,0 +1,1 @@
+"""Model packs: folders of ONNX files that InsightFace loads."""

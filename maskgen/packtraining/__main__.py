@@ -148,7 +148,7 @@ def export(data: Path, work: Path, pack: Path) -> None:
 )
 def evaluate(data: Path, model: str, limit: int | None, card: bool, sheets: Path | None) -> None:
     """Measure a pack on people and scenes that training never saw."""
-    from maskgen.detect import pack_dir
+    from maskgen.packs.find import pack_dir
     from maskgen.packtraining.evaluate import evaluate as measure
     from maskgen.packtraining.evaluate import write_card
     from maskgen.packtraining.failures import Failures

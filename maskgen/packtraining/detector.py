@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from maskgen.arrays import Float32Array, Image
-from maskgen.catalog import Catalog
+from maskgen.catalog.store import Catalog
 from maskgen.detect import FaceDetector
 from maskgen.face.landmarks import bbox_of_points, keypoints_of
 from maskgen.packtraining.data import (

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from maskgen.arrays import Float32Array, Image
-from maskgen.catalog import Catalog
-from maskgen.detect import FaceDetector, pack_dir
+from maskgen.catalog.store import Catalog
+from maskgen.detect import FaceDetector
 from maskgen.face import Face
 from maskgen.face.landmarks import bbox_of_points, keypoints_of
 from maskgen.face.pose import pose_from_68
+from maskgen.packs.find import pack_dir
 from maskgen.packtraining.data import (
     SCENE_HELD_OUT_EVERY,
     boxes_file,
@@ -60,7 +61,7 @@ def evaluate(data: Path, model: str, limit: int | None = None, failures: Failure
     data : Path
         The training folder.
     model : str
-        The pack, as `maskgen.detect.pack_dir` takes it.
+        The pack, as `maskgen.packs.find.pack_dir` takes it.
     limit : int, optional
         At most so many pictures of each kind, for a quick look.
     failures : Failures, optional

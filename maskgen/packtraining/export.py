@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from maskgen.arrays import Float32Array
-from maskgen.detect import MEAN_HEAD_KEY
 from maskgen.face.landmarks import INDEX_106_OF_68
+from maskgen.packs.find import MEAN_HEAD_KEY
 from maskgen.packtraining.detector import DetectorNet
 from maskgen.packtraining.landmarks import EXTRA_106, INPUT_SIDE, LandmarkNet
 

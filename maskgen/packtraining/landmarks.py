@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from maskgen.arrays import Float32Array, Float64Array, Image, IntArray
-from maskgen.catalog import Catalog
+from maskgen.catalog.store import Catalog
 from maskgen.face import Face
 from maskgen.face.landmarks import INDEX_106_OF_68, MIRROR_68, MIRROR_106, bbox_of_points, keypoints_of
 from maskgen.face.pose import pose_from_68

@@ -1,123 +1,185 @@
-"""Work through many items in processes; one that kills its process costs the others nothing.
-
-for result in unordered(function, items, workers=4):
-    if isinstance(result, Crash): ...
-"""
+"""Executors on this machine: processes (joblib's loky), or none."""
 
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
+import itertools
 import os
 import signal
 import tempfile
 import threading
 import time
-import warnings
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Final, TypeVar
 
-import cv2
 import joblib
+from joblib.externals.loky import get_reusable_executor
 
-Result = TypeVar("Result")
+from maskgen.errors import MaskgenError
+from maskgen.parallel.base import Crash
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+# Chunks that wait for each worker, so that none is idle while results are taken.
+_AHEAD: Final = 2
+# How often in a row workers may die before they take up anything.
+_STILLBORN: Final = 3
+_IDLE_SECONDS: Final = 30
+# Each worker has one core; libraries that start threads of their own would fight over it.
+_ONE_THREAD: Final = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
+)
 
 
-@dataclass(frozen=True)
-class Crash:
-    """An item that ended the process working on it, also when it was the only one."""
-
-    item: str
+class WorkersDieError(MaskgenError):
+    """Worker processes die before they take up anything."""
 
 
-def unordered(
-    function: Callable[[str], Result], items: Sequence[str], workers: int
-) -> Generator[Result | Crash, None, None]:
-    """What a function returns for each item, in the order in which they are done.
+class InProcess:
+    """Works in this process, chunk after chunk; an item that ends it ends everything."""
 
-    A process that dies takes its pool with it. Then the items that were being worked on are done again, each in a pool
-    of its own, and the rest goes on in a new one. A single worker is no process of its own, and nobody sees it die.
+    workers = 1
+
+    def run(self, work: Callable[[Sequence[T]], R], chunks: Iterable[Sequence[T]]) -> Iterator[R | Crash[T]]:
+        """As `Executor.run`."""
+        return map(work, chunks)
+
+
+class LocalExecutor:
+    """Works in processes of this machine.
 
     Parameters
     ----------
-    function : callable
-        Called in a worker; it can be pickled.
-    items : sequence of str
-        Each once.
-    workers : int
-        How many processes; 1 works in this one.
-
-    Raises
-    ------
-    concurrent.futures.BrokenExecutor
-        If workers die before they take up anything.
+    workers : int, optional
+        How many; by default one per core.
     """
-    left = dict.fromkeys(items)
-    with tempfile.TemporaryDirectory(prefix="maskgen-") as folder:
-        marks = Path(folder)
-        while left:
-            try:
-                with contextlib.closing(_pool(function, list(left), min(workers, len(left)), marks)) as results:
-                    for item, result in results:
-                        del left[item]
+
+    def __init__(self, workers: int | None = None) -> None:
+        self.workers: int = workers or joblib.cpu_count()
+
+    def run(
+        self, work: Callable[[Sequence[T]], R], chunks: Iterable[Sequence[T]]
+    ) -> Generator[R | Crash[T], None, None]:
+        """As `Executor.run`."""
+        # No more processes than there are chunks.
+        numbered = enumerate(chunks)
+        first = list(itertools.islice(numbered, self.workers))
+        workers = len(first)
+        pending = itertools.chain(first, numbered)
+        taken: dict[int, Sequence[T]] = {}  # handed to workers, no result yet
+        again: list[int] = []  # of those, the ones to hand out anew
+        stillborn = 0
+        with tempfile.TemporaryDirectory(prefix="maskgen-") as folder:
+            marks = Path(folder)
+            while workers:
+                try:
+                    for number, result in _pool_results(work, workers, pending, taken, again, marks):
+                        stillborn = 0
+                        del taken[number]
                         yield result
-            except concurrent.futures.BrokenExecutor:
-                suspects = _taken_up(marks) & left.keys()
-                if not suspects:
-                    raise
-                for item in sorted(suspects):
-                    del left[item]
-                    yield _alone(function, item, marks)
+                    return
+                except concurrent.futures.BrokenExecutor:
+                    suspects = sorted(_marked(marks) & taken.keys())
+                    stillborn = 0 if suspects else stillborn + 1
+                    if stillborn == _STILLBORN:
+                        raise WorkersDieError(
+                            "worker processes die as they start, killed from outside or for lack of memory",
+                            "what is done is recorded: run the same again, perhaps with fewer {workers}",
+                        ) from None
+                    for number in suspects:
+                        yield from _isolated(work, taken.pop(number))
+                    again = sorted(taken)
 
 
-def _alone(function: Callable[[str], Result], item: str, marks: Path) -> Result | Crash:
+def _pool_results(
+    work: Callable[[Sequence[T]], R],
+    workers: int,
+    pending: Iterator[tuple[int, Sequence[T]]],
+    taken: dict[int, Sequence[T]],
+    again: list[int],
+    marks: Path,
+) -> Generator[tuple[int, R], None, None]:
+    """(number of a chunk, result), until all are done; the executor is gone if this ends early."""
+    pool = _pool(workers)
+    futures: dict[Any, int] = {}
+
+    def submit(number: int) -> None:
+        futures[pool.submit(_marking, work, number, taken[number], marks)] = number
+
     try:
-        # Of two workers one stays idle; a single one would be this process.
-        with contextlib.closing(_pool(function, [item], 2, marks)) as results:
-            return next(results)[1]
+        for number in again:
+            submit(number)
+        is_exhausted = False
+        while True:
+            while not is_exhausted and len(futures) < _AHEAD * workers:
+                following = next(pending, None)
+                if following is None:
+                    is_exhausted = True
+                else:
+                    taken[following[0]] = following[1]
+                    submit(following[0])
+            if not futures:
+                return
+            done, _ = concurrent.futures.wait(futures, return_when=concurrent.futures.FIRST_COMPLETED)
+            # Results first: where the pool breaks, what was finished is not done again.
+            for future in sorted(done, key=lambda future: future.exception() is not None):
+                number = futures.pop(future)
+                yield number, future.result()
+    except BaseException:
+        # Interrupted, given up or broken: nobody waits for what is being worked on.
+        pool.shutdown(wait=True, kill_workers=True)
+        raise
+
+
+def _isolated(work: Callable[[Sequence[T]], R], chunk: Sequence[T]) -> Iterator[R | Crash[T]]:
+    """The results of a chunk that may have killed its worker; in a process of its own, halved if it does so again."""
+    pool = _pool(1)
+    try:
+        yield pool.submit(work, chunk).result()
     except concurrent.futures.BrokenExecutor:
-        return Crash(item)
+        if len(chunk) == 1:
+            yield Crash(chunk[0])
+        else:
+            middle = len(chunk) // 2
+            yield from _isolated(work, chunk[:middle])
+            yield from _isolated(work, chunk[middle:])
+    except BaseException:
+        pool.shutdown(wait=True, kill_workers=True)
+        raise
 
 
-def _pool(
-    function: Callable[[str], Result], items: Sequence[str], workers: int, marks: Path
-) -> Generator[tuple[str, Result], None, None]:
-    with joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=1, initializer=_start_worker):
-        parallel = joblib.Parallel(return_as="generator_unordered")
-    results = parallel(joblib.delayed(_work)(function, item, marks) for item in items)
-    try:
-        # Not "yield from", which would close the inner generator before the warning below is silenced.
-        for result in results:  # noqa: UP028
-            yield result
-    finally:
-        with warnings.catch_warnings():
-            # joblib warns that tasks are given up; that is what an interrupted run means.
-            warnings.simplefilter("ignore", UserWarning)
-            results.close()
+def _pool(workers: int) -> Any:
+    return get_reusable_executor(
+        max_workers=workers, timeout=_IDLE_SECONDS, initializer=_start_worker, env=dict(_ONE_THREAD)
+    )
 
 
-def _work(function: Callable[[str], Result], item: str, marks: Path) -> tuple[str, Result]:
+def _marking(work: Callable[[Sequence[T]], R], number: int, chunk: Sequence[T], marks: Path) -> R:
     # Left behind by a process that dies: what it was at.
-    (marks / str(os.getpid())).write_bytes(os.fsencode(item))
-    return item, function(item)
+    mark = marks / str(os.getpid())
+    mark.write_text(str(number))
+    result = work(chunk)
+    mark.unlink()
+    return result
 
 
-def _taken_up(marks: Path) -> set[str]:
-    """The items that workers took up last; afterwards none."""
-    taken = set()
+def _marked(marks: Path) -> set[int]:
+    """The chunks that were being worked on; afterwards none."""
+    numbers = set()
     for mark in marks.iterdir():
-        taken.add(os.fsdecode(mark.read_bytes()))
+        text = mark.read_text()
         mark.unlink()
-    return taken
+        if text:
+            numbers.add(int(text))
+    return numbers
 
 
 def _start_worker() -> None:
-    # Ctrl-C reaches the whole process group; only the parent, which keeps the manifest, is to act on it.
+    # Ctrl-C reaches the whole process group; only the parent, which keeps the records, is to act on it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
-    cv2.setNumThreads(1)
 
 
 def _end_with_parent(parent: int) -> None:

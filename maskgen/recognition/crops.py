@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from maskgen.arrays import Float32Array, Image
-from maskgen.catalog import Catalog
+from maskgen.catalog.store import Catalog
 from maskgen.face import Face
 from maskgen.face.align import aligned_crop, resized_crop
 from maskgen.masking.augment import augment_image
@@ -21,7 +21,7 @@ class Cropper:
     Attributes
     ----------
     read : callable
-        Gives the picture of a key: `maskgen.io.Dataset.read`.
+        Gives the picture of a key: `maskgen.datasets.people.People.read`.
     is_aligned : bool
         Pictures are ArcFace crops already.
     catalog : Catalog or None

@@ -7,9 +7,9 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Annotated, Final, Protocol
+from typing import Annotated, Final
 
 import cv2
 import numpy as np
@@ -21,25 +21,20 @@ from maskgen import images
 from maskgen.arrays import Image
 from maskgen.catalog.bundle import MAX_PICTURE_PIXELS
 from maskgen.catalog.edit import NewDesign, NewView, png_of
-from maskgen.catalog.schema import Kind, Pixel, Rotation
+from maskgen.catalog.schema import UNKNOWN_LICENSE, Kind, Pixel, Rotation
+from maskgen.datasets.base import Entry
+from maskgen.datasets.folder import FolderReader
+from maskgen.detect import Detector, FaceDetector
 from maskgen.errors import CatalogError, ImageError
-from maskgen.face import Face
 from maskgen.face.head import POINT_NAMES
+from maskgen.packs.find import BUNDLED
+from maskgen.parallel import Crash, Executor, chunks_of, in_order
+from maskgen.schema import first_fault
 from maskgen.studio.cutout import template
 from maskgen.studio.photo import harvest, texture
 
-UNKNOWN_LICENSE: Final = "LicenseRef-unknown"
-"""SPDX's way to say that the rights in a picture are not known."""
 FRONTAL: Final = Rotation(yaw=(-25, 25), pitch=(-25, 25))
 """What a cut-out with points placed by hand is for, unless the file of points says otherwise."""
-
-
-class Detector(Protocol):
-    """Whatever finds faces; `maskgen.detect.FaceDetector` does."""
-
-    def detect(self, image: Image) -> list[Face]:
-        """The faces of an (H, W, 3) RGB image, largest first."""
-        ...
 
 
 class PointsFile(BaseModel):
@@ -120,7 +115,7 @@ class Refusal:
     file : Path
         The picture.
     reason : str
-        A word: one of `harvest.RefusedError`, ``bad_image`` or ``cut_out``.
+        A word: one of `harvest.RefusedError`, ``bad_image``, ``cut_out`` or ``crashed``.
     message : str
         A sentence that begins with the file.
     """
@@ -128,6 +123,15 @@ class Refusal:
     file: Path
     reason: str
     message: str
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of every picture: what the user says, points by hand, and the pack that finds faces."""
+
+    about: About
+    points: PointsFile | None = None
+    model: str = BUNDLED
 
 
 def pictures_in(sources: Sequence[Path]) -> list[Path]:
@@ -138,41 +142,34 @@ def pictures_in(sources: Sequence[Path]) -> list[Path]:
     CatalogError
         If a source is missing, or a folder holds no picture.
     """
-    files = []
+    pictures = []
     for source in sources:
         if source.is_dir():
-            inside = sorted(p for p in source.rglob("*") if p.is_file() and images.format_of(p.name) is not None)
+            inside = [source / found.key for found in FolderReader(source).listed if isinstance(found, Entry)]
             if not inside:
                 raise CatalogError(f"{source}: no pictures in this folder")
-            files += inside
+            pictures += inside
         elif source.exists():
-            files.append(source)
+            pictures.append(source)
         else:
             raise CatalogError(f"{source}: no such file or folder")
-    return files
+    return pictures
 
 
-def take(
-    files: Sequence[Path], about: About, points: PointsFile | None, model: str, workers: int
-) -> Iterator[tuple[Path, NewDesign | Refusal]]:
-    """What each picture gives, in their order; several are read in parallel."""
-    workers = min(workers, len(files))
-    if workers < 2:
-        for file in files:
-            yield file, take_one(file, about, points, model)
-        return
-    import joblib
-
-    with joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=1):
-        jobs = (joblib.delayed(take_one)(file, about, points, model) for file in files)
-        yield from zip(files, joblib.Parallel(return_as="generator")(jobs), strict=True)
+def take(pictures: Sequence[Path], request: Request, executor: Executor) -> Iterator[tuple[Path, NewDesign | Refusal]]:
+    """What each picture gives, in their order."""
+    # One picture takes seconds: no chunk needs more.
+    results = executor.run(partial(_take_chunk, request), chunks_of(enumerate(pictures), 1))
+    numbered = (
+        (result.item[0], _crashed(result.item[1])) if isinstance(result, Crash) else result for result in results
+    )
+    yield from zip(pictures, in_order(numbered), strict=True)
 
 
-def take_one(file: Path, about: About, points: PointsFile | None, model: str) -> NewDesign | Refusal:
-    """What one picture gives; runs in a worker."""
-    cv2.setNumThreads(1)
+def take_one(file: Path, request: Request) -> NewDesign | Refusal:
+    """What one picture gives."""
     try:
-        return design_from(file, _detector(model), about, points)
+        return design_from(file, _detector(request.model), request.about, request.points)
     except harvest.RefusedError as error:
         return Refusal(file, error.reason, str(error))
     except CatalogError as error:
@@ -181,10 +178,18 @@ def take_one(file: Path, about: About, points: PointsFile | None, model: str) ->
         return Refusal(file, "bad_image", str(error))
 
 
+def _take_chunk(request: Request, chunk: Sequence[tuple[int, Path]]) -> tuple[int, NewDesign | Refusal]:
+    cv2.setNumThreads(1)  # a worker has one core
+    ((number, file),) = chunk
+    return number, take_one(file, request)
+
+
+def _crashed(file: Path) -> Refusal:
+    return Refusal(file, "crashed", f"{file}: the process that worked on it died, twice")
+
+
 @lru_cache(maxsize=1)
 def _detector(model: str) -> Detector:
-    from maskgen.detect import FaceDetector
-
     return FaceDetector(model)
 
 
@@ -201,9 +206,7 @@ def read_points(path: Path) -> PointsFile:
     except OSError as error:
         raise CatalogError(f"{path}: cannot be read: {error.strerror}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise CatalogError(f"{path}: {where or 'file'}: {first['msg']}") from error
+        raise CatalogError(f"{path}: {first_fault(error)}") from error
 
 
 def name_of(path: Path) -> str:

@@ -43,7 +43,7 @@ def load(base: str) -> Backbone:
     ----------
     base : str
         ``scratch:r18``, ``r34``, ``r50``, ``r100`` or ``mbf``, drawn from torch's generator, with ``:0.25`` at a
-        quarter of the width; an ONNX file; an arcface_torch ``.pth``; or a pack, see `maskgen.detect.pack_dir`.
+        quarter of the width; an ONNX file; an arcface_torch ``.pth``; or a pack, see `maskgen.packs.find.pack_dir`.
 
     Raises
     ------
@@ -77,7 +77,8 @@ def scratch_spec(base: str) -> Spec:
     match = _SCRATCH.fullmatch(base)
     if match is None or float(match[2] or 1) <= 0:
         raise ModelError(
-            f"--base {base}: expected scratch:r18, r34, r50, r100 or mbf, and perhaps a width as in scratch:mbf:0.5"
+            f"base {base}: not a network from scratch",
+            "give scratch:r18, r34, r50, r100 or mbf, and perhaps a width as in scratch:mbf:0.5",
         )
     name, width = match[1], float(match[2] or 1)
     return iresnet(name, width) if name in IRESNET_DEPTHS else mobilefacenet(width)

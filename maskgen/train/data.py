@@ -19,15 +19,18 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from maskgen.arrays import Float32Array, Image, IntArray
-from maskgen.catalog import Catalog
-from maskgen.datasets.people import Item, open_dataset
+from maskgen.catalog.store import Catalog
+from maskgen.datasets.people import Item, open_people
+from maskgen.datasets.verification import Pairs
+from maskgen.detect import DetectorSpec
 from maskgen.errors import ConfigError, ImageError
-from maskgen.evaluate.pairs import Pairs, draw_pairs
+from maskgen.evaluate.pairs import draw_pairs
 from maskgen.evaluate.report import Pictures
 from maskgen.face import Face
+from maskgen.parallel import InProcess, LocalExecutor
 from maskgen.recognition.crops import Cropper
-from maskgen.recognition.faces import DetectorSpec, of_dataset
-from maskgen.train.settings import Settings
+from maskgen.recognition.faces import faces_of
+from maskgen.train.settings import TrainSettings
 
 _SUBSTITUTES = 50
 """How many neighbours may be unreadable in a row before the data are taken to be broken."""
@@ -87,7 +90,7 @@ class Collection:
 
 
 def collect(
-    settings: Settings, cache: Path, on_progress: Callable[[int, int], None] = lambda done, total: None
+    settings: TrainSettings, cache: Path, on_progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Collection:
     """The collection that settings describe; faces that the data do not know are looked for, once.
 
@@ -100,15 +103,16 @@ def collect(
     CatalogError
         If masks are wanted and the catalog is missing.
     """
-    dataset = open_dataset(settings.data, settings.original, settings.aligned)
+    dataset = open_people(settings.data, settings.original, settings.aligned)
     wants_masks = settings.mask_prob is not None
     left_out = Counter(dataset.left_out)
     faces: Mapping[str, Face | str] = {}
     if wants_masks or not dataset.is_aligned:
-        spec = DetectorSpec(settings.model, dataset.is_aligned)
+        detectors = DetectorSpec(settings.model, aligned=dataset.is_aligned)
         # Keypoints align; only masks on the way need landmarks.
         unknown = [item for item in dataset.items if wants_masks or item.keypoints is None]
-        faces = of_dataset(dataset, cache, spec, max(settings.workers, 1), unknown, on_progress)
+        executor = LocalExecutor(settings.workers) if settings.workers else InProcess()
+        faces = faces_of(dataset, cache, detectors, executor, unknown, on_progress)
     usable = list[tuple[Item, Face | None]]()
     for item in dataset.items:
         face = faces.get(item.name)
@@ -134,7 +138,7 @@ def collect(
     )
 
 
-def _held_out(numbers: Mapping[str, int], settings: Settings) -> frozenset[str]:
+def _held_out(numbers: Mapping[str, int], settings: TrainSettings) -> frozenset[str]:
     """Identities to validate on: of those with two originals or more, and never so many that few are left."""
     candidates = sorted(who for who, number in numbers.items() if number > 1)
     wanted = max(round(settings.holdout * len(numbers)), 2) if settings.holdout > 0 else 0

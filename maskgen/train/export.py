@@ -12,11 +12,11 @@ from typing import Any, Final
 import torch
 from torch import nn
 
-from maskgen import images
-from maskgen.detect import pack_dir
+from maskgen import files
 from maskgen.errors import ModelError
 from maskgen.evaluate.embed import recogniser_of
 from maskgen.face.align import ARCFACE_SIDE
+from maskgen.packs.find import pack_dir
 from maskgen.train import bases
 from maskgen.train.settings import Metrics
 
@@ -48,7 +48,7 @@ def write_onnx(backbone: nn.Module, path: Path) -> None:
     # Newer torch has another exporter by default, which needs onnxscript; older torch does not know the word.
     classic: dict[str, Any] = {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {}
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(images.temporary_name())
+    temporary = path.with_name(files.temporary_name())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that the classic exporter is to go
         torch.onnx.export(
@@ -68,7 +68,7 @@ def write_pth(backbone: nn.Module, path: Path) -> None:
     """The weights under arcface_torch's names."""
     buffer = io.BytesIO()
     torch.save({name: value.detach().cpu() for name, value in backbone.state_dict().items()}, buffer)
-    images.write_whole(path, buffer.getvalue())
+    files.write_whole(path, buffer.getvalue())
 
 
 def write_pack(model: Path, pack: str, target: Path) -> None:
@@ -80,13 +80,13 @@ def write_pack(model: Path, pack: str, target: Path) -> None:
         If the other pack is missing or empty.
     """
     source = pack_dir(pack)
-    files = sorted(source.glob("*.onnx"))
-    if not files:
-        raise ModelError(f"{source}: no .onnx files; --pack takes a pack with a detector, such as buffalo_l")
+    networks = sorted(source.glob("*.onnx"))
+    if not networks:
+        raise ModelError(f"{source}: no .onnx files", "set {pack} to a pack with a detector, such as buffalo_l")
     recogniser = recogniser_of(source)
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
-    for file in files:
+    for file in networks:
         if file != recogniser:
             shutil.copyfile(file, target / file.name)
     shutil.copyfile(model, target / ("recognition.onnx" if recogniser is None else recogniser.name))
@@ -119,4 +119,4 @@ def draw_curves(path: Path, metrics: Metrics) -> None:
         place.grid(alpha=0.3)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
-    images.write_whole(path, buffer.getvalue())
+    files.write_whole(path, buffer.getvalue())

@@ -9,7 +9,7 @@ from typing import Any, Final
 import torch
 
 import maskgen
-from maskgen import images
+from maskgen import files
 from maskgen.errors import ConfigError
 from maskgen.evaluate.embed import file_of
 from maskgen.train import bases, export
@@ -18,8 +18,8 @@ from maskgen.train.settings import (
     METRICS_FILE,
     SETTINGS_FILE,
     Metrics,
-    Progress,
-    Settings,
+    TrainSettings,
+    TrainState,
     refuse_others,
     write_json,
 )
@@ -30,7 +30,7 @@ _IDENTITIES: Final = "identities.txt"
 _PROGRESS: Final = "progress.json"
 
 
-def prepare(accelerator: Any, settings: Settings, out: Path, resume: bool) -> Path | None:
+def prepare(accelerator: Any, settings: TrainSettings, out: Path, resume: bool) -> Path | None:
     """The last checkpoint in the folder, if the training is to go on from one.
 
     Raises
@@ -41,7 +41,7 @@ def prepare(accelerator: Any, settings: Settings, out: Path, resume: bool) -> Pa
     path = out / SETTINGS_FILE
     is_begun = path.is_file()
     if is_begun and not resume:
-        raise ConfigError(f"{out}: holds a training already; --resume goes on with it, or choose another --out")
+        raise ConfigError(f"{out}: holds a training already", "{resume} goes on with it, or choose another {out}")
     if is_begun:
         refuse_others(path, settings)
     accelerator.wait_for_everyone()
@@ -65,16 +65,16 @@ def keep_identities(accelerator: Any, out: Path, collection: Collection, resumes
     if resumes and path.read_text(encoding="utf-8") != text:
         raise ConfigError(f"{path}: the data have other identities than when the training began; restore them")
     if accelerator.is_main_process:
-        images.write_whole(path, text.encode())
+        files.write_whole(path, text.encode())
 
 
-def load(accelerator: Any, checkpoint: Path) -> Progress:
+def load(accelerator: Any, checkpoint: Path) -> TrainState:
     """Put everything back as a checkpoint has it: weights, optimizer, random generators."""
     accelerator.load_state(str(checkpoint))
-    return Progress.model_validate_json((checkpoint / _PROGRESS).read_bytes())
+    return TrainState.model_validate_json((checkpoint / _PROGRESS).read_bytes())
 
 
-def save(accelerator: Any, out: Path, progress: Progress) -> None:
+def save(accelerator: Any, out: Path, progress: TrainState) -> None:
     """A checkpoint that appears whole; then the former ones go."""
     folder = out / CHECKPOINTS
     final = folder / f"step-{progress.step:09d}"
@@ -94,7 +94,7 @@ def save(accelerator: Any, out: Path, progress: Progress) -> None:
 
 
 def finish(
-    accelerator: Any, settings: Settings, out: Path, collection: Collection, learner: Any, progress: Progress
+    accelerator: Any, settings: TrainSettings, out: Path, collection: Collection, learner: Any, progress: TrainState
 ) -> Metrics:
     """Write the best network in all its forms, the metrics and the curves; every process gets the metrics."""
     backbone = accelerator.unwrap_model(learner).backbone.eval().cpu()

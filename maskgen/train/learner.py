@@ -15,7 +15,7 @@ from maskgen.errors import ConfigError, ImageError
 from maskgen.train.backbones import Backbone
 from maskgen.train.data import Collection, Person, Samples, to_input
 from maskgen.train.margin import Centres
-from maskgen.train.settings import Settings
+from maskgen.train.settings import TrainSettings
 
 _PICTURES_A_CENTRE: Final = 4
 
@@ -67,7 +67,7 @@ def freeze(backbone: nn.Module, beginnings: tuple[str, ...]) -> None:
             parameter.requires_grad = False
 
 
-def optimizer_of(learner: nn.Module, settings: Settings) -> torch.optim.Optimizer:
+def optimizer_of(learner: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
     """SGD with momentum; weight decay for weights, none for norms, slopes and biases."""
     named = [(name, parameter) for name, parameter in learner.named_parameters() if parameter.requires_grad]
     centres = [parameter for name, parameter in named if name.startswith("centres.")]
@@ -138,7 +138,7 @@ def generator_of(seed: int, step: int, micro: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(state))
 
 
-def learning_rate(step: int, steps: int, settings: Settings) -> float:
+def learning_rate(step: int, steps: int, settings: TrainSettings) -> float:
     """The rate of a step, counted from 0: it rises evenly, then falls to 0 as the square of what is left."""
     warmup = settings.warmup * steps
     if step < warmup:

@@ -18,11 +18,12 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast_object_list, gather_object
 from torch import nn
 
-from maskgen import images
+from maskgen import files
 from maskgen.arrays import Float64Array
+from maskgen.datasets.verification import Pairs
 from maskgen.errors import ConfigError, MaskgenError
-from maskgen.evaluate.pairs import Pairs
-from maskgen.evaluate.report import Condition, ConditionReport, Pictures, evaluate
+from maskgen.evaluate.report import Pictures, evaluate
+from maskgen.evaluate.results import Condition, ConditionReport
 from maskgen.train import bases, data, export, folder
 from maskgen.train.data import Collection, Samples, to_input
 from maskgen.train.learner import (
@@ -35,7 +36,7 @@ from maskgen.train.learner import (
     typical_pictures,
 )
 from maskgen.train.margin import Centres, Margin, sampled_classes
-from maskgen.train.settings import HistoryRow, Metrics, Progress, Settings, Validation
+from maskgen.train.settings import HistoryRow, Metrics, TrainSettings, TrainState, Validation
 
 _SKIPS_ALLOWED: Final = 50
 """fp16 leaves out a step whose gradients overflow and halves its scale; so many in a row mean that nothing helps."""
@@ -63,12 +64,12 @@ class Watch:
     validated: Callable[[Validation], None] = lambda validation: None
 
 
-def train(settings: Settings, out: Path, resume: bool = False, watch: Watch = Watch()) -> Metrics:
+def train(settings: TrainSettings, out: Path, resume: bool = False, watch: Watch = Watch()) -> Metrics:
     """Train, validate after every epoch, export the best.
 
     Parameters
     ----------
-    settings : Settings
+    settings : TrainSettings
         All that decides about the result.
     out : Path
         Gets settings, checkpoints, metrics, curves, the model in three forms.
@@ -127,7 +128,7 @@ def train(settings: Settings, out: Path, resume: bool = False, watch: Watch = Wa
     learner, optimizer = accelerator.prepare(learner, optimizer)
     parameters = [parameter for parameter in learner.parameters() if parameter.requires_grad]
 
-    progress = Progress()
+    progress = TrainState()
     if checkpoint is not None:
         progress = folder.load(accelerator, checkpoint)
     elif held_out is not None:
@@ -212,12 +213,12 @@ def train(settings: Settings, out: Path, resume: bool = False, watch: Watch = Wa
     return metrics
 
 
-def _accelerator(settings: Settings, out: Path) -> Any:
+def _accelerator(settings: TrainSettings, out: Path) -> Any:
     wants_cuda = settings.device == "cuda" or (settings.device == "auto" and torch.cuda.is_available())
     if wants_cuda and not torch.cuda.is_available():
-        raise ConfigError("device cuda: this torch sees no GPU; install a torch with CUDA, or leave out --device")
+        raise ConfigError("device cuda: this torch sees no GPU", "install a torch with CUDA, or leave out {device}")
     if settings.precision == "fp16" and not wants_cuda:
-        raise ConfigError("precision fp16 needs a GPU; on a CPU take bf16 or fp32")
+        raise ConfigError("precision fp16 needs a GPU", "on a CPU set {precision} to bf16 or fp32")
     # accelerate keeps its state in the class: a second training in one process could not have another precision.
     AcceleratorState._reset_state(reset_partial_state=int(os.environ.get("WORLD_SIZE", 1)) == 1)
     try:
@@ -252,11 +253,11 @@ def _validated(
     accelerator: Any,
     learner: Any,
     held_out: tuple[Pairs, Pictures],
-    progress: Progress,
+    progress: TrainState,
     epoch: int,
     out: Path,
     watch: Watch,
-) -> Progress:
+) -> TrainState:
     """The progress with a validation of this epoch; the first process does the work and keeps the best weights."""
     backbone = accelerator.unwrap_model(learner).backbone
     shared: list[Validation | None] = [None]
@@ -286,9 +287,9 @@ def _not_finite(out: Path, what: str, step: int, batch: Any, samples: Samples, i
     own = [] if is_innocent else [samples.name(entry) for entry in batch.used.tolist()]
     names = sorted(set(gather_object(own)))
     path = out / "not_finite.txt"
-    images.write_whole(path, ("\n".join([f"# {what} at step {step}", *names]) + "\n").encode())
+    files.write_whole(path, ("\n".join([f"# {what} at step {step}", *names]) + "\n").encode())
     return MaskgenError(
         f"the {what} is not a finite number at step {step}; the batch's {len(names)} files, such as "
-        f"{', '.join(names[:3])}, are listed in {path}; "
-        "look at them, lower --lr, or take --precision bf16"
+        f"{', '.join(names[:3])}, are listed in {path}",
+        "look at them, lower {lr}, or use {precision=bf16}",
     )

@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from maskgen import images
+from maskgen import files
 from maskgen.errors import ConfigError
-from maskgen.evaluate.report import ConditionReport
+from maskgen.evaluate.results import ConditionReport
+from maskgen.schema import Strict, first_fault
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -23,7 +24,7 @@ METRICS_FILE: Final = "metrics.json"
 _FREE: Final = frozenset({"workers", "device", "tensorboard", "log_every", "checkpoint_every", "pack"})
 
 
-class Settings(BaseModel):
+class TrainSettings(Strict):
     """All that decides about a training.
 
     Attributes
@@ -85,8 +86,6 @@ class Settings(BaseModel):
         Also write TensorBoard's files.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     schema_version: Literal[1] = 1
     data: Path
     original: Path | None = None
@@ -122,7 +121,7 @@ class Settings(BaseModel):
     tensorboard: bool = False
 
     @model_validator(mode="after")
-    def _scratch_has_no_teacher(self) -> Settings:
+    def _scratch_has_no_teacher(self) -> TrainSettings:
         if self.is_scratch and self.distill:
             raise ValueError("distill: a base from scratch has nothing to teach")
         return self
@@ -148,7 +147,7 @@ class Settings(BaseModel):
         return not self.is_scratch if self.batch_norm is None else self.batch_norm == "frozen"
 
 
-class HistoryRow(BaseModel):
+class HistoryRow(Strict):
     """One line of the curves, means over the steps since the last.
 
     Attributes
@@ -163,8 +162,6 @@ class HistoryRow(BaseModel):
         Of the last step; the norm before clipping, None if fp16 left the step out.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     step: int
     epoch: float
     loss: float
@@ -174,10 +171,8 @@ class HistoryRow(BaseModel):
     gradient_norm: float | None
 
 
-class Validation(BaseModel):
+class Validation(Strict):
     """How well people who are held out are known after an epoch; 0 is the base."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     epoch: int
     reports: tuple[ConditionReport, ...]
@@ -188,7 +183,7 @@ class Validation(BaseModel):
         return sum(report.figures.auc for report in self.reports) / len(self.reports)
 
 
-class Progress(BaseModel):
+class TrainState(Strict):
     """How far a training is; lies with every checkpoint.
 
     Attributes
@@ -204,8 +199,6 @@ class Progress(BaseModel):
     seconds : float
         Spent in the loop, over all resumes.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     schema_version: Literal[1] = 1
     step: int = 0
@@ -223,12 +216,12 @@ class Progress(BaseModel):
         return max(trained, key=lambda validation: validation.score, default=None)
 
 
-class Metrics(BaseModel):
+class Metrics(Strict):
     """``metrics.json``.
 
     Attributes
     ----------
-    settings : Settings
+    settings : TrainSettings
         As asked for.
     identities, pictures, masked_pictures : int
         Learnt from.
@@ -254,11 +247,9 @@ class Metrics(BaseModel):
         People who are held out, with the base and with ``model.onnx``.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     schema_version: Literal[1] = 1
     maskgen: str
-    settings: Settings
+    settings: TrainSettings
     identities: int
     pictures: int
     masked_pictures: int
@@ -278,7 +269,7 @@ class Metrics(BaseModel):
     validations: tuple[Validation, ...]
 
 
-def settings_of(values: dict[str, Any]) -> Settings:
+def settings_of(values: dict[str, Any]) -> TrainSettings:
     """Checked settings.
 
     Raises
@@ -287,19 +278,17 @@ def settings_of(values: dict[str, Any]) -> Settings:
         If one is out of range or they contradict each other; names the first.
     """
     try:
-        return Settings.model_validate(values)
+        return TrainSettings.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{name + ': ' if name else ''}{first['msg']}") from error
+        raise ConfigError(first_fault(error)) from error
 
 
 def write_json(path: Path, model: BaseModel) -> None:
     """Write a model as JSON, whole."""
-    images.write_whole(path, (json.dumps(model.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n").encode())
+    files.write_whole(path, (json.dumps(model.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n").encode())
 
 
-def refuse_others(path: Path, settings: Settings) -> None:
+def refuse_others(path: Path, settings: TrainSettings) -> None:
     """Compare settings with those a training began with.
 
     Raises
@@ -308,12 +297,12 @@ def refuse_others(path: Path, settings: Settings) -> None:
         If one differs on which the result depends.
     """
     try:
-        former = Settings.model_validate_json(path.read_bytes())
+        former = TrainSettings.model_validate_json(path.read_bytes())
     except ValidationError as error:
         raise ConfigError(f"{path}: not the settings of a training of this version of maskgen") from error
-    for name in Settings.model_fields:
+    for name in TrainSettings.model_fields:
         if name not in _FREE and getattr(former, name) != getattr(settings, name):
             raise ConfigError(
-                f"{path.parent}: began with {name} {getattr(former, name)}, now {getattr(settings, name)}; "
-                "go on with the same, or choose another --out"
+                f"{path.parent}: began with {name} {getattr(former, name)}, now {getattr(settings, name)}",
+                "go on with the same, or choose another {out}",
             )

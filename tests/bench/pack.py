@@ -17,7 +17,8 @@ import click
 import cv2
 import numpy as np
 
-from maskgen.detect import FaceDetector, pack_dir
+from maskgen.detect import FaceDetector
+from maskgen.packs.find import pack_dir
 
 ROUNDS = 200
 

@@ -21,8 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
-from maskgen.evaluate.pairs import draw_pairs, write_pairs
-from maskgen.evaluate.report import EvalReport
+from maskgen.datasets.verification import write_pairs
+from maskgen.evaluate.pairs import draw_pairs
+from maskgen.evaluate.results import EvalReport
 
 SEED = 0
 # A thousand identities of under four pictures are too few for a margin: a plain softmax gets farther in this time.

@@ -47,6 +47,8 @@ class RefusedError(CatalogError):
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
         self.reason = reason
+        # What is called again when the error comes from a worker process.
+        self.args = (reason, detail)
 
 
 @dataclass(frozen=True)

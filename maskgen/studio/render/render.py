@@ -30,7 +30,7 @@ from maskgen.catalog.schema import CatalogFile, DesignEntry, Rotation, ViewEntry
 from maskgen.catalog.store import CATALOG_FILE, dump
 from maskgen.face import HeadPose
 from maskgen.face.pose import rotation_matrix
-from maskgen.images import write_whole
+from maskgen.files import write_whole
 from maskgen.studio.mesh import Mesh, grid_mesh, join, occluder
 from maskgen.studio.points import control_points, project
 from maskgen.studio.render import fabric, indexed, raster

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
-from maskgen.catalog import edit, user_catalog_dir
+from maskgen.catalog import edit
 from maskgen.catalog.schema import Kind
+from maskgen.catalog.store import user_catalog_dir
+from maskgen.cli import console
+from maskgen.cli.catalog import options
 from maskgen.errors import CatalogError
 from maskgen.studio.render.designs import COLOURS, PATTERNS, RENDERED_KINDS, colour_of, random_specs
 from maskgen.studio.render.fabric import Pattern
@@ -24,14 +26,8 @@ def _colour(ctx: click.Context, param: click.Parameter, value: str | None) -> st
     return value
 
 
-@click.command(short_help="Render new designs.")
-@click.option(
-    "--catalog",
-    "folder",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="Catalog to change.  [default: your own, see 'maskgen catalog path']",
-)
+@click.command(cls=console.Command)
+@options.write_to
 @click.option("--kind", type=click.Choice(RENDERED_KINDS), help="What sort of mask.  [default: any]")
 @click.option(
     "--colour",
@@ -48,11 +44,11 @@ def _colour(ctx: click.Context, param: click.Parameter, value: str | None) -> st
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The same seed, the same designs."
 )
-@click.option("--replace", "on_clash", flag_value="replace", help="Replace a design of the same name.")
-@click.option("--rename", "on_clash", flag_value="rename", help="If the name is taken, append -2, -3, ...")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.replacing
+@options.renaming
+@options.as_json
 def render(
-    folder: Path | None,
+    catalog: Path | None,
     kind: Kind | None,
     colour: str | None,
     pattern: Pattern | None,
@@ -68,7 +64,7 @@ def render(
     # Imported late: a list of commands needs no renderer.
     from maskgen.studio.render.render import new_design
 
-    root = folder or user_catalog_dir()
+    root = catalog or user_catalog_dir()
     edit.check_writable(root)
     specs = random_specs(kind, colour, pattern, number, seed)
     if on_clash is None:
@@ -76,7 +72,8 @@ def render(
         taken = {entry.name for entry in edit.contents(root).masks} & {spec.name for spec in specs}
         if taken:
             raise CatalogError(
-                f"{root}: design {min(taken)!r} is there already; use --rename, --replace or another --seed"
+                f"{root}: design {min(taken)!r} is there already",
+                "use {on_clash=rename}, {on_clash=replace} or another {seed}",
             )
     added: list[dict[str, Any]] = []
     for spec in specs:
@@ -84,6 +81,6 @@ def render(
         (name,) = edit.add(root, [design], on_clash or "refuse")
         added.append({"name": name, "kind": spec.kind, "colour": spec.colour, "views": len(design.views)})
         if not as_json:
-            click.echo(f"added    {name}  {spec.kind}  {spec.colour}  {len(design.views)} views")
+            console.answer(f"added    {name}  {spec.kind}  {spec.colour}  {len(design.views)} views")
     if as_json:
-        click.echo(json.dumps({"catalog": str(root), "added": added}, indent=1, ensure_ascii=False))
+        console.answer_json({"catalog": str(root), "added": added}, indent=1)

@@ -1,0 +1,144 @@
+"""``maskgen catalog add``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+
+from maskgen.catalog import edit
+from maskgen.catalog.schema import UNKNOWN_LICENSE, Kind
+from maskgen.catalog.store import user_catalog_dir
+from maskgen.cli import console
+from maskgen.cli.catalog import options
+from maskgen.errors import CatalogError
+from maskgen.parallel import LocalExecutor
+from maskgen.studio import intake
+
+
+@click.command(cls=console.Command)
+@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PICTURE|DIR...")
+@options.write_to
+@click.option("--name", help="Name of the design; one picture only.  [default: the file's name]")
+@click.option("--kind", type=click.Choice(get_args(Kind)), default="other", show_default=True, help="What it is.")
+@click.option("--tag", "tags", multiple=True, help="For choosing with --tag; repeatable.")
+@click.option(
+    "--weight",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="How often it is chosen.",
+)
+@click.option(
+    "--license",
+    "license_",
+    default=UNKNOWN_LICENSE,
+    show_default=True,
+    metavar="SPDX",
+    help="Under which terms you may use the picture, and pass the mask on.",
+)
+@click.option(
+    "--points",
+    "points_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help='Control points by hand, JSON: {"points": {"30": [x, y], ...}}; one picture only.',
+)
+@options.replacing
+@options.renaming
+@click.option("--workers", type=click.IntRange(min=1), help="Processes, for many pictures.  [default: one per core]")
+@options.model
+@options.as_json
+@click.pass_context
+def add(
+    ctx: click.Context,
+    sources: tuple[Path, ...],
+    catalog: Path | None,
+    name: str | None,
+    kind: Kind,
+    tags: tuple[str, ...],
+    weight: float,
+    license_: str,
+    points_file: Path | None,
+    on_clash: edit.OnClash | None,
+    workers: int | None,
+    model: str,
+    as_json: bool,
+) -> None:
+    """Add masks to a catalog from pictures, or from all pictures in folders.
+
+    A photograph of one person wearing a mask: the mask is cut out, its light taken off, and used for heads turned
+    alike. A cut-out, transparent around the mask or on a plain background: laid on the head where --points say.
+
+    Each picture that gives no mask is named with its reason. Exit code: 0 all were added, 3 some or all pictures of
+    several were not, 1 the only picture was not.
+    """
+    root = catalog or user_catalog_dir()
+    is_one = len(sources) == 1 and not sources[0].is_dir()
+    if not is_one and (name is not None or points_file is not None):
+        raise click.UsageError("--name and --points are for one picture", ctx)
+    points = None if points_file is None else intake.read_points(points_file)
+    about = intake.About(name, kind, tags, license_, weight)
+    pictures = intake.pictures_in(sources)
+    edit.check_writable(root)
+    if license_ == UNKNOWN_LICENSE:
+        console.note(f"note: no --license given, recorded as {license_}: do not pass these masks on")
+    added: list[dict[str, Any]] = []
+    refused: list[intake.Refusal] = []
+    taken = intake.take(pictures, intake.Request(about, points, model), LocalExecutor(workers))
+    with console.progress() as show, console.sigterm_like_ctrl_c():
+        for number, (file, result) in enumerate(taken, start=1):
+            if isinstance(result, intake.Refusal):
+                outcome: intake.Refusal | None = result
+            else:
+                outcome = _put(ctx.command, root, file, result, on_clash or "refuse", added)
+            if outcome is not None:
+                refused.append(outcome)
+                if not as_json and not is_one:
+                    console.note(f"refused  {outcome.reason}: {outcome.message}")
+            show(console.Advance(number, len(pictures), skipped=len(refused)))
+    if is_one and refused and not as_json:
+        raise CatalogError(refused[0].message)
+    if as_json:
+        report = {
+            "catalog": str(root),
+            "added": added,
+            "refused": [{"file": str(r.file), "reason": r.reason, "message": r.message} for r in refused],
+        }
+        console.answer_json(report, indent=1)
+    else:
+        for entry in added:
+            console.answer(
+                f"added    {entry['name']}  {entry['kind']}  {entry['colour']}  {entry['views']} views  "
+                f"from {entry['file']}"
+            )
+        console.answer(f"{root}: {len(added)} designs added, {len(refused)} pictures refused")
+    if refused:
+        ctx.exit(console.ERROR if is_one else console.FAILED_INPUTS)
+
+
+def _put(
+    command: click.Command,
+    root: Path,
+    file: Path,
+    design: edit.NewDesign,
+    on_clash: edit.OnClash,
+    added: list[dict[str, Any]],
+) -> intake.Refusal | None:
+    try:
+        (name,) = edit.add(root, [design], on_clash)
+    except edit.NameTakenError as error:
+        said = error.said(lambda setting, value: console.option_of(command, setting, value))
+        return intake.Refusal(file, "name_taken", f"{file}: {said}")
+    added.append(
+        {
+            "name": name,
+            "file": str(file),
+            "kind": design.kind,
+            "colour": design.colour,
+            "views": len(design.views),
+            "rotations": [view.rotation.model_dump(mode="json") for view in design.views],
+        }
+    )
+    return None

@@ -1,0 +1,44 @@
+"""Options of several catalog commands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+
+from maskgen.catalog.schema import Kind
+
+_Decorator = Callable[[Any], Any]
+
+read_from: _Decorator = click.option(
+    "--catalog",
+    "catalog",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Mask catalog.  [default: the one that ships with maskgen]",
+)
+write_to: _Decorator = click.option(
+    "--catalog",
+    "catalog",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Catalog to change.  [default: your own, see 'maskgen catalog path']",
+)
+replacing: _Decorator = click.option(
+    "--replace", "on_clash", flag_value="replace", help="Replace a design of the same name."
+)
+renaming: _Decorator = click.option(
+    "--rename", "on_clash", flag_value="rename", help="If the name is taken, append -2, -3, ..."
+)
+as_json: _Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+kinds: _Decorator = click.option(
+    "--kind", "kinds", multiple=True, type=click.Choice(get_args(Kind)), help="Only masks of this kind; repeatable."
+)
+tags: _Decorator = click.option(
+    "--tag", "tags", multiple=True, help="Only masks with this tag; repeat it for masks with all of several."
+)
+model: _Decorator = click.option(
+    "--model", default="bundled", show_default=True, metavar="NAME|DIR", help="Model pack."
+)

@@ -1,0 +1,228 @@
+"""What commands share: lazy groups, the wording of errors, exit codes, progress, tables.
+
+Answers go to stdout, all else to stderr. Imports click; rich only where something is drawn.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Final, NamedTuple
+
+import click
+
+from maskgen.errors import MaskgenError
+
+ERROR: Final = 1
+FAILED_INPUTS: Final = 3
+INTERRUPTED: Final = 130
+
+
+class Lazy(NamedTuple):
+    """A command that is imported when it is asked for."""
+
+    place: str  # module:attribute
+    short_help: str
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are asked for.
+
+    Parameters
+    ----------
+    lazy : dict
+        Name -> where the command is.
+    """
+
+    def __init__(self, *args: Any, lazy: dict[str, Lazy] | None = None, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.lazy = lazy or {}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, those not imported too."""
+        return sorted({*super().list_commands(ctx), *self.lazy})
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """A command, imported now if need be."""
+        if name not in self.commands and name in self.lazy:
+            module, _, attribute = self.lazy[name].place.partition(":")
+            self.add_command(getattr(importlib.import_module(module), attribute), name)
+        return super().get_command(ctx, name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, none of them imported for it."""
+        rows = []
+        for name in self.list_commands(ctx):
+            command = self.commands.get(name)
+            rows.append((name, self.lazy[name].short_help if command is None else command.get_short_help_str(80)))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command; Ctrl-C ends it with 130."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            ctx.exit(INTERRUPTED)
+
+
+class Command(click.Command):
+    """A command whose errors name its own options."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run it; our own errors end it with one line and exit code 1."""
+        try:
+            return super().invoke(ctx)
+        except MaskgenError as error:
+            said = error.said(lambda name, value: option_of(self, name, value))
+            click.echo(f"error: {' '.join(said.splitlines())}", err=True)
+            ctx.exit(ERROR)
+
+
+def option_of(command: click.Command, name: str, value: str | None) -> str:
+    """What a setting is called on the command line of a command: ``--max-pixels``, ``--device cpu``, ``--overwrite``.
+
+    A setting that the command has no option for keeps its name.
+    """
+    for param in command.params:
+        if isinstance(param, click.Argument) and param.name == name:
+            return param.make_metavar(click.Context(command))
+        if not isinstance(param, click.Option) or param.name != name:
+            continue
+        if not param.is_flag:
+            return param.opts[0] if value is None else f"{param.opts[0]} {value}"
+        if value is None or value == param.flag_value:
+            return param.opts[0]
+    return name if value is None else f"{name} {value}"
+
+
+def answer(text: str) -> None:
+    """Text to stdout."""
+    click.echo(text)
+
+
+def answer_json(value: object, indent: int | None = None) -> None:
+    """JSON to stdout."""
+    click.echo(json.dumps(value, indent=indent, ensure_ascii=False))
+
+
+def note(text: str) -> None:
+    """A message to stderr."""
+    click.echo(text, err=True)
+
+
+def table(rows: Sequence[Sequence[str]], header: Sequence[str] = (), right: Sequence[int] = ()) -> None:
+    """Columns to stdout; in a file or a pipe lines are never broken.
+
+    Parameters
+    ----------
+    rows : sequence of rows
+        The last cell of a row may be long: it is folded where a terminal is narrow.
+    header : sequence of str
+        Headings of the columns.
+    right : sequence of int
+        Columns that are aligned at their right.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    count = max((len(row) for row in rows), default=len(header))
+    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=bool(header))
+    for column in range(count):
+        heading = header[column] if header else ""
+        is_last = column == count - 1
+        grid.add_column(heading, no_wrap=not is_last, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        grid.add_row(*row)
+    console = Console(
+        file=sys.stdout, width=None if sys.stdout.isatty() else 240, highlight=False, markup=False, emoji=False
+    )
+    with console.capture() as capture:
+        console.print(grid)
+    click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
+
+
+class Advance(NamedTuple):
+    """How far something is."""
+
+    done: int
+    total: int
+    skipped: int = 0
+    failed: int = 0
+
+
+@contextmanager
+def progress(what: str = "", *, says_lines: bool = False) -> Iterator[Callable[[Advance], None]]:
+    """A bar on stderr.
+
+    Parameters
+    ----------
+    what : str
+        Its label.
+    says_lines : bool
+        Where stderr is no terminal, a line every 500 items in the place of the bar; else nothing.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+
+        def say(now: Advance) -> None:
+            if says_lines and now.done and (now.done % 500 == 0 or now.done == now.total):
+                note(f"{what}: {now.done} of {now.total}")
+
+        yield say
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]:.1f}/s"),
+        TextColumn("{task.fields[shares]}"),
+        TimeRemainingColumn(),
+    )
+    bar = Progress(*columns, console=console)
+    task = bar.add_task(what, total=None, rate=0.0, shares="")
+    started = time.monotonic()
+
+    def show(now: Advance) -> None:
+        # Drawn from the first news to the last: what comes after has the terminal for itself.
+        bar.start()
+        elapsed, share = max(time.monotonic() - started, 1e-9), 100 / max(now.done, 1)
+        shares = f"skipped {now.skipped * share:.1f} %, failed {now.failed * share:.1f} %"
+        bar.update(
+            task,
+            total=now.total,
+            completed=now.done,
+            rate=now.done / elapsed,
+            shares=shares if now.skipped or now.failed else "",
+        )
+        if now.done >= now.total:
+            bar.stop()
+
+    try:
+        yield show
+    finally:
+        bar.stop()
+
+
+@contextmanager
+def sigterm_like_ctrl_c() -> Iterator[None]:
+    """Batch schedulers stop a job with SIGTERM; it deserves the same clean end."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    former = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)

@@ -1,0 +1,152 @@
+"""What every format has: entries that are read, and places that are written to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol
+
+from maskgen.manifest import Row
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Which half of which pair of a verification set: pair `index`, `side` 0 or 1."""
+
+    index: int
+    side: Literal[0, 1]
+    is_same: bool
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A picture of a dataset.
+
+    Attributes
+    ----------
+    key : str
+        Unique in the dataset; with forward slashes.
+    identity : str or None
+        Who is on it, if the dataset says so.
+    label : int or None
+        The number of the identity, if the dataset has numbers.
+    pair : Pair or None
+        In a verification set.
+    locator : Any
+        What `Reader.read` takes; can be pickled.
+    """
+
+    key: str
+    identity: str | None = None
+    label: int | None = None
+    pair: Pair | None = None
+    locator: Any = None
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something in a dataset that is settled without work.
+
+    Attributes
+    ----------
+    key : str
+        As that of an entry.
+    status : {"skipped", "failed"}
+        Whether it is no picture, or one that cannot be read.
+    reason : str
+        In one word.
+    message, remedy : str
+        What is wrong, and what to do.
+    """
+
+    key: str
+    status: Literal["skipped", "failed"]
+    reason: str
+    message: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An encoded picture, and what lies beside it, by name."""
+
+    raw: bytes = field(repr=False)
+    extras: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+
+
+class Reader(Protocol):
+    """A dataset to read. Small, and can be pickled: worker processes read for themselves."""
+
+    def chunks(self, size: int) -> Iterator[Sequence[Entry | Fault]]:
+        """All entries and faults, in an order that does not change, at most so many at a time."""
+        ...
+
+    def count(self) -> int | None:
+        """How many there are; None if nobody knows without reading everything."""
+        ...
+
+    def read(self, entry: Entry) -> Sample:
+        """The picture of an entry.
+
+        Raises
+        ------
+        ImageError
+            If it cannot be read.
+        """
+        ...
+
+    def fingerprint(self) -> str:
+        """What tells this dataset from another; a resume compares it."""
+        ...
+
+
+class Meta(NamedTuple):
+    """What a picture to be written is: of which entry, and the number of the variant; None for the original."""
+
+    entry: Entry
+    variant: int | None
+
+
+class PartWriter(Protocol):
+    """Takes the pictures that one worker makes in one go."""
+
+    def put(self, sample: Sample, meta: Meta) -> str:
+        """Write a picture; its place, which the manifest names.
+
+        Raises
+        ------
+        ImageError
+            If this picture cannot be written under its name.
+        MaskgenError
+            If nothing can be written.
+        """
+        ...
+
+
+class Writer(Protocol):
+    """A dataset to write. Small, and can be pickled."""
+
+    def part(self, name: str) -> AbstractContextManager[PartWriter]:
+        """A part; its name is that of no other attempt, and it appears whole or not at all."""
+        ...
+
+    def is_intact(self, row: Row) -> bool:
+        """Whether all that a row names is there."""
+        ...
+
+    def in_the_way(self, keys: Iterable[str]) -> Iterator[str]:
+        """Places that are taken already, of those where something would go for these inputs."""
+        ...
+
+    def clashes(self, keys: Sequence[str], settled: frozenset[str]) -> list[Fault]:
+        """Inputs of which something would be written where another's goes; what is settled keeps its place."""
+        ...
+
+    def discard(self, rows: Iterable[Row]) -> None:
+        """Delete what rows name, and nothing else."""
+        ...
+
+    def finish(self, rows: Iterable[Row]) -> None:
+        """Make one dataset of the parts, with what the rows name, one row per key."""
+        ...

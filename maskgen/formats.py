@@ -1,0 +1,28 @@
+"""Which file endings are pictures, and how large a picture may be."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+FORMATS: Final = {
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".jpe": "JPEG",
+    ".jfif": "JPEG",
+    ".png": "PNG",
+    ".webp": "WEBP",
+    ".bmp": "BMP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+}
+"""File ending, lower case -> the format that is written under it."""
+
+MAX_PIXELS: Final = 100_000_000
+PILLOW_MAX_PIXELS: Final = 178_956_970
+"""Pillow itself refuses pictures with more pixels."""
+
+
+def format_of(name: str) -> str | None:
+    """The format that a file name stands for, by its ending in any case; None if it is not a picture's."""
+    return FORMATS.get(os.path.splitext(name)[1].lower())

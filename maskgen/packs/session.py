@@ -1,0 +1,76 @@
+"""ONNX Runtime sessions. No other module creates one."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any, Literal
+
+from maskgen.errors import ModelError
+
+Device = Literal["cpu", "cuda"]
+
+
+def session(path: Path, threads: int = 0) -> Any:
+    """An ``onnxruntime.InferenceSession`` on the CPU.
+
+    Parameters
+    ----------
+    path : Path
+        An ONNX file.
+    threads : int
+        Cores to use; 0 for all.
+
+    Raises
+    ------
+    ModelError
+        If the file cannot be loaded.
+    """
+    import onnxruntime
+
+    if not path.is_file():
+        raise ModelError(f"{path}: no such model file")
+    try:
+        return onnxruntime.InferenceSession(str(path), _options(threads), providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's exceptions share no base class
+        raise ModelError(f"{path}: onnxruntime cannot load it: {error}") from error
+
+
+def face_analysis(pack: Path, tasks: list[str], device: Device) -> Any:
+    """An ``insightface.app.FaceAnalysis`` with some of a pack's networks, one thread each.
+
+    Raises
+    ------
+    ModelError
+        If the pack or the device is missing or unusable.
+    """
+    import onnxruntime
+
+    if device == "cuda" and "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        raise ModelError(
+            "this onnxruntime has no CUDA",
+            "install the extra gpu, then 'maskgen doctor' shows what is wrong; or use {device=cpu}",
+        )
+    providers = ["CUDAExecutionProvider"] * (device == "cuda") + ["CPUExecutionProvider"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecations inside InsightFace, nothing a user can act on
+        from insightface.app import FaceAnalysis
+    try:
+        app = FaceAnalysis(name=str(pack), allowed_modules=tasks, providers=providers, sess_options=_options(1))
+        app.prepare(ctx_id=0 if device == "cuda" else -1)
+    except AssertionError as error:
+        raise ModelError(f"{pack}: no detection model (det*.onnx) in this pack") from error
+    except Exception as error:  # onnxruntime's exceptions share no base class
+        raise ModelError(f"{pack}: InsightFace cannot load the pack: {error}") from error
+    return app
+
+
+def _options(threads: int) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    if threads == 1:
+        options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return options

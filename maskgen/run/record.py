@@ -1,0 +1,115 @@
+"""``run.json``: how a run was made, and whether another one may go on with it."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+from pathlib import Path
+from typing import Final
+
+import maskgen
+from maskgen import files, manifest
+from maskgen.catalog.store import Catalog
+from maskgen.detect import DetectorSource, DetectorSpec
+from maskgen.errors import ConfigError
+from maskgen.manifest import RunFile
+from maskgen.run import patterns
+from maskgen.run.settings import AugmentSettings, Execution, Job
+
+LOCK_FILE: Final = ".maskgen.lock"
+# Settings that only say where something lies; the hash of what lies there is compared instead.
+_PLACES: Final = frozenset({"model", "catalog", "pattern_dir"})
+_LIBRARIES: Final = ("numpy", "scipy", "opencv-python", "pillow", "insightface", "onnxruntime", "onnxruntime-gpu")
+
+
+def record_of(job: Job, source: str) -> RunFile:
+    """The record of a run that begins.
+
+    Raises
+    ------
+    ConfigError, ModelError, CatalogError
+        If the patterns, the model pack or the catalog cannot be used.
+    """
+    settings = job.settings
+    return RunFile(
+        maskgen=maskgen.__version__,
+        state="running",
+        source=job.source_name or source,
+        settings=settings.model_dump(mode="json"),
+        pack_sha256=detectors_of(job).sha256(),
+        catalog_sha256=catalog_of(settings).sha256,
+        patterns_sha256=None if settings.pattern_dir is None else patterns.sha256(settings.pattern_dir),
+        versions=_versions(),
+    )
+
+
+def detectors_of(job: Job) -> DetectorSource:
+    """Where a job's detectors come from."""
+    settings = job.settings
+    return job.detectors or DetectorSpec(settings.model, settings.landmarks, settings.aligned, settings.device)
+
+
+def catalog_of(settings: AugmentSettings) -> Catalog:
+    """The masks that settings choose from."""
+    return Catalog.load(settings.catalog).select(settings.kinds, settings.tags, settings.designs)
+
+
+def former_run(target: Path, execution: Execution, record: RunFile) -> RunFile | None:
+    """The record of the run that made an output folder; None if the folder is new.
+
+    Raises
+    ------
+    ConfigError
+        If the folder is another's, there is nothing to resume, or the settings differ.
+    """
+    path = target / manifest.RUN_FILE
+    if not path.exists():
+        if target.is_dir() and any(_is_foreign(entry.name) for entry in target.iterdir()):
+            raise ConfigError(
+                f"{target}: not empty, and no run of maskgen made it (it has no {manifest.RUN_FILE})",
+                "choose a new or empty folder",
+            )
+        if execution.existing == "resume":
+            raise ConfigError(f"{target}: no former run to resume", "leave {existing=resume} out to start one")
+        return None
+    former = manifest.read_run(path)
+    differences = _differences(former, record)
+    if differences and execution.existing != "overwrite":
+        raise ConfigError(
+            f"{target}: made with other settings ({'; '.join(differences)})",
+            "use the same ones to resume, {existing=overwrite} to start anew, or another folder",
+        )
+    return former
+
+
+def _is_foreign(name: str) -> bool:
+    return name != LOCK_FILE and not files.is_temporary(name)
+
+
+def _differences(former: RunFile, now: RunFile) -> list[str]:
+    then_all, now_all = _comparable(former), _comparable(now)
+    return [
+        f"{name}: {then_all.get(name)} then, {now_all.get(name)} now"
+        for name in sorted(then_all.keys() | now_all.keys())
+        if then_all.get(name) != now_all.get(name)
+    ]
+
+
+def _comparable(record: RunFile) -> dict[str, object]:
+    settings = {name: value for name, value in record.settings.items() if name not in _PLACES}
+    return {
+        **settings,
+        "maskgen": record.maskgen,
+        "source": record.source,
+        "hash of the model pack": record.pack_sha256[:12],
+        "hash of the catalog": record.catalog_sha256[:12],
+        "hash of the patterns": record.patterns_sha256 and record.patterns_sha256[:12],
+    }
+
+
+def _versions() -> dict[str, str]:
+    versions = {}
+    for name in _LIBRARIES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions

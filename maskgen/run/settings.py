@@ -1,0 +1,137 @@
+"""What a run is asked to do. Imports pydantic and nothing heavier."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field, field_validator
+
+from maskgen.catalog.schema import CORRECT, WearShares, wear_shares
+from maskgen.formats import MAX_PIXELS, PILLOW_MAX_PIXELS
+from maskgen.schema import Strict
+
+if TYPE_CHECKING:
+    from maskgen.detect import DetectorSource
+
+Faces = Literal["largest", "all"]
+Existing = Literal["auto", "resume", "overwrite"]
+
+
+class AugmentSettings(Strict):
+    """All that decides about the bytes a run writes.
+
+    Attributes
+    ----------
+    seed : int
+        The same seed gives the same files, whatever the number of workers.
+    model : str
+        A model pack as `maskgen.packs.find.pack_dir` takes it.
+    aligned : bool
+        The inputs are 112x112 ArcFace crops: no detector runs.
+    landmarks : {68, 106}
+        Landmark scheme.
+    device : {"cpu", "cuda"}
+        Where the networks run.
+    catalog : Path or None
+        The catalog's folder; None for the one that ships with maskgen.
+    kinds, tags, designs : tuple of str
+        Which masks of the catalog to use, see `Catalog.select`.
+    faces : {"largest", "all"}
+        Who gets a mask.
+    min_face : float
+        Faces whose longer side is under this many pixels get none.
+    wear : tuple of (str, float)
+        Ways to wear a mask and their shares; a dict of weights is brought into this form.
+    recolor : float
+        Share of the masks whose colour is changed.
+    pattern_dir : Path or None
+        Folder of pictures to lay on masks.
+    pattern_share : float
+        Share of the masks that get one of them.
+    variants : int
+        Masked pictures per input.
+    originals : bool
+        Put a copy of the input beside its masked pictures.
+    copy_skipped : bool
+        Put a copy of the input where no mask could be put on.
+    save_landmarks : bool
+        Write landmarks to the manifest.
+    quality : int or None
+        Of JPEG and WebP; None keeps the source's own.
+    max_pixels : int
+        Larger pictures fail.
+    """
+
+    seed: int = Field(default=0, ge=0)
+    model: str = "bundled"
+    aligned: bool = False
+    landmarks: Literal[68, 106] = 68
+    device: Literal["cpu", "cuda"] = "cpu"
+    catalog: Path | None = None
+    kinds: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    designs: tuple[str, ...] = ()
+    faces: Faces = "largest"
+    min_face: float = Field(default=0, ge=0, allow_inf_nan=False)
+    wear: WearShares = CORRECT
+    recolor: float = Field(default=0.0, ge=0, le=1)
+    pattern_dir: Path | None = None
+    pattern_share: float = Field(default=0.5, ge=0, le=1)
+    variants: int = Field(default=1, ge=1)
+    originals: bool = False
+    copy_skipped: bool = False
+    save_landmarks: bool = False
+    quality: int | None = Field(default=None, ge=1, le=100)
+    max_pixels: int = Field(default=MAX_PIXELS, ge=1, le=PILLOW_MAX_PIXELS)
+
+    @field_validator("wear", mode="before")
+    @classmethod
+    def _shares(cls, value: object) -> object:
+        return wear_shares(dict(value)) if isinstance(value, (dict, tuple, list)) else value
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a run proceeds; nothing here changes a byte of what it writes in the end.
+
+    Attributes
+    ----------
+    workers : int or None
+        Processes; None for one per core.
+    limit : int or None
+        Take only the first so many pictures, in the order of their keys.
+    existing : {"auto", "resume", "overwrite"}
+        What to do with an output folder that a former run made: go on if its settings were the same; insist that there
+        is something to go on with; delete what the former run wrote and start anew.
+    retry_failed : bool
+        Take the inputs again that failed.
+    """
+
+    workers: int | None = None
+    limit: int | None = None
+    existing: Existing = "auto"
+    retry_failed: bool = False
+
+
+@dataclass(frozen=True)
+class Job:
+    """A dataset to mask.
+
+    Attributes
+    ----------
+    source, target : Path
+        Input folder, never written to, and output folder; neither may lie in the other.
+    source_name : str or None
+        What to call the source in ``run.json``; None for its path.
+    detectors : DetectorSource or None
+        Where detectors come from; None for the model pack of the settings.
+    """
+
+    source: Path
+    target: Path
+    settings: AugmentSettings = field(default_factory=AugmentSettings)
+    execution: Execution = field(default_factory=Execution)
+    source_name: str | None = None
+    detectors: DetectorSource | None = None

@@ -1,0 +1,227 @@
+"""The whole journey of a picture, from the reader to the writer; runs in worker processes."""
+
+from __future__ import annotations
+
+import hashlib
+import traceback
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import PurePosixPath
+
+import cv2
+import numpy as np
+
+from maskgen import images, manifest
+from maskgen.arrays import Image
+from maskgen.catalog.store import Catalog
+from maskgen.datasets.base import Entry, Fault, Meta, PartWriter, Reader, Sample, Writer
+from maskgen.detect import Detector, DetectorSource
+from maskgen.errors import ImageError, MaskgenError, worded
+from maskgen.face import Face
+from maskgen.manifest import MaskRow, PairRow, RecolorRow, Row, VariantRow, Written
+from maskgen.masking.augment import Augmented, MaskedFace, augment_image
+from maskgen.masking.vary import Patterns, Recolor, Variation
+from maskgen.run import patterns
+from maskgen.run.record import catalog_of
+from maskgen.run.settings import AugmentSettings
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a worker needs to know once; the hashes make it another task if files have changed."""
+
+    reader: Reader
+    writer: Writer
+    settings: AugmentSettings
+    detectors: DetectorSource
+    pack_sha256: str
+    catalog_sha256: str
+    patterns_sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A row, and the traceback if something unknown went wrong."""
+
+    row: Row
+    traceback: str | None = None
+
+
+@dataclass(frozen=True)
+class _Tools:
+    detector: Detector
+    catalog: Catalog
+    variation: Variation
+
+
+def work(task: Task, chunk: Sequence[Entry]) -> list[Outcome]:
+    """Mask the pictures of a chunk.
+
+    Raises
+    ------
+    MaskgenError
+        If the run cannot go on: the pack or the catalog is unusable, or nothing can be written.
+    """
+    tools = _tools(task)
+    with task.writer.part(uuid.uuid4().hex) as part:
+        return [_outcome(task, tools, part, entry) for entry in chunk]
+
+
+def augment_entry(task: Task, tools: _Tools, part: PartWriter, entry: Entry) -> Row:
+    """Mask one picture and write what comes of it.
+
+    Raises
+    ------
+    ImageError
+        If the picture cannot be read, or cannot be written under its name.
+    MaskgenError
+        If nothing can be written.
+    """
+    settings = task.settings
+    name = PurePosixPath(entry.key)
+    sample = task.reader.read(entry)
+    picture = images.decode(sample.raw, name, settings.max_pixels)
+    faces = tools.detector.detect(picture.pixels)
+    variants = []
+    for number in range(1, settings.variants + 1):
+        seed = seed_of(settings.seed, entry.key, number)
+        rng = np.random.default_rng(np.random.SeedSequence(seed))
+        augmented = augment_image(
+            picture.pixels,
+            _Found(faces),
+            tools.catalog,
+            rng,
+            faces=settings.faces,
+            min_face=settings.min_face,
+            variation=tools.variation,
+        )
+        place = None
+        if augmented.is_masked:
+            encoded = images.encode(augmented.image, picture.encoding, name, settings.quality)
+            place = part.put(Sample(encoded), Meta(entry, number))
+        variants.append(_variant_row(seed, place, augmented))
+    is_done = any(variant.place is not None for variant in variants)
+    has_copy = settings.originals if is_done else settings.copy_skipped
+    original = Written(place=part.put(sample, Meta(entry, None))) if has_copy else None
+    return _row(
+        entry,
+        status="done" if is_done else "skipped",
+        reason=None if is_done else augmented.reason,
+        size_wh=(picture.pixels.shape[1], picture.pixels.shape[0]),
+        notes=picture.notes,
+        faces=tuple(manifest.face_row(face, settings.save_landmarks) for face in faces),
+        variants=tuple(variants),
+        original=original,
+    )
+
+
+def seed_of(seed: int, key: str, variant: int) -> int:
+    """128 bits from which the random numbers of one masked picture come, and from nothing else.
+
+    Parameters
+    ----------
+    seed : int
+        Of the run.
+    key : str
+        Of the input.
+    variant : int
+        From 1.
+    """
+    digest = hashlib.sha256(f"{seed}\0{key}\0{variant}".encode()).digest()
+    return int.from_bytes(digest[:16], "big")
+
+
+def row_of_fault(fault: Fault) -> Row:
+    """The row of an entry that is settled without work."""
+    return Row(
+        key=fault.key,
+        status=fault.status,
+        reason=fault.reason,
+        message=fault.message or None,
+        remedy=worded(fault.remedy) or None,
+    )
+
+
+def failed(entry: Entry, reason: str, message: str, remedy: str = "") -> Row:
+    """The row of an input that failed; settings in the remedy are called as in ``run.json``."""
+    return _row(
+        entry,
+        status="failed",
+        reason=reason,
+        message=message.removeprefix(f"{entry.key}: "),
+        remedy=worded(remedy) or None,
+    )
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A detector that has looked already: all variants of an input share one detection."""
+
+    faces: list[Face]
+
+    def detect(self, image: Image) -> list[Face]:
+        return self.faces
+
+
+@lru_cache(maxsize=1)
+def _tools(task: Task) -> _Tools:
+    # A worker has one core.
+    cv2.setNumThreads(1)
+    settings = task.settings
+    pictures = Patterns()
+    if settings.pattern_dir is not None:
+        pictures = patterns.load(settings.pattern_dir)
+    variation = Variation(settings.wear, settings.recolor, pictures, settings.pattern_share)
+    return _Tools(task.detectors.build(), catalog_of(settings), variation)
+
+
+def _outcome(task: Task, tools: _Tools, part: PartWriter, entry: Entry) -> Outcome:
+    try:
+        return Outcome(augment_entry(task, tools, part, entry))
+    except ImageError as error:
+        return Outcome(failed(entry, "bad_image", error.fault, error.remedy))
+    except MaskgenError:
+        raise
+    except Exception as error:
+        # One picture must not end the run: its row tells, the exit code is 3, and the log shows where.
+        return Outcome(failed(entry, "unexpected", f"{type(error).__name__}: {error}"), traceback.format_exc())
+
+
+def _row(entry: Entry, **fields: object) -> Row:
+    pair = entry.pair
+    return Row.model_validate(
+        {
+            "key": entry.key,
+            "identity": entry.identity,
+            "label": entry.label,
+            "pair": None if pair is None else PairRow(index=pair.index, side=pair.side, is_same=pair.is_same),
+            **fields,
+        }
+    )
+
+
+def _variant_row(seed: int, place: str | None, augmented: Augmented) -> VariantRow:
+    return VariantRow(place=place, seed=f"{seed:032x}", masks=tuple(_mask_row(face) for face in augmented.faces))
+
+
+def _mask_row(face: MaskedFace) -> MaskRow:
+    return MaskRow(
+        design=face.design,
+        view=face.view,
+        reason=face.reason,
+        wear=face.wear,
+        recolor=None if face.recolor is None else _recolor_row(face.recolor),
+        pattern=face.pattern,
+    )
+
+
+def _recolor_row(recolor: Recolor) -> RecolorRow:
+    red, green, blue = (round(channel, 4) for channel in recolor.tint)
+    return RecolorRow(
+        hue_deg=round(recolor.hue_deg, 2),
+        saturation=round(recolor.saturation, 4),
+        brightness=round(recolor.brightness, 4),
+        tint=(red, green, blue),
+    )
