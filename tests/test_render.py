@@ -13,19 +13,20 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from maskgen.cli.render import render as render_command
 from scipy.spatial import Delaunay
 
 from maskgen.catalog.schema import CatalogFile, DesignEntry, Rotation, ViewEntry
 from maskgen.catalog.store import Catalog, View, dump
-from maskgen.cli.render import render as render_command
 from maskgen.errors import CatalogError
 from maskgen.face import HeadPose
 from maskgen.face.head import mean_head, point_in_space
 from maskgen.face.pose import rotation_matrix
 from maskgen.face.solid import head_solid
+from maskgen.studio.control import project, squeezes
 from maskgen.studio.mesh import Mesh
-from maskgen.studio.points import project, squeezes
-from maskgen.studio.render import indexed, raster, render
+from maskgen.studio.render import draw as render
+from maskgen.studio.render import indexed, raster
 from maskgen.studio.render.designs import (
     CUP_SHAPE,
     DESIGNS,
@@ -36,7 +37,7 @@ from maskgen.studio.render.designs import (
     Straps,
     random_specs,
 )
-from maskgen.studio.render.render import PITCHES, YAWS, Model, Picture, Quality, build, draw, render_catalog
+from maskgen.studio.render.draw import PITCHES, YAWS, Model, Quality, Rendering, build, draw, render_catalog
 from maskgen.studio.render.sheet import net
 
 COARSE = Quality(pixels_per_mm=0.8, spacing_mm=1.6, samples=2)
@@ -63,7 +64,7 @@ def coarse(spec: DesignSpec) -> Model:
 
 
 @cache
-def view(spec: DesignSpec, yaw: float, pitch: float = 0.0) -> Picture:
+def view(spec: DesignSpec, yaw: float, pitch: float = 0.0) -> Rendering:
     return draw(coarse(spec), yaw, pitch, interval(yaw, pitch), COARSE)
 
 
@@ -75,7 +76,7 @@ def turn_of(yaw: float, pitch: float) -> np.ndarray:
     return rotation_matrix(HeadPose(yaw=yaw, pitch=pitch, roll=0.0))
 
 
-def points_of(picture: Picture) -> np.ndarray:
+def points_of(picture: Rendering) -> np.ndarray:
     return np.array(list(picture.points.values()))
 
 
@@ -230,7 +231,7 @@ class TestView:
         corner = net(SURGICAL.shape)[0, -1]
         halfway_up_the_far_loop = turn @ ((corner + point_in_space("ear_image_right_upper")) / 2)
 
-        def around_the_far_loop(shown: Picture) -> np.ndarray:
+        def around_the_far_loop(shown: Rendering) -> np.ndarray:
             nose = (turn @ point_in_space("30"))[:2]
             place = (halfway_up_the_far_loop[:2] - nose) * COARSE.pixels_per_mm + shown.points["30"]
             column, row = place.round().astype(int)

@@ -13,7 +13,7 @@ from maskgen.face.head import point_in_space
 from maskgen.face.pose import rotation_matrix
 from maskgen.studio.cutout import template
 from maskgen.studio.render.designs import CLOTH_SHAPE
-from maskgen.studio.render.render import Picture, Quality, build, draw
+from maskgen.studio.render.draw import Quality, Rendering, build, draw
 from maskgen.studio.render.sheet import net, sheet
 
 COARSE = Quality(pixels_per_mm=1.0, spacing_mm=1.2, samples=2)
@@ -61,7 +61,7 @@ def lifted():
     return spec, build(spec, COARSE, picture)
 
 
-def seen(yaw: float) -> Picture:
+def seen(yaw: float) -> Rendering:
     return draw(lifted()[1], yaw, 0.0, Rotation(yaw=(yaw - 5, yaw + 5), pitch=(-10, 10)), COARSE)
 
 

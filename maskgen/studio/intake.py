@@ -31,6 +31,7 @@ from maskgen.packs.find import BUNDLED
 from maskgen.parallel import Crash, Executor, chunks_of, in_order
 from maskgen.schema import first_fault
 from maskgen.studio.cutout import template
+from maskgen.studio.cutout.background import without_background
 from maskgen.studio.photo import harvest, texture
 
 FRONTAL: Final = Rotation(yaw=(-25, 25), pitch=(-25, 25))
@@ -95,8 +96,13 @@ def design_from(path: Path, detector: Detector, about: About, points: PointsFile
     if "alpha_on_white" in picture.notes:
         return _cutout(_with_alpha(raw), path, name, about, points)
     faces = detector.detect(picture.pixels)
-    if not faces and (rgba := _off_plain_background(picture.pixels)) is not None:
-        return _cutout(rgba, path, name, about, points)
+    if not faces:
+        try:
+            rgba = without_background(picture.pixels)
+        except CatalogError:
+            pass  # a photograph after all, in which nobody is found
+        else:
+            return _cutout(rgba, path, name, about, points)
     try:
         taken = harvest.harvest(picture.pixels, faces, None if points is None else points.points)
     except harvest.RefusedError as refused:
@@ -239,31 +245,5 @@ def _with_alpha(raw: bytes) -> Image:
         warnings.simplefilter("ignore")
         with PillowImage.open(io.BytesIO(raw)) as image:
             rgba: Image = np.array(ImageOps.exif_transpose(image).convert("RGBA"), np.uint8)
-    assert rgba.shape[:2] == rgba.shape[:2]
     rgba[rgba[..., 3] == 0] = 0
     return rgba
-
-
-def _off_plain_background(image: Image) -> Image | None:
-    """RGBA with what has the colour of the picture's rim, and is joined to it, made transparent; None if the rim is
-    not of one colour, or nothing else is left."""
-    lab = cv2.cvtColor(cv2.GaussianBlur(image, (0, 0), 0.8), cv2.COLOR_RGB2LAB).astype(np.float32)
-    rim = np.concatenate([lab[0], lab[-1], lab[:, 0], lab[:, -1]])
-    background = np.median(rim, axis=0)
-    far = np.linalg.norm(rim - background, axis=-1)
-    if float(np.percentile(far, 95)) > _PLAIN:
-        return None
-    alike = (np.linalg.norm(lab - background, axis=-1) < 2 * _PLAIN).astype(np.uint8)
-    _, labels = cv2.connectedComponents(alike, connectivity=4)
-    joined = set(np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))) - {0}
-    opaque = ~np.isin(labels, list(joined))
-    if not 0.02 < opaque.mean() < 0.98:
-        return None
-    # Half a pixel inwards: the outermost pixels are mixed with the background.
-    alpha = cv2.GaussianBlur(cv2.erode(opaque.astype(np.uint8) * 255, np.ones((3, 3), np.uint8)), (0, 0), 0.8)
-    rgba: Image = np.dstack([image, alpha])
-    rgba[alpha == 0] = 0
-    return rgba
-
-
-_PLAIN: Final = 8.0

@@ -14,7 +14,7 @@ from maskgen.cli import console
 from maskgen.cli.catalog import options
 from maskgen.errors import CatalogError
 from maskgen.studio.render.designs import COLOURS, PATTERNS, RENDERED_KINDS, colour_of, random_specs
-from maskgen.studio.render.fabric import Pattern
+from maskgen.studio.render.fabric import Print
 
 
 def _colour(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
@@ -51,7 +51,7 @@ def render(
     catalog: Path | None,
     kind: Kind | None,
     colour: str | None,
-    pattern: Pattern | None,
+    pattern: Print | None,
     number: int,
     seed: int,
     on_clash: edit.OnClash | None,
@@ -62,7 +62,7 @@ def render(
     Cut, colour, pattern and folds are drawn at random where they are not given. A design takes about ten seconds.
     """
     # Imported late: a list of commands needs no renderer.
-    from maskgen.studio.render.render import new_design
+    from maskgen.studio.render.draw import new_design
 
     root = catalog or user_catalog_dir()
     edit.check_writable(root)

@@ -24,6 +24,7 @@ from maskgen.catalog.edit import NewView
 from maskgen.catalog.schema import Kind, Rotation
 from maskgen.errors import CatalogError
 from maskgen.images import LUMA_WEIGHTS
+from maskgen.studio.cutout.background import foreground, without_specks
 from maskgen.studio.render import indexed
 from maskgen.studio.render.designs import (
     CLOTH_SHAPE,
@@ -35,8 +36,8 @@ from maskgen.studio.render.designs import (
     DesignSpec,
     Straps,
 )
+from maskgen.studio.render.draw import PITCHES, SHIPPED, YAWS, Quality, build, draw
 from maskgen.studio.render.fabric import Colour, Fabric
-from maskgen.studio.render.render import PITCHES, SHIPPED, YAWS, Quality, build, draw
 from maskgen.studio.render.sheet import SheetShape, net
 
 _SHAPES: Final[dict[Kind, SheetShape]] = {
@@ -55,9 +56,6 @@ _LARGEST: Final = 1600
 _SMALLEST_MASK: Final = 64
 # Straps are narrower than this share of the silhouette's longer side.
 _STRAP_SHARE: Final = 0.085
-# CIELAB distance (as OpenCV scales it) between the background and what is surely not background.
-_BACKGROUND: Final = 14.0
-_PLAIN_BORDER: Final = 10.0
 _TILTS_DEG: Final = np.arange(-40.0, 40.5, 2.0)
 _ASPECTS: Final = (0.75, 2.9)
 # A silhouette that fills so much of its box is a rectangle: its corners are the mask's.
@@ -198,46 +196,7 @@ def _silhouette(image: Image) -> BoolArray:
     """Where the picture shows something: by its alpha, or by what differs from a plain background."""
     if image.shape[2] == 4 and image[..., 3].min() < 128:
         return np.asarray(image[..., 3] > 127)
-    rgb = np.ascontiguousarray(image[..., :3])
-    lab = cv2.cvtColor(cv2.GaussianBlur(rgb, (0, 0), 1.0), cv2.COLOR_RGB2LAB).astype(np.float32)
-    border = np.concatenate(
-        [lab[:2].reshape(-1, 3), lab[-2:].reshape(-1, 3), lab[:, :2].reshape(-1, 3), lab[:, -2:].reshape(-1, 3)]
-    )
-    background = np.median(border, axis=0)
-    if float(np.percentile(np.linalg.norm(border - background, axis=1), 90)) > _PLAIN_BORDER:
-        raise CatalogError(
-            "the background is not plain, or the mask fills the frame; cut the mask out (transparent PNG)"
-        )
-    far = np.linalg.norm(lab - background, axis=-1)
-    likely = far > _BACKGROUND / 2
-    if not 0.005 < likely.mean() < 0.98:
-        raise CatalogError("nothing stands out from the background; cut the mask out (transparent PNG)")
-    likely = _without_specks(likely)
-    trimap = np.where(likely, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-    trimap[far < _BACKGROUND / 6] = cv2.GC_BGD
-    inside = distance_transform_edt(likely)
-    trimap[inside > 0.02 * max(likely.shape)] = cv2.GC_FGD
-    trimap[[0, -1]] = trimap[:, [0, -1]] = cv2.GC_BGD
-    scale = min(400 / max(rgb.shape[:2]), 1.0)
-    size_wh = max(round(rgb.shape[1] * scale), 1), max(round(rgb.shape[0] * scale), 1)
-    small = cv2.resize(rgb, size_wh, interpolation=cv2.INTER_AREA)
-    small_trimap = cv2.resize(trimap, size_wh, interpolation=cv2.INTER_NEAREST)
-    if not ((small_trimap == cv2.GC_FGD).any() and (small_trimap == cv2.GC_BGD).any()):
-        return likely
-    # GrabCut samples its mixtures from OpenCV's own generator: seeded, or the same picture may give other views.
-    cv2.setRNGSeed(0)
-    cv2.grabCut(small, small_trimap, None, np.zeros((1, 65)), np.zeros((1, 65)), 3, cv2.GC_INIT_WITH_MASK)
-    cut = np.isin(small_trimap, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32)
-    cut = cv2.resize(cut, rgb.shape[1::-1], interpolation=cv2.INTER_LINEAR) > 0.5
-    # It may only move the edge: where the two differ by much, the colours of mask and background are alike.
-    both = cut & likely
-    return _without_specks(both if both.sum() > 0.9 * likely.sum() else likely)
-
-
-def _filled_holes(region: BoolArray) -> BoolArray:
-    outside = np.pad(region, 1).astype(np.uint8)
-    cv2.floodFill(outside, None, (0, 0), 2)
-    return np.asarray(outside[1:-1, 1:-1] != 2)
+    return foreground(np.ascontiguousarray(image[..., :3]))
 
 
 def _without_straps(region: BoolArray) -> BoolArray:
@@ -252,7 +211,7 @@ def _without_straps(region: BoolArray) -> BoolArray:
         raise CatalogError(f"the silhouette is {size} pixels long; it takes {_SMALLEST_MASK} at least")
     reach = max(round(_STRAP_SHARE * size / 2), 1)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    solid = np.pad(_without_specks(region).astype(np.uint8), reach + 1)
+    solid = np.pad(without_specks(region).astype(np.uint8), reach + 1)
     core = cv2.erode(solid, disc)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(core, connectivity=8)
     if count < 2:
@@ -277,14 +236,6 @@ def _without_straps(region: BoolArray) -> BoolArray:
     return cloth
 
 
-def _without_specks(region: BoolArray) -> BoolArray:
-    """The region with its small holes filled, which are marks on the mask; those that ear loops enclose stay."""
-    holes = _filled_holes(region) & ~region
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(holes.astype(np.uint8), connectivity=4)
-    small = [k for k in range(1, count) if stats[k, cv2.CC_STAT_AREA] < 0.015 * region.sum()]
-    return np.asarray(region | np.isin(labels, small))
-
-
 def _filled(rgb: Image, region: BoolArray) -> Image:
     """The picture with everything outside the region in the colour of the nearest place well inside it."""
     inside = cv2.erode(region.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
@@ -293,7 +244,7 @@ def _filled(rgb: Image, region: BoolArray) -> Image:
 
 
 def _upright(rgb: Image, region: BoolArray) -> tuple[Image, BoolArray]:
-    """Picture and region turned so that the region is symmetric about an upright axis."""
+    """Rendering and region turned so that the region is symmetric about an upright axis."""
     small = _centred(region, 128)
     overlaps = [_mirror_overlap(_turned(small, tilt)) for tilt in _TILTS_DEG]
     # The least turn among those that are about as good.

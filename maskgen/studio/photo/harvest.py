@@ -19,9 +19,9 @@ from maskgen.errors import CatalogError
 from maskgen.face import Face, HeadPose
 from maskgen.face.head import mean_head, point_in_space, points_on_face
 from maskgen.face.pose import rotation_matrix
-from maskgen.studio import points as control
+from maskgen.studio import control
 from maskgen.studio.photo import segment, texture
-from maskgen.studio.photo.segment import Crop, Found, Regions
+from maskgen.studio.photo.segment import Crop, MaskRegion, Regions
 
 # Faces smaller than this, in pixels, show too little of a mask.
 _SMALLEST: Final = 70
@@ -107,7 +107,7 @@ def harvest(image: Image, faces: Sequence[Face], points: dict[str, tuple[float, 
     return _view(crop, face, found, points)
 
 
-def _view(crop: Crop, face: Face, found: Found, by_hand: dict[str, tuple[float, float]] | None) -> Harvest:
+def _view(crop: Crop, face: Face, found: MaskRegion, by_hand: dict[str, tuple[float, float]] | None) -> Harvest:
     alpha, rgb = texture.outlined(crop, found.region)
     strap = texture.straps(crop, alpha)
     rgb = texture.delit(rgb, alpha, crop)
@@ -185,7 +185,7 @@ def _check_picture(crop: Crop, regions: Regions) -> None:
         raise RefusedError("overexposed", f"{burnt:.0%} of the mask is burnt out")
 
 
-def _check_region(found: Found, crop: Crop) -> None:
+def _check_region(found: MaskRegion, crop: Crop) -> None:
     region, regions = found.region, found.regions
     expected = float((regions.distance > 0).sum())
     if region.sum() < 0.6 * expected:
@@ -210,11 +210,6 @@ def _check_region(found: Found, crop: Crop) -> None:
 
 # ---- the points that hold it
 
-_BOX: Final = (
-    "box_image_left_top_front", "box_image_right_top_front", "box_image_left_bottom_front",
-    "box_image_right_bottom_front", "box_image_left_top_back", "box_image_right_top_back",
-    "box_image_left_bottom_back", "box_image_right_bottom_back",
-)  # fmt: skip
 _HOLD: Final = (
     ("30",), ("8",), ("27",), ("front_mouth",), ("4", "12"), ("2", "14"), ("under_chin",), ("6", "10"),
     ("front_cheek_image_left", "front_cheek_image_right"), ("36", "45"),
@@ -228,7 +223,7 @@ _HIDDEN_SIDE_DEG: Final = 18
 
 def _held_by(crop: Crop, alpha: Float32Array, pose: HeadPose, rotation: Rotation) -> tuple[str, ...]:
     """Control points whose triangles neither fold nor crush the mask on heads within the rotation interval."""
-    every = (*_BOX, *(name for group in _HOLD for name in group))
+    every = (*control.BOX, *(name for group in _HOLD for name in group))
     places = dict(zip(every, crop.place(every).astype(np.float64), strict=True))
     heads = []
     mean = mean_head().points_68.astype(np.float64)
@@ -237,30 +232,11 @@ def _held_by(crop: Crop, alpha: Float32Array, pose: HeadPose, rotation: Rotation
             turn = rotation_matrix(HeadPose(yaw=float(yaw), pitch=float(pitch), roll=0.0))
             seen = (mean @ turn.T)[:, :2] * crop.pixels_per_mm
             heads.append(points_on_face(every, seen.astype(np.float32)))
-    faces = np.stack(heads).astype(np.float64)
     cloth = np.argwhere(alpha > 0.3)[:, ::-1].astype(np.float64)
     cloth = cloth[:: max(len(cloth) // 4000, 1)]
-    box = np.stack([places[name] for name in _BOX])
-    corners = cv2.convexHull(box.astype(np.float32), returnPoints=False)[:, 0]
-    names = [_BOX[i] for i in sorted(corners)]
-
-    def strain(trial: list[str]) -> float:
-        at, there = np.stack([places[name] for name in trial]), faces[:, [every.index(name) for name in trial]]
-        smallest, greatest = control.squeezes(at, there, cloth, 3)
-        return max(_SQUEEZE[0] - float(smallest.min()), (float(greatest.max()) - _SQUEEZE[1]) / 10, 0.0)
-
-    worst = strain(names)
-    for group in _HOLD:
-        added = [name for name in group if not _hidden(name, pose.yaw)]
-        trial = [*names, *added]
-        at = np.stack([places[name] for name in trial])
-        gaps = np.linalg.norm(at[:, None] - at[None], axis=-1) + np.diag(np.full(len(at), np.inf))
-        if not added or gaps.min() < _CLOSEST_MM * crop.pixels_per_mm:
-            continue
-        strained = strain(trial)
-        if strained <= worst:
-            names, worst = trial, strained
-    return tuple(names)
+    groups = [[name for name in group if not _hidden(name, pose.yaw)] for group in _HOLD]
+    rule = control.Rule(_SQUEEZE, _CLOSEST_MM * crop.pixels_per_mm, speck=3)
+    return control.selected(places, groups, every, np.stack(heads).astype(np.float64), cloth, rule)
 
 
 def _hidden(name: str, yaw: float) -> bool:

@@ -258,7 +258,7 @@ def _cut(unary: Float32Array, pixels: Image, strength: float) -> BoolArray:
 
 
 @dataclass(frozen=True)
-class Found:
+class MaskRegion:
     """The mask at the working scale, (H, W) each.
 
     Attributes
@@ -276,7 +276,7 @@ class Found:
     regions: Regions
 
 
-def find(crop: Crop) -> Found:
+def find(crop: Crop) -> MaskRegion:
     """Which pixels of a crop (at the working scale) belong to the mask."""
     regions = regions_of(crop)
     distance = regions.distance
@@ -311,7 +311,7 @@ def find(crop: Crop) -> Found:
         region = _cut(unary, crop.pixels, 4.0)
         region = _main_part(region, regions.core)
         weight = cv2.erode((region & ~skinny).astype(np.float32), np.ones((3, 3), np.uint8))
-    return Found(region, skinny, regions)
+    return MaskRegion(region, skinny, regions)
 
 
 def _like_bright(index: IntArray, skin: BoolArray, luma: Image) -> BoolArray:

@@ -13,7 +13,7 @@ import numpy as np
 
 from maskgen.catalog.schema import Kind
 from maskgen.errors import CatalogError
-from maskgen.studio.render.fabric import Colour, Fabric, Make, Pattern
+from maskgen.studio.render.fabric import Colour, Fabric, Make, Print
 from maskgen.studio.render.sheet import SheetShape
 
 
@@ -346,7 +346,7 @@ _MAKES: Final[dict[Kind, tuple[tuple[Make, SheetShape, Straps], ...]]] = {
 }
 RENDERED_KINDS: Final = tuple(_MAKES)
 """The kinds that can be rendered."""
-PATTERNS: Final[tuple[Pattern, ...]] = get_args(Pattern)
+PATTERNS: Final[tuple[Print, ...]] = get_args(Print)
 # Kinds that are printed on; the others are plain unless a pattern is asked for.
 _PRINTED: Final = frozenset({"cloth", "gaiter"})
 _PRINTS: Final = {"camouflage": 3, "checks": 2, "floral": 3, "paisley": 3}
@@ -370,7 +370,7 @@ def colour_of(text: str) -> Colour:
 
 
 def random_specs(
-    kind: Kind | None = None, colour: str | None = None, pattern: Pattern | None = None, number: int = 1, seed: int = 0
+    kind: Kind | None = None, colour: str | None = None, pattern: Print | None = None, number: int = 1, seed: int = 0
 ) -> tuple[DesignSpec, ...]:
     """Designs whose cut, colours, pattern, folds and valves are drawn at random.
 
@@ -399,12 +399,12 @@ def random_specs(
     return tuple(_random_spec(kind, colour, pattern, seed, index) for index in range(number))
 
 
-def _random_spec(kind: Kind | None, colour: str | None, pattern: Pattern | None, seed: int, index: int) -> DesignSpec:
+def _random_spec(kind: Kind | None, colour: str | None, pattern: Print | None, seed: int, index: int) -> DesignSpec:
     rng = np.random.default_rng([seed, index])
     # Everything is drawn, whether it is asked for or not, so that one wish does not change the rest.
     drawn_kind: Kind = RENDERED_KINDS[rng.integers(len(RENDERED_KINDS))]
     drawn_colour = list(COLOURS)[rng.integers(len(COLOURS))]
-    drawn_pattern: Pattern = PATTERNS[rng.integers(1, len(PATTERNS))]
+    drawn_pattern: Print = PATTERNS[rng.integers(1, len(PATTERNS))]
     is_plain, has_valve, which = rng.random(3)
     wobble, prints, scale = rng.normal(0, 1, 5), rng.integers(0, 256, 3), rng.uniform(0.7, 1.5)
     folds, fold_seed, print_lights = rng.uniform(0.7, 1.3), int(rng.integers(2**31)), rng.random(3)

@@ -34,7 +34,7 @@ Make = Literal[
     "window",
     "picture",
 ]
-Pattern = Literal["plain", "dots", "checks", "gingham", "stripes", "floral", "paisley", "camouflage"]
+Print = Literal["plain", "dots", "checks", "gingham", "stripes", "floral", "paisley", "camouflage"]
 
 
 # Sheet, spacing of the vertices and random generator to relief, tone and share of the trim.
@@ -79,7 +79,7 @@ class Fabric:
     sheen: float = 0.02
     grain: float = 0.015
     wrinkles: float = 1.0
-    pattern: Pattern = "plain"
+    pattern: Print = "plain"
     prints: tuple[Colour, ...] = ((230, 230, 226),)
     pattern_mm: float = 1.0
 
@@ -361,7 +361,7 @@ def _printed(fabric: Fabric, sheet: Sheet, spacing_mm: float, rng: np.random.Gen
 
 
 def _shares(
-    pattern: Pattern, count: int, x: Float64Array, y: Float64Array, rng: np.random.Generator
+    pattern: Print, count: int, x: Float64Array, y: Float64Array, rng: np.random.Generator
 ) -> list[Float64Array]:
     """How much of each print colour lies on a place, 0 to 1, the undermost first."""
     if pattern == "dots":

@@ -1,4 +1,4 @@
-"""Which points of the head hold a rendered mask in place, and that they do not fold it.
+"""Which points of the head hold a mask in place, and that they do not fold it.
 
 Convention
 ----------
@@ -8,7 +8,8 @@ orthographic, because faces in photographs carry control points by an affine cam
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
@@ -31,8 +32,8 @@ _CANDIDATES: Final = (
     ("front_jaw_image_left", "front_jaw_image_right"), ("0", "16"), ("under_jaw_image_left", "under_jaw_image_right"),
     ("39", "42"), ("28",), ("3", "13"), ("5", "11"), ("1", "15"), ("31", "35"), ("29",),
 )  # fmt: skip
-_BOX: Final = tuple(name for name in ANCHORS if name.startswith("box_"))
-_EVERY: Final = (*_BOX, *(name for group in _CANDIDATES for name in group))
+BOX: Final = tuple(name for name in ANCHORS if name.startswith("box_"))
+_EVERY: Final = (*BOX, *(name for group in _CANDIDATES for name in group))
 # Points closer together than this make needles of the triangles between them.
 _CLOSEST_MM: Final = 6.5
 # How much a triangle under the mask may be squeezed or stretched between the view and a face that is given it.
@@ -71,25 +72,80 @@ def control_points(
     """
     turn = rotation_matrix(HeadPose(yaw=yaw, pitch=pitch, roll=0.0))
     places = dict(zip(_EVERY, project(_EVERY, turn, 1.0), strict=True))
-    box = np.stack([places[name] for name in _BOX])
-    names = [_BOX[i] for i in sorted(ConvexHull(box).vertices)]
     cloth_mm = (np.argwhere(np.isfinite(depth))[::2, ::-1] + offset) / pixels_per_mm
     faces = _faces(yaw, pitch, rotation)
     seen = _seen(yaw, pitch) - _buried(depth, offset, turn, pixels_per_mm)
 
+    groups = [[name for name in group if name in seen] for group in _CANDIDATES]
+    # Every other pixel of the mask is counted.
+    rule = Rule(_SQUEEZE, _CLOSEST_MM, _SPECK_MM2 * pixels_per_mm**2 / 2)
+    return selected(places, groups, _EVERY, faces, cloth_mm, rule)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What triangles between control points may not do.
+
+    Attributes
+    ----------
+    squeeze : (float, float)
+        How much a triangle under the mask may be squeezed or stretched on its way to a face.
+    closest : float
+        Points closer together than this make needles of the triangles between them; in the frame of the places.
+    speck : float
+        Triangles with no more points of the mask than this may do as they like.
+    """
+
+    squeeze: tuple[float, float]
+    closest: float
+    speck: float
+
+
+def selected(
+    places: Mapping[str, Float64Array],
+    groups: Sequence[Sequence[str]],
+    every: Sequence[str],
+    faces: Float64Array,
+    cloth: Float64Array,
+    rule: Rule,
+) -> tuple[str, ...]:
+    """The control points of a view, out of candidates.
+
+    The corners of the box that bound it, then one group after the other, as long as no triangle under the mask turns
+    over or is crushed on any face more than before.
+
+    Parameters
+    ----------
+    places : mapping
+        Name -> (2,) place in the view; the box and all candidates.
+    groups : sequence of sequences of str
+        Candidates, the most useful first; those of a group are taken together.
+    every : sequence of str, length K
+        The names of the columns of `faces`.
+    faces : (F, K, 2) array
+        Where the points lie on faces that the view must serve.
+    cloth : (N, 2) array
+        Where the mask is, in the frame of `places`.
+    rule : Rule
+        What counts as crushed.
+    """
+    box = np.stack([places[name] for name in BOX])
+    names = [BOX[i] for i in sorted(ConvexHull(box).vertices)]
+    column = {name: number for number, name in enumerate(every)}
+
     def strain(trial: list[str]) -> float:
         """0 where every triangle behaves, else how badly the worst does."""
-        at, there = np.stack([places[name] for name in trial]), faces[:, [_EVERY.index(name) for name in trial]]
-        smallest, greatest = squeezes(at, there, cloth_mm, _SPECK_MM2 * pixels_per_mm**2 / 2)
-        return max(_SQUEEZE[0] - float(smallest.min()), (float(greatest.max()) - _SQUEEZE[1]) / 10, 0.0)
+        at, there = np.stack([places[name] for name in trial]), faces[:, [column[name] for name in trial]]
+        smallest, greatest = squeezes(at, there, cloth, rule.speck)
+        low, high = rule.squeeze
+        return max(low - float(smallest.min()), (float(greatest.max()) - high) / 10, 0.0)
 
     worst = strain(names)
-    for group in _CANDIDATES:
-        added = [name for name in group if name in seen]
-        trial = [*names, *added]
+    for group in groups:
+        trial = [*names, *group]
         at = np.stack([places[name] for name in trial])
         gaps = np.linalg.norm(at[:, None] - at[None], axis=-1) + np.diag(np.full(len(at), np.inf))
-        if not added or gaps.min() < _CLOSEST_MM:
+        if not group or gaps.min() < rule.closest:
             continue
         strained = strain(trial)
         if strained <= worst:
@@ -178,7 +234,7 @@ def _seen(yaw: float, pitch: float) -> frozenset[str]:
     turned[:, :2] -= low
     depth = raster.rasterise(turned, head.triangles, (int(size[0]), int(size[1]))).depth
     seen = set()
-    for name in _EVERY[len(_BOX) :]:
+    for name in _EVERY[len(BOX) :]:
         x, y, z = turn @ point_in_space(name).astype(np.float64)
         column, row = round(float(x - low[0])), round(float(y - low[1]))
         around = depth[max(row - 2, 0) : row + 3, max(column - 2, 0) : column + 3]
@@ -191,7 +247,7 @@ def _seen(yaw: float, pitch: float) -> frozenset[str]:
 def _buried(depth: Float32Array, offset: Float64Array, turn: Float64Array, pixels_per_mm: float) -> frozenset[str]:
     """Candidates so deep under the cloth that they would drag it about when the head turns."""
     buried = set()
-    for name in _EVERY[len(_BOX) :]:
+    for name in _EVERY[len(BOX) :]:
         x, y, z = turn @ point_in_space(name).astype(np.float64)
         column, row = (round(float(value)) for value in np.array([x, y]) * pixels_per_mm - offset)
         reach = round(2 * pixels_per_mm)

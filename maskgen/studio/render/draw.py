@@ -4,7 +4,7 @@ A design is a sheet of cloth pulled over the head (`sheet`), covered with folds 
 head, lit softly from the front and above, and drawn with whatever hides it: the head, its ears, the mask itself
 (`raster`). Control points go through the same camera, so they are exact.
 
-``python -m maskgen.studio.render.render OUT`` writes the catalog that ships.
+``python -m maskgen.studio.render OUT`` writes the catalog that ships.
 
 Convention
 ----------
@@ -15,7 +15,6 @@ orthographic, because faces in photographs carry control points by an affine cam
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,10 +30,10 @@ from maskgen.catalog.store import CATALOG_FILE, dump
 from maskgen.face import HeadPose
 from maskgen.face.pose import rotation_matrix
 from maskgen.files import write_whole
+from maskgen.studio.control import control_points, project
 from maskgen.studio.mesh import Mesh, grid_mesh, join, occluder
-from maskgen.studio.points import control_points, project
 from maskgen.studio.render import fabric, indexed, raster
-from maskgen.studio.render.designs import DESIGNS, DesignSpec
+from maskgen.studio.render.designs import DesignSpec
 from maskgen.studio.render.sheet import Sheet, ear_loop, head_strap, normals, sheet, valve
 
 YAWS: Final = (
@@ -104,7 +103,7 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Picture:
+class Rendering:
     """A rendered view.
 
     Attributes
@@ -153,7 +152,7 @@ def new_design(spec: DesignSpec, quality: Quality = SHIPPED) -> NewDesign:
     )
 
 
-def render_design(spec: DesignSpec, quality: Quality = SHIPPED) -> list[tuple[Rotation, str, Picture]]:
+def render_design(spec: DesignSpec, quality: Quality = SHIPPED) -> list[tuple[Rotation, str, Rendering]]:
     """All views of a design: rotation interval, file name without its ending, picture."""
     model = build(spec, quality)
     views = []
@@ -195,7 +194,7 @@ def build(spec: DesignSpec, quality: Quality = SHIPPED, picture: Float64Array | 
     )
 
 
-def draw(model: Model, yaw: float, pitch: float, rotation: Rotation, quality: Quality = SHIPPED) -> Picture:
+def draw(model: Model, yaw: float, pitch: float, rotation: Rotation, quality: Quality = SHIPPED) -> Rendering:
     """A mask seen at one head rotation, with control points that hold over an interval of rotations.
 
     Parameters
@@ -217,7 +216,7 @@ def draw(model: Model, yaw: float, pitch: float, rotation: Rotation, quality: Qu
     names = control_points(depth, offset, yaw, pitch, rotation, quality.pixels_per_mm)
     places = project(names, turn, quality.pixels_per_mm) - offset
     points = {name: (round(float(x), 2), round(float(y), 2)) for name, (x, y) in zip(names, places, strict=True)}
-    return Picture(rgba, points)
+    return Rendering(rgba, points)
 
 
 # Light: soft, from the front and above. The face's own light is put on later, so this one stays neutral.
@@ -401,9 +400,3 @@ def _entry(spec: DesignSpec, views: list[ViewEntry]) -> DesignEntry:
         mirror=True,
         views=tuple(views),
     )
-
-
-if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m maskgen.studio.render.render OUT")
-    render_catalog(DESIGNS, Path(sys.argv[1]))
