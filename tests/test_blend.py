@@ -6,16 +6,21 @@ import numpy as np
 import pytest
 from strategies import face_at
 
-from maskgen.masking import blend
+from maskgen.masking import blend, light
+from maskgen.masking.recipe import DEFAULT_LOOK, PLAIN_LOOK
 from maskgen.masking.warp import Overlay
 
 FACE = face_at(centre=(125, 100))
 
 
+def over(image, overlay, face, rng, look=DEFAULT_LOOK):
+    return blend.over(image, overlay, light.appearance_of(image, face), rng, look).image
+
+
 def portrait(seed=0, skin=(170, 125, 100)):
     """A plain wall and a face of one colour, with a little noise."""
     image = np.full((300, 250, 3), 90.0)
-    image[blend.skin_region(FACE, (250, 300))] = skin
+    image[light.skin_region(FACE, (250, 300))] = skin
     return np.clip(image + np.random.default_rng(seed).normal(0, 2, image.shape), 0, 255).astype(np.uint8)
 
 
@@ -30,7 +35,7 @@ def rng():
 
 
 def only(**switches):
-    return dataclasses.replace(blend.PLAIN_LOOK, **switches)
+    return dataclasses.replace(PLAIN_LOOK, **switches)
 
 
 def inside(image):
@@ -38,19 +43,19 @@ def inside(image):
 
 
 def test_an_opaque_overlay_replaces():
-    result = blend.over(portrait(), cloth((10, 200, 30)), FACE, rng(), blend.PLAIN_LOOK)
+    result = over(portrait(), cloth((10, 200, 30)), FACE, rng(), PLAIN_LOOK)
     assert (result[140:200, 85:165] == (10, 200, 30)).all()
 
 
 def test_a_clear_overlay_leaves_every_bit():
     image = portrait()
-    assert np.array_equal(blend.over(image, cloth((9, 9, 9), 0.0), FACE, rng()), image)
+    assert np.array_equal(over(image, cloth((9, 9, 9), 0.0), FACE, rng()), image)
 
 
-@pytest.mark.parametrize("look", [blend.DEFAULT_LOOK, blend.PLAIN_LOOK], ids=["default", "plain"])
+@pytest.mark.parametrize("look", [DEFAULT_LOOK, PLAIN_LOOK], ids=["default", "plain"])
 def test_pixels_away_from_the_mask_never_change(look):
     image = portrait()
-    result = blend.over(image, cloth((30, 90, 200)), FACE, rng(), look)
+    result = over(image, cloth((30, 90, 200)), FACE, rng(), look)
     far = np.ones(image.shape[:2], bool)
     reach = round(0.05 * max(FACE.size_wh)) + 2
     far[130 - reach : 210 + reach, 75 - reach : 175 + reach] = False
@@ -61,37 +66,31 @@ def test_pixels_away_from_the_mask_never_change(look):
 def test_the_image_given_is_not_changed():
     image = portrait()
     before = image.copy()
-    blend.over(image, cloth((30, 90, 200)), FACE, rng())
+    over(image, cloth((30, 90, 200)), FACE, rng())
     assert np.array_equal(image, before)
 
 
 def test_a_mask_in_the_dark_is_dark():
     bright, dark = (
-        inside(blend.over(portrait(skin=skin), cloth((200, 200, 200)), FACE, rng(), only(exposure=True))).mean()
+        inside(over(portrait(skin=skin), cloth((200, 200, 200)), FACE, rng(), only(exposure=True))).mean()
         for skin in ((170, 125, 100), (40, 30, 24))
     )
     assert dark < 0.6 * bright
 
 
 def test_a_mask_under_warm_light_is_warm():
-    result = inside(
-        blend.over(portrait(skin=(190, 115, 60)), cloth((200, 200, 200)), FACE, rng(), only(white_balance=True))
-    )
+    result = inside(over(portrait(skin=(190, 115, 60)), cloth((200, 200, 200)), FACE, rng(), only(white_balance=True)))
     assert result[..., 0].mean() > result[..., 2].mean() + 15
 
 
 def test_a_mask_in_a_photograph_without_colour_is_grey():
-    result = inside(
-        blend.over(portrait(skin=(130, 130, 130)), cloth((40, 120, 220)), FACE, rng(), only(white_balance=True))
-    )
+    result = inside(over(portrait(skin=(130, 130, 130)), cloth((40, 120, 220)), FACE, rng(), only(white_balance=True)))
     assert np.ptp(result, axis=2).max() <= 4
 
 
 def test_light_from_one_side_lies_on_the_mask():
     image = portrait().astype(float) * np.linspace(0.4, 1.3, 250)[None, :, None]
-    result = blend.over(
-        np.clip(image, 0, 255).astype(np.uint8), cloth((150, 150, 150)), FACE, rng(), only(shading=True)
-    )
+    result = over(np.clip(image, 0, 255).astype(np.uint8), cloth((150, 150, 150)), FACE, rng(), only(shading=True))
     row = result[140:200].astype(float).mean(axis=(0, 2))
     assert row[150] / row[95] == pytest.approx((0.4 + 0.9 * 150 / 249) / (0.4 + 0.9 * 95 / 249), rel=0.05)
 
@@ -105,9 +104,7 @@ def test_a_mask_on_a_blurred_face_is_blurred():
     soft = cv2.GaussianBlur(image, (0, 0), 3)
     sharp_edge, soft_edge = (
         np.abs(
-            np.diff(
-                blend.over(i, cloth((250, 250, 250)), FACE, rng(), only(sharpness=True))[170, 60:110, 0].astype(float)
-            )
+            np.diff(over(i, cloth((250, 250, 250)), FACE, rng(), only(sharpness=True))[170, 60:110, 0].astype(float))
         ).max()
         for i in (image, soft)
     )
@@ -117,7 +114,7 @@ def test_a_mask_on_a_blurred_face_is_blurred():
 def test_noise_of_the_photograph_lies_on_the_mask():
     noisy = np.clip(portrait() + np.random.default_rng(2).normal(0, 8, (300, 250, 3)), 0, 255).astype(np.uint8)
     quiet, loud = (
-        inside(blend.over(image, cloth((128, 128, 128)), FACE, rng(), only(noise=True))).std()
+        inside(over(image, cloth((128, 128, 128)), FACE, rng(), only(noise=True))).std()
         for image in (np.full((300, 250, 3), 120, np.uint8), noisy)
     )
     assert quiet < 0.6
@@ -125,16 +122,16 @@ def test_noise_of_the_photograph_lies_on_the_mask():
 
 
 def test_a_black_mask_is_black_and_opaque():
-    result = inside(blend.over(portrait(), cloth((25, 25, 27)), FACE, rng()))
+    result = inside(over(portrait(), cloth((25, 25, 27)), FACE, rng()))
     assert result.mean() < 45
 
 
 def test_the_same_generator_gives_the_same_bytes():
-    first, second = (blend.over(portrait(), cloth((30, 90, 200)), FACE, rng()) for _ in range(2))
+    first, second = (over(portrait(), cloth((30, 90, 200)), FACE, rng()) for _ in range(2))
     assert np.array_equal(first, second)
 
 
 def test_an_overlay_at_the_border_is_cut():
     overlay = Overlay(np.ones((40, 40, 4), np.float32), 0, 260)
-    result = blend.over(portrait(), overlay, FACE, rng())
+    result = over(portrait(), overlay, FACE, rng())
     assert result.shape == (300, 250, 3)

@@ -14,7 +14,8 @@ from maskgen.detect import FaceDetector
 from maskgen.errors import CatalogError
 from maskgen.face import Face, HeadPose
 from maskgen.images import read
-from maskgen.masking import blend, choose, warp
+from maskgen.masking import blend, choose, light
+from maskgen.masking.augment import worn
 from maskgen.packs.find import BUNDLED, pack_dir
 from maskgen.studio.photo import harvest, segment, texture
 
@@ -42,10 +43,10 @@ def wearing(name):
     """The astronaut with a mask of the catalog that ships, and where it is: (image, alpha (H, W))."""
     image, face = astronaut()
     view = choose.choose(Catalog.load().select(names=[name]), face, np.random.default_rng(0))
-    overlay = warp.warp(view, face, (image.shape[1], image.shape[0]))
+    overlay = worn(view, face, (image.shape[1], image.shape[0]))
     alpha = np.zeros(image.shape[:2], np.float32)
     alpha[overlay.region] = overlay.rgba[..., 3]
-    return blend.over(image, overlay, face, np.random.default_rng(0)), alpha
+    return blend.over(image, overlay, light.appearance_of(image, face), np.random.default_rng(0)).image, alpha
 
 
 def drawn(taken, face, size_wh, folder):
@@ -53,7 +54,7 @@ def drawn(taken, face, size_wh, folder):
     path = folder / "mask.png"
     cv2.imwrite(str(path), cv2.cvtColor(taken.rgba, cv2.COLOR_RGBA2BGRA))
     points = np.array(list(taken.points.values()), np.float32)
-    overlay = warp.warp(View("x", "x", path, False, taken.rotation, tuple(taken.points), points), face, size_wh)
+    overlay = worn(View("x", "x", path, False, taken.rotation, tuple(taken.points), points), face, size_wh)
     rgba = np.zeros((size_wh[1], size_wh[0], 4), np.float32)
     rgba[overlay.region] = overlay.rgba
     return rgba
@@ -201,7 +202,7 @@ def test_a_mask_hidden_behind_a_hand_is_refused():
     x, y = face.landmarks_68[57]
     hand = np.zeros(alpha.shape, np.uint8)
     cv2.circle(hand, (int(x), int(y)), int(0.22 * face.size_wh[0]), 1, -1)
-    skin = np.median(image[blend.skin_region(face, (image.shape[1], image.shape[0]))], axis=0)
+    skin = np.median(image[light.skin_region(face, (image.shape[1], image.shape[0]))], axis=0)
     covered = np.where(hand[..., None] > 0, skin, worn).astype(np.uint8)
     assert refusal(covered, [face]) in ("covered", "ragged", "no_mask")
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import Delaunay
 
-from maskgen.masking.warp import warp_points
+from maskgen.masking.warp import warp
 
 SQUARE = np.float32([[0, 0], [63, 0], [63, 63], [0, 63], [31, 20], [20, 40], [45, 42]])
 
@@ -37,7 +37,7 @@ def test_control_points_land_where_asked(jitter, scale, shift, degrees):
     a = np.radians(degrees)
     turn = np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]])
     target = (((SQUARE + np.float32(jitter)) - 32) @ turn.T * scale + 150 + np.float32(shift)).astype(np.float32)
-    overlay = warp_points(dotted(SQUARE[4:]), SQUARE, target, triangles_of(SQUARE), (400, 400))
+    overlay = warp(dotted(SQUARE[4:]), SQUARE, target, triangles_of(SQUARE), (400, 400))
     for index, (x, y) in enumerate(target[4:]):
         column, row = round(float(x)) - overlay.left, round(float(y)) - overlay.top
         assert overlay.rgba[row, column, index % 3] > 0.5
@@ -45,28 +45,28 @@ def test_control_points_land_where_asked(jitter, scale, shift, degrees):
 
 def test_unmoved_points_give_the_texture_back():
     texture = np.random.default_rng(0).random((64, 64, 4), np.float32)
-    overlay = warp_points(texture, SQUARE, SQUARE, triangles_of(SQUARE), (64, 64))
+    overlay = warp(texture, SQUARE, SQUARE, triangles_of(SQUARE), (64, 64))
     assert overlay.rgba == pytest.approx(texture, abs=1e-2)
 
 
 def test_no_holes_between_triangles():
     texture = np.ones((64, 64, 4), np.float32)
     target = (SQUARE * 3.7 + 11.3).astype(np.float32)
-    overlay = warp_points(texture, SQUARE, target, triangles_of(SQUARE), (400, 400))
+    overlay = warp(texture, SQUARE, target, triangles_of(SQUARE), (400, 400))
     assert overlay.rgba[3:-3, 3:-3, 3].min() > 0.999
 
 
 def test_a_triangle_that_turns_over_is_not_drawn():
     texture = np.ones((64, 64, 4), np.float32)
     mirrored = (SQUARE * [-1, 1] + [100, 20]).astype(np.float32)
-    assert not warp_points(texture, SQUARE, mirrored, triangles_of(SQUARE), (200, 200)).rgba.any()
+    assert not warp(texture, SQUARE, mirrored, triangles_of(SQUARE), (200, 200)).rgba.any()
 
 
 @settings(deadline=None)
 @given(st.floats(-120, 220), st.floats(-120, 220))
 def test_an_overlay_lies_inside_the_image(x, y):
     texture = np.ones((64, 64, 4), np.float32)
-    overlay = warp_points(texture, SQUARE, SQUARE + np.float32([x, y]), triangles_of(SQUARE), (100, 90))
+    overlay = warp(texture, SQUARE, SQUARE + np.float32([x, y]), triangles_of(SQUARE), (100, 90))
     height, width = overlay.rgba.shape[:2]
     assert 0 <= overlay.left <= overlay.left + width <= 100
     assert 0 <= overlay.top <= overlay.top + height <= 90
@@ -75,5 +75,5 @@ def test_an_overlay_lies_inside_the_image(x, y):
 def test_clear_pixels_bring_no_colour():
     texture = np.zeros((64, 64, 4), np.float32)
     texture[20:40, 20:40] = (0.5, 0, 0, 1)
-    overlay = warp_points(texture, SQUARE, (SQUARE * 1.37 + 5).astype(np.float32), triangles_of(SQUARE), (200, 200))
+    overlay = warp(texture, SQUARE, (SQUARE * 1.37 + 5).astype(np.float32), triangles_of(SQUARE), (200, 200))
     assert (overlay.rgba[..., 0] <= 0.5 * overlay.rgba[..., 3] + 1e-6).all()

@@ -21,8 +21,8 @@ from maskgen.errors import ConfigError
 from maskgen.face import HeadPose
 from maskgen.face.head import ANCHORS, POINT_NAMES, mean_head, point_in_space, points_on_face
 from maskgen.masking import vary, wear
-from maskgen.masking.augment import augment_image
-from maskgen.masking.warp import warp
+from maskgen.masking.augment import augment_image, worn
+from maskgen.masking.recipe import PLAIN, Recipe
 from maskgen.run import patterns as pattern_files
 
 NAMES = tuple(sorted(POINT_NAMES))
@@ -51,7 +51,7 @@ class Faces:
 def rows_covered(view, way, face=None):
     """Top and bottom of the mask in the middle of a frontal face of 2 pixels a millimetre, millimetres of the head."""
     face = face or face_at(HeadPose(0, 0, 0), 2.0, (300, 200))
-    overlay = warp(view, face, (600, 700), vary.Drawn(way))
+    overlay = worn(view, face, (600, 700), vary.Drawn(way))
     column = overlay.rgba[:, 300 - overlay.left - 4 : 300 - overlay.left + 5, 3].mean(axis=1)
     rows = np.flatnonzero(column > 0.5) + overlay.top
     return (rows.min() - 200) / 2, (rows.max() - 200) / 2
@@ -128,7 +128,7 @@ class TestOnAFace:
         (design,) = [design for design in shipped_poses.designs if design.entry.name == "surgical-blue"]
         view = design.views_for(pose.yaw, pose.pitch)[0]
         for way in WRONG:
-            overlay = warp(view, face, (320, 320), vary.Drawn(way))
+            overlay = worn(view, face, (320, 320), vary.Drawn(way))
             assert overlay.rgba[..., 3].sum() > 500
 
 
@@ -164,10 +164,10 @@ class TestDrawing:
     def test_what_varies_leaves_the_design_and_the_grain_alone(self, shipped):
         image = np.full((300, 300, 3), 120, np.uint8)
         detector = Faces(face_at(HeadPose(5, 0, 0), 1.2, (150, 110)))
-        mixed = vary.Variation(wear_shares({"nose_out": 1}), recolor_share=1.0)
+        mixed = Recipe(wear=wear_shares({"nose_out": 1}), recolor_share=1.0)
         plain, varied = (
-            augment_image(image, detector, shipped, np.random.default_rng(7), variation=variation)
-            for variation in (vary.NO_VARIATION, mixed)
+            augment_image(image, detector, shipped, np.random.default_rng(7), recipe=recipe)
+            for recipe in (PLAIN, mixed)
         )
         assert (plain.faces[0].design, plain.faces[0].wear) == (varied.faces[0].design, "correct")
         assert varied.faces[0].wear == "nose_out"
@@ -175,16 +175,16 @@ class TestDrawing:
         assert not np.array_equal(plain.image, varied.image)
 
     def test_one_trait_does_not_change_another(self):
-        half = vary.Variation(wear_shares({"correct": 1, "nose_out": 1}), recolor_share=0.5)
+        half = Recipe(wear=wear_shares({"correct": 1, "nose_out": 1}), recolor_share=0.5)
         only_wear = replace(half, recolor_share=0.0)
         for seed in range(30):
-            both, one = (vary.draw(variation, np.random.default_rng(seed)) for variation in (half, only_wear))
+            both, one = (vary.draw(recipe, np.random.default_rng(seed)) for recipe in (half, only_wear))
             assert both.wear == one.wear
 
     def test_faces_of_one_picture_vary_by_themselves(self):
         rng = np.random.default_rng(0)
-        variation = vary.Variation(recolor_share=1.0)
-        assert len({vary.draw(variation, rng).recolor for _ in range(8)}) == 8
+        recipe = Recipe(recolor_share=1.0)
+        assert len({vary.draw(recipe, rng).recolor for _ in range(8)}) == 8
 
 
 class TestRecolor:
@@ -210,7 +210,7 @@ class TestRecolor:
 
     @given(st.integers(0, 2**32))
     def test_black_stays_black_and_white_stays_bright(self, shipped_poses, seed):
-        recolor = vary.draw(vary.Variation(recolor_share=1.0), np.random.default_rng(seed)).recolor
+        recolor = vary.draw(Recipe(recolor_share=1.0), np.random.default_rng(seed)).recolor
         for name, low, high in (("surgical-black", 0.03, 0.25), ("kn95-white", 0.45, 0.97)):
             texture = frontal(shipped_poses, name).textures[1]
             cloth = vary.cloth_region(texture)

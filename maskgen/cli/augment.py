@@ -19,7 +19,7 @@ from maskgen import formats, run
 from maskgen.catalog.schema import WEARS, Kind, WearShares, wear_shares
 from maskgen.cli import console, samples
 from maskgen.cli.settings import setting
-from maskgen.run.settings import Faces
+from maskgen.masking.recipe import Faces
 
 DEMO: Final = (samples.GROUP, samples.CROP, samples.ASTRONAUT)
 

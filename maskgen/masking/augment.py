@@ -1,20 +1,41 @@
-"""One image, start to end."""
+"""One image, start to end.
+
+faces = detector.detect(image)
+observed = [observe(image, face) for face in faces]                     # once per face, on the bare photograph
+masked = mask_faces(image, faces, observed, catalog, rng, recipe)       # once per variant
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from maskgen.arrays import Image
+from maskgen.arrays import Float32Array, Image
 from maskgen.catalog.schema import Wear
-from maskgen.catalog.store import Catalog
+from maskgen.catalog.store import Catalog, View
 from maskgen.detect import Detector
 from maskgen.face import Face
-from maskgen.masking import blend, choose, vary, warp
+from maskgen.face.head import points_on_face
+from maskgen.masking import blend, choose, light, occlude, vary, warp, wear
+from maskgen.masking.recipe import PLAIN, Patterns, Recipe
 
-Faces = Literal["largest", "all"]
+
+@dataclass(frozen=True)
+class Observed:
+    """What is known of a face before anything is painted.
+
+    Attributes
+    ----------
+    appearance : light.Appearance
+        What a mask on it takes after.
+    visible : (H, W) float32 array or None
+        1 where a mask may be drawn, 0 where something lies in front; None for 1 everywhere.
+    """
+
+    appearance: light.Appearance
+    visible: Float32Array | None = None
 
 
 @dataclass(frozen=True)
@@ -30,7 +51,7 @@ class MaskedFace:
     reason : str or None
         Why it wears none: ``too_small``, ``not_largest`` or ``no_view_for_pose``.
     wear : str or None
-        How it wears the mask: see `maskgen.masking.wear.WEARS`.
+        How it wears the mask: see `maskgen.catalog.schema.WEARS`.
     recolor : vary.Recolor or None
         The colour that the cloth was given.
     pattern : str or None
@@ -47,11 +68,28 @@ class MaskedFace:
 
 
 @dataclass(frozen=True)
-class Augmented:
-    """A masked image and what was done to its faces, largest first."""
+class Masked:
+    """A masked image and what was done to its faces, largest first.
+
+    Attributes
+    ----------
+    image : (H, W, 3) uint8 array
+        RGB.
+    faces : tuple of MaskedFace
+        One for each face that was given.
+    """
 
     image: Image
     faces: tuple[MaskedFace, ...]
+    _layers: tuple[blend.Blended, ...] = field(default=(), repr=False)
+
+    @property
+    def alpha(self) -> Float32Array:
+        """(H, W) how much of the image is mask, 0 to 1."""
+        clear = np.ones(self.image.shape[:2], np.float32)
+        for layer in self._layers:
+            clear[layer.region] *= 1 - layer.alpha
+        return 1 - clear
 
     @property
     def is_masked(self) -> bool:
@@ -71,12 +109,10 @@ def augment_image(
     detector: Detector,
     catalog: Catalog,
     rng: np.random.Generator,
-    faces: Faces = "largest",
-    min_face: float = 0,
-    look: blend.Look = blend.DEFAULT_LOOK,
-    variation: vary.Variation = vary.NO_VARIATION,
-) -> Augmented:
-    """The image with masks on its faces.
+    parser: occlude.Parser | None = None,
+    recipe: Recipe = PLAIN,
+) -> Masked:
+    """The image with masks on its faces: detect, observe, mask.
 
     Parameters
     ----------
@@ -84,36 +120,106 @@ def augment_image(
         RGB; it is not changed.
     detector : Detector
         Finds the faces.
+    catalog, rng, recipe
+        As `mask_faces`.
+    parser : Parser, optional
+        Tells what lies in front of faces.
+
+    Returns
+    -------
+    Masked
+        The new image, and one entry for every face found.
+    """
+    faces = detector.detect(image)
+    return mask_faces(image, faces, observe_all(image, faces, parser, recipe), catalog, rng, recipe)
+
+
+def observe_all(
+    image: Image, faces: Sequence[Face], parser: occlude.Parser | None = None, recipe: Recipe = PLAIN
+) -> list[Observed | None]:
+    """What is known of the faces (largest first) that a recipe takes; None for those that it leaves alone."""
+    return [
+        None if recipe.leaves_alone(rank, face) else observe(image, face, parser) for rank, face in enumerate(faces)
+    ]
+
+
+def observe(image: Image, face: Face, parser: occlude.Parser | None = None) -> Observed:
+    """What is known of a face before anything is painted; the same for all variants of an image."""
+    return Observed(light.appearance_of(image, face), occlude.visible_of(image, face, parser))
+
+
+def mask_faces(
+    image: Image,
+    faces: Sequence[Face],
+    observed: Sequence[Observed | None],
+    catalog: Catalog,
+    rng: np.random.Generator,
+    recipe: Recipe = PLAIN,
+) -> Masked:
+    """The image with masks on known faces.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+        RGB; it is not changed.
+    faces : sequence of Face
+        Largest first.
+    observed : sequence of Observed or None
+        Of each face, on the bare photograph; None will do for a face that the recipe leaves alone.
     catalog : Catalog
         The masks to choose from.
     rng : numpy.random.Generator
         Decides which mask; the same state gives the same image.
-    faces : {"largest", "all"}
-        Who gets a mask.
-    min_face : float
-        Faces whose box has a longer side under this many pixels are left alone.
-    look : blend.Look
-        How the mask takes on the light and the grain of the photograph.
-    variation : vary.Variation
-        How much the way of wearing, the colours and the patterns vary.
-
-    Returns
-    -------
-    Augmented
-        The new image, and one entry for every face found.
+    recipe : Recipe
+        Who gets a mask, how it is worn, recoloured, patterned, and what it takes on of the photograph.
     """
-    outcomes = []
-    for rank, face in enumerate(detector.detect(image)):
-        if max(face.size_wh) < min_face:
-            outcomes.append(MaskedFace(face, reason="too_small"))
-        elif faces == "largest" and rank > 0:
-            outcomes.append(MaskedFace(face, reason="not_largest"))
+    size_wh = image.shape[1], image.shape[0]
+    outcomes, layers = list[MaskedFace](), list[blend.Blended]()
+    for rank, (face, seen) in enumerate(zip(faces, observed, strict=True)):
+        if (reason := recipe.leaves_alone(rank, face)) is not None:
+            outcomes.append(MaskedFace(face, reason=reason))
         elif (view := choose.choose(catalog, face, rng)) is None:
             outcomes.append(MaskedFace(face, reason="no_view_for_pose"))
         else:
-            drawn = vary.draw(variation, rng)
-            overlay = warp.warp(view, face, (image.shape[1], image.shape[0]), drawn, variation.patterns)
-            image = blend.over(image, overlay, face, rng, look)
-            pattern = None if drawn.pattern is None else variation.patterns.names[drawn.pattern.number]
+            assert seen is not None
+            drawn = vary.draw(recipe, rng)
+            overlay = worn(view, face, size_wh, drawn, recipe.patterns)
+            layer = blend.over(image, overlay, seen.appearance, rng, recipe.look, seen.visible)
+            image = layer.image
+            layers.append(layer)
+            pattern = None if drawn.pattern is None else recipe.patterns.names[drawn.pattern.number]
             outcomes.append(MaskedFace(face, view.design, view.key, None, drawn.wear, drawn.recolor, pattern))
-    return Augmented(image, tuple(outcomes))
+    return Masked(image, tuple(outcomes), tuple(layers))
+
+
+def worn(
+    view: View,
+    face: Face,
+    size_wh: tuple[int, int],
+    drawn: vary.Drawn = vary.AS_IT_IS,
+    patterns: Patterns = PLAIN.patterns,
+) -> warp.Overlay:
+    """The mask of a view on a face.
+
+    Parameters
+    ----------
+    view : View
+        Texture and control points.
+    face : Face
+        Its landmarks say where the control points go.
+    size_wh : (int, int)
+        Width and height of the image.
+    drawn : vary.Drawn
+        How the mask is worn, and what its cloth looks like instead.
+    patterns : Patterns
+        What `drawn` may choose from.
+
+    Returns
+    -------
+    Overlay
+        Clipped to the image; empty (0 pixels) where the mask lies outside.
+    """
+    on_face = points_on_face(view.names, face.landmarks_68, wear.displaced(view.names, drawn.wear))
+    texture, points = warp.fitting_scale(view, on_face)
+    texture = vary.applied(texture, drawn, patterns)
+    return warp.warp(texture, points, on_face, view.triangles, size_wh)

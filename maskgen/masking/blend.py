@@ -2,7 +2,7 @@
 
 The mask takes on the light of the face (exposure, white balance, the shading that lies on the skin beneath), the
 sharpness and the noise of the photograph, and throws a soft shadow at its rim. Each step is a small function of its own
-and `Look` switches it off.
+and `Look` switches it off. What the photograph tells stands in `maskgen.masking.light`.
 
 Convention
 ----------
@@ -12,69 +12,44 @@ Gains multiply sRGB values as they are stored, so a gain of 0.5 is about a fifth
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 import cv2
 import numpy as np
 
-from maskgen.arrays import BoolArray, Float32Array, Image
-from maskgen.face import Face
+from maskgen.arrays import Float32Array, Image
 from maskgen.images import LUMA
+from maskgen.masking.light import Appearance, Light, shading_of
+from maskgen.masking.recipe import DEFAULT_LOOK, Look
 from maskgen.masking.warp import Overlay
 
-# The skin of a well-exposed photograph, sRGB: the geometric mean over the faces of LFW (tests/bench/skin.py).
-SKIN_RGB: Final[tuple[float, float, float]] = (173.0, 128.0, 102.0)
-# How much of what the skin deviates from that is put down to the light; the rest is the colour of the person.
-_LIGHT_SHARE: Final = 0.55
-_SAMPLE: Final = 20_000  # pixels that are enough for a statistic
-
 
 @dataclass(frozen=True)
-class Look:
-    """Which traits of the photograph the mask takes on.
+class Blended:
+    """An image with a mask on it.
 
     Attributes
     ----------
-    exposure, white_balance, shading, sharpness, noise, shadow : bool
-        Switches.
-    feather : float
-        Standard deviation of the edge's softness, as a share of the face's size; 0 keeps the texture's own edge.
+    image : (H, W, 3) uint8 array
+        RGB.
+    alpha : (h, w) float32 array
+        How much of the mask is seen, 0 to 1, in a part of the image.
+    region : tuple of 2 slices
+        Rows and columns of that part.
     """
 
-    exposure: bool = True
-    white_balance: bool = True
-    shading: bool = True
-    sharpness: bool = True
-    noise: bool = True
-    shadow: bool = True
-    feather: float = 0.003
+    image: Image
+    alpha: Float32Array
+    region: tuple[slice, slice]
 
 
-DEFAULT_LOOK: Final = Look()
-PLAIN_LOOK: Final = Look(False, False, False, False, False, False, 0.0)
-"""The overlay exactly as it is."""
-
-
-@dataclass(frozen=True)
-class Light:
-    """What the skin tells of the light on a face.
-
-    Attributes
-    ----------
-    exposure : float
-        Gain against a well-exposed photograph.
-    balance : (3,) array
-        RGB gains, their luma-weighted mean 1.
-    saturation : float
-        0 in a photograph without colour, else 1.
-    """
-
-    exposure: float
-    balance: Float32Array
-    saturation: float
-
-
-def over(image: Image, overlay: Overlay, face: Face, rng: np.random.Generator, look: Look = DEFAULT_LOOK) -> Image:
+def over(
+    image: Image,
+    overlay: Overlay,
+    appearance: Appearance,
+    rng: np.random.Generator,
+    look: Look = DEFAULT_LOOK,
+    visible: Float32Array | None = None,
+) -> Blended:
     """The image with the overlay on it.
 
     Parameters
@@ -83,43 +58,44 @@ def over(image: Image, overlay: Overlay, face: Face, rng: np.random.Generator, l
         RGB; it is not changed.
     overlay : Overlay
         The warped mask.
-    face : Face
-        The face that wears it.
+    appearance : Appearance
+        Of the face that wears it.
     rng : numpy.random.Generator
         Draws the noise.
     look : Look
         Which traits of the photograph the mask takes on.
+    visible : (H, W) float32 array, optional
+        1 where the mask may be drawn, 0 where something lies in front; by default 1 everywhere.
 
     Returns
     -------
-    (H, W, 3) uint8 array
+    Blended
         A new image. Pixels farther from the mask than its shadow reaches keep every bit.
     """
     if not overlay.rgba.size or not overlay.rgba[..., 3].any():
-        unchanged: Image = image.copy()
-        return unchanged
-    size = max(face.size_wh)
+        return Blended(image.copy(), np.zeros((0, 0), np.float32), (slice(0, 0), slice(0, 0)))
+    size = appearance.size
     overlay = padded(overlay, round(0.05 * size) + 2, (image.shape[1], image.shape[0]))
-    skin = skin_region(face, (image.shape[1], image.shape[0]))
     rgba = overlay.rgba
     if look.exposure or look.white_balance:
-        around = _bounds(face.landmarks_68)
-        rgba = relit(rgba, light_on(image[around], skin[around]), look.exposure, look.white_balance)
+        rgba = relit(rgba, appearance.light, look.exposure, look.white_balance)
     if look.shading:
-        rgba = shaded(rgba, shading_of(image, skin, overlay, size))
+        rgba = shaded(rgba, shading_of(appearance.image, appearance.skin, overlay, size))
     softness = look.feather * size
     if look.sharpness:
-        softness = float(np.hypot(softness, blur_of(image, face)))
+        softness = float(np.hypot(softness, appearance.blur))
     rgba = blurred(rgba, softness)
+    if visible is not None:
+        rgba = rgba * visible[overlay.region][..., None]
     below: Float32Array = (image[overlay.region] / np.float32(255)).astype(np.float32)
     if look.shadow:
         below *= _three(1 - rim_shadow(rgba[..., 3], size))
     if look.noise:
-        rgba = with_noise(rgba, noise_of(image, face), rng)
+        rgba = with_noise(rgba, appearance.noise, rng)
     result: Image = image.copy()
     # Rounds to the nearest; a pixel that nothing lies on comes back as it was.
     result[overlay.region] = cv2.convertScaleAbs(composite(below, rgba), alpha=255)
-    return result
+    return Blended(result, rgba[..., 3], overlay.region)
 
 
 def composite(below: Float32Array, rgba: Float32Array) -> Float32Array:
@@ -147,59 +123,6 @@ def padded(overlay: Overlay, margin: int, size_wh: tuple[int, int]) -> Overlay:
     return Overlay(rgba, overlay.left - left, overlay.top - top)
 
 
-def skin_region(face: Face, size_wh: tuple[int, int]) -> BoolArray:
-    """(H, W) true on skin that is likely visible: the hull of the landmarks without eyes, brows and mouth."""
-    points = face.landmarks_68
-    region = np.zeros((size_wh[1], size_wh[0]), np.uint8)
-    centre = points[[27, 33]].mean(axis=0)
-    inner = centre + (points - centre) * np.float32(0.92)  # the contour itself is half background
-    cv2.fillConvexPoly(region, cv2.convexHull(np.round(inner).astype(np.int32)), 1)
-    for feature in (slice(36, 42), slice(42, 48), slice(48, 60), slice(17, 22), slice(22, 27)):
-        hull = points[feature]
-        grown = hull.mean(axis=0) + (hull - hull.mean(axis=0)) * np.float32(1.3)
-        cv2.fillConvexPoly(region, cv2.convexHull(np.round(grown).astype(np.int32)), 0)
-    return region.view(bool)  # a copy would touch every pixel of the picture, once a face
-
-
-def _bounds(points: Float32Array) -> tuple[slice, slice]:
-    """Rows and columns that hold some points (P, 2), pixels."""
-    low = np.maximum(np.floor(points.min(axis=0)), 0).astype(int)
-    high = np.maximum(np.ceil(points.max(axis=0)) + 1, 0).astype(int)
-    return slice(low[1], high[1]), slice(low[0], high[0])
-
-
-def light_on(image: Image, skin: BoolArray) -> Light:
-    """Exposure and white balance of the light that the skin shows.
-
-    Skin that is darker or bluer than most is so partly by the light and partly by the person. With both as likely to
-    vary (log-normal priors of like width) the best guess puts about half of the deviation, in the logarithm, down to
-    the light.
-    """
-    every = image[skin]
-    pixels: Float32Array = every[:: max(len(every) // _SAMPLE, 1)].astype(np.float32)
-    if len(pixels) < 12:
-        return Light(1.0, np.ones(3, np.float32), 1.0)
-    luma = pixels @ LUMA
-    middle = middle_of_skin(pixels)
-    reference = np.array(SKIN_RGB, np.float32)
-    exposure = float((middle @ LUMA) / (reference @ LUMA)) ** _LIGHT_SHARE
-    tint = (middle / (middle @ LUMA)) / (reference / (reference @ LUMA))
-    balance = np.clip(tint**_LIGHT_SHARE, 0.75, 1.3).astype(np.float32)
-    # Over 10 on 99 of 100 faces of LFW; a black-and-white photograph with a cast of the scanner has under 3.
-    colour = float(np.abs(pixels - luma[:, None]).mean())
-    return Light(
-        float(np.clip(exposure, 0.3, 1.12)), balance / (balance @ LUMA), float(np.clip((colour - 3) / 7, 0, 1))
-    )
-
-
-def middle_of_skin(pixels: Float32Array) -> Float32Array:
-    """The mean RGB (3,) of skin pixels (N, 3) of middling brightness: no shine, no beard, no shadow of a hat."""
-    luma = pixels @ LUMA
-    low, high = np.percentile(luma, [25, 85])
-    middle: Float32Array = pixels[(luma >= low) & (luma <= high)].mean(axis=0) + 1  # black has no logarithm
-    return middle
-
-
 def relit(rgba: Float32Array, light: Light, exposure: bool, white_balance: bool) -> Float32Array:
     """The overlay under another light."""
     gain = np.ones(4, np.float32)
@@ -219,83 +142,10 @@ def _saturation_matrix(saturation: float) -> Float32Array:
     return matrix
 
 
-def shading_of(image: Image, skin: BoolArray, overlay: Overlay, size: float) -> Float32Array:
-    """(H, W) gains: how light and shade lie on the skin under and around the overlay, their mean over the skin 1.
-
-    A blur that counts skin only (normalised convolution [1]_), wide enough to lose moustache, lips and nostrils.
-
-    References
-    ----------
-    .. [1] H. Knutsson, C.-F. Westin, "Normalized and Differential Convolution", CVPR 1993.
-    """
-    rows, columns = overlay.region
-    # Small pictures suffice for a wide blur; 24 px across the face resolve it.
-    step = max(size / 24, 1.0)
-    margin = int(2 * step)
-    top, left = max(rows.start - margin, 0), max(columns.start - margin, 0)
-    window = np.s_[top : rows.stop + margin, left : columns.stop + margin]
-    weight = skin[window].astype(np.float32)
-    if weight.sum() < 12:
-        return np.ones(overlay.rgba.shape[:2], np.float32)
-    luma = cv2.cvtColor(image[window], cv2.COLOR_RGB2GRAY).astype(np.float32) + 4
-    small_wh = (max(round(weight.shape[1] / step), 2), max(round(weight.shape[0] / step), 2))
-    small = cv2.resize(weight, small_wh, interpolation=cv2.INTER_AREA)
-    small_luma = cv2.resize(luma * weight, small_wh, interpolation=cv2.INTER_AREA)
-    total = np.full(small.shape, 1e-6, np.float32)
-    light = np.full(small.shape, 0.0, np.float32)
-    # Far from skin only the widest blur still sees any.
-    for sigma, share in ((2.2, 1.0), (4.5, 0.05), (14.0, 0.002)):
-        total += share * cv2.GaussianBlur(small, (0, 0), sigma)
-        light += share * cv2.GaussianBlur(small_luma, (0, 0), sigma)
-    mean = float(luma[weight > 0].mean())
-    gain = np.clip(light / total / mean, 0.35, 1.5)
-    full = cv2.resize(gain, (weight.shape[1], weight.shape[0]), interpolation=cv2.INTER_LINEAR)
-    height, width = overlay.rgba.shape[:2]
-    result: Float32Array = full[rows.start - top :, columns.start - left :][:height, :width]
-    return result
-
-
 def shaded(rgba: Float32Array, gain: Float32Array) -> Float32Array:
     """The overlay, its colour times a gain (H, W)."""
     result: Float32Array = rgba * cv2.merge([gain, gain, gain, np.ones_like(gain)])
     return result
-
-
-def blur_of(image: Image, face: Face) -> float:
-    """Standard deviation, in pixels, of the blur of the face's sharpest edges.
-
-    A step edge blurred by s has its gradient weakened by sqrt(s^2 + 1) / s when blurred by 1 once more [1]_.
-
-    References
-    ----------
-    .. [1] S. Zhuo, T. Sim, "Defocus Map Estimation from a Single Image", Pattern Recognition 44 (2011).
-    """
-    patch = _patch(image, face)
-    if min(patch.shape) < 8:
-        return 0.5
-    again = cv2.GaussianBlur(patch, (0, 0), 1.0)
-    before, after = _gradient(patch), _gradient(again)
-    strong = before >= np.percentile(before.ravel()[:: max(before.size // _SAMPLE, 1)], 97)
-    ratio = float(np.median(before[strong] / np.maximum(after[strong], 1e-3)))
-    blur = 1 / np.sqrt(max(ratio**2 - 1, 1e-2))
-    # The texture itself is as sharp as the pixel grid allows, about 0.5.
-    return float(np.sqrt(np.clip(blur**2 - 0.5**2, 0, (0.03 * max(face.size_wh)) ** 2)))
-
-
-def noise_of(image: Image, face: Face) -> float:
-    """Standard deviation of the photograph's noise around the face, 0 to 1 [1]_.
-
-    References
-    ----------
-    .. [1] J. Immerkaer, "Fast Noise Variance Estimation", CVIU 64 (1996); the median in place of the mean, so that
-       edges do not count.
-    """
-    patch = _patch(image, face)
-    if min(patch.shape) < 8:
-        return 0.0
-    kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
-    response = np.abs(cv2.filter2D(patch, cv2.CV_32F, kernel))
-    return float(min(np.median(response) / 0.6745 / 6 / 255, 0.03))
 
 
 def blurred(rgba: Float32Array, sigma: float) -> Float32Array:
@@ -331,18 +181,3 @@ def _three(plane: Float32Array) -> Float32Array:
     """(H, W) as three equal channels: numpy broadcasts a last axis of one slowly."""
     three: Float32Array = cv2.merge([plane, plane, plane])
     return three
-
-
-def _patch(image: Image, face: Face) -> Float32Array:
-    x1, y1 = (max(int(v), 0) for v in face.bbox[:2])
-    x2, y2 = (int(v) for v in face.bbox[2:])
-    patch = image[y1 : max(y2, y1), x1 : max(x2, x1)]
-    if not patch.size:
-        return np.zeros((0, 0), np.float32)
-    grey: Float32Array = cv2.cvtColor(np.ascontiguousarray(patch), cv2.COLOR_RGB2GRAY).astype(np.float32)
-    return grey
-
-
-def _gradient(patch: Float32Array) -> Float32Array:
-    magnitude: Float32Array = cv2.magnitude(cv2.Sobel(patch, cv2.CV_32F, 1, 0), cv2.Sobel(patch, cv2.CV_32F, 0, 1))
-    return magnitude

@@ -15,8 +15,9 @@ import cv2
 import numpy as np
 
 from maskgen.arrays import Float32Array, Image
-from maskgen.catalog.schema import CORRECT, Wear, WearShares
+from maskgen.catalog.schema import Wear
 from maskgen.images import LUMA, LUMA_WEIGHTS
+from maskgen.masking.recipe import Patterns, Recipe
 from maskgen.masking.wear import drawn as drawn_wear
 
 _TO_YIQ: Final = np.array([LUMA_WEIGHTS, [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
@@ -72,44 +73,6 @@ class Placement:
 
 
 @dataclass(frozen=True)
-class Patterns:
-    """Pictures to lay on masks: their names and their pixels, in the order of the names."""
-
-    names: tuple[str, ...] = ()
-    pictures: tuple[Image, ...] = ()
-
-
-@dataclass(frozen=True)
-class Variation:
-    """How much varies.
-
-    Attributes
-    ----------
-    wear : tuple of (str, float)
-        Ways to wear a mask and their shares, as `maskgen.masking.wear.shares` gives them.
-    recolor_share : float
-        Share of the masks that get another colour.
-    patterns : Patterns
-        Pictures to lay on masks.
-    pattern_share : float
-        Share of the masks that get one, if there are any.
-    """
-
-    wear: WearShares = CORRECT
-    recolor_share: float = 0.0
-    patterns: Patterns = Patterns()
-    pattern_share: float = 0.5
-
-    @property
-    def is_none(self) -> bool:
-        """Whether every mask is worn as it should be and looks as in the catalog."""
-        return self.wear == CORRECT and self.recolor_share == 0 and not self.patterns.names
-
-
-NO_VARIATION: Final = Variation()
-
-
-@dataclass(frozen=True)
 class Drawn:
     """What one face gets."""
 
@@ -122,17 +85,17 @@ AS_IT_IS: Final = Drawn()
 """Worn correctly, in the catalog's colours."""
 
 
-def draw(variation: Variation, rng: np.random.Generator) -> Drawn:
+def draw(recipe: Recipe, rng: np.random.Generator) -> Drawn:
     """What one face gets.
 
     Nothing is drawn from the generator: the numbers come from a child of it, always as many. So a face wears the same
     design with the same grain whatever varies, and each trait is what it is whatever the others do.
     """
-    if variation.is_none:
+    if not recipe.varies:
         return AS_IT_IS
     child = rng.spawn(1)[0]
-    worn = drawn_wear(variation.wear, child)
-    is_recolored, is_patterned = child.random(2) < (variation.recolor_share, variation.pattern_share)
+    worn = drawn_wear(recipe.wear, child)
+    is_recolored, is_patterned = child.random(2) < (recipe.recolor_share, recipe.pattern_share)
     hue, saturation, brightness, tint_hue, tint = child.random(5)
     which, repeat, turn, left, top = child.random(5)
     recolor = Recolor(
@@ -141,7 +104,7 @@ def draw(variation: Variation, rng: np.random.Generator) -> Drawn:
         brightness=float(0.78 + 0.4 * brightness),
         tint=_tint(float(2 * np.pi * tint_hue), float(0.30 * tint)),
     )
-    count = len(variation.patterns.names)
+    count = len(recipe.patterns.names)
     pattern = Placement(
         number=min(int(which * count), count - 1),
         repeat=float(0.35 * 3.4**repeat),

@@ -1,4 +1,4 @@
-"""A mask's texture and control points to an overlay on an image.
+"""A texture and its control points to an overlay on an image.
 
 Each triangle of control points is an affine map; together they make one inverse map, and one remap per face draws
 the mask (piecewise affine warping: G. Wolberg, "Digital Image Warping", 1990).
@@ -20,9 +20,6 @@ import numpy.typing as npt
 
 from maskgen.arrays import Float32Array
 from maskgen.catalog.store import View
-from maskgen.face import Face
-from maskgen.face.head import points_on_face
-from maskgen.masking import vary, wear
 
 _NOWHERE: Final = -1e4  # texture coordinate of a pixel that no triangle covers
 
@@ -51,39 +48,6 @@ class Overlay:
 
 
 def warp(
-    view: View,
-    face: Face,
-    size_wh: tuple[int, int],
-    drawn: vary.Drawn = vary.AS_IT_IS,
-    patterns: vary.Patterns = vary.NO_VARIATION.patterns,
-) -> Overlay:
-    """The mask of a view on a face.
-
-    Parameters
-    ----------
-    view : View
-        Texture and control points.
-    face : Face
-        Its landmarks say where the control points go.
-    size_wh : (int, int)
-        Width and height of the image.
-    drawn : vary.Drawn
-        How the mask is worn, and what its cloth looks like instead.
-    patterns : vary.Patterns
-        What `drawn` may choose from.
-
-    Returns
-    -------
-    Overlay
-        Clipped to the image; empty (0 pixels) where the mask lies outside.
-    """
-    on_face = points_on_face(view.names, face.landmarks_68, wear.displaced(view.names, drawn.wear))
-    texture, points = _scale_for(view, on_face)
-    texture = vary.applied(texture, drawn, patterns)
-    return warp_points(texture, points, on_face, view.triangles, size_wh)
-
-
-def warp_points(
     texture: Float32Array,
     points_in_texture: Float32Array,
     points_in_image: Float32Array,
@@ -124,7 +88,7 @@ def warp_points(
     return Overlay(rgba, left, top)
 
 
-def _scale_for(view: View, on_face: Float32Array) -> tuple[Float32Array, Float32Array]:
+def fitting_scale(view: View, on_face: Float32Array) -> tuple[Float32Array, Float32Array]:
     """The smallest texture that still has a pixel for every pixel of the face, and the control points in it."""
     spread = [float(np.linalg.norm(p - p.mean(axis=0), axis=1).mean()) for p in (view.points, on_face)]
     level = int(np.log2(max(spread[0] / max(spread[1], 1e-6), 1.0)))

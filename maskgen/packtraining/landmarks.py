@@ -22,7 +22,9 @@ from maskgen.catalog.store import Catalog
 from maskgen.face import Face
 from maskgen.face.landmarks import INDEX_106_OF_68, MIRROR_68, MIRROR_106, bbox_of_points, keypoints_of
 from maskgen.face.pose import pose_from_68
-from maskgen.masking import blend, choose, warp
+from maskgen.masking import blend, choose
+from maskgen.masking.augment import worn
+from maskgen.masking.light import appearance_of
 from maskgen.packtraining.data import CROP_OVER_BOX, CROP_SIDE, LandmarkSet
 from maskgen.packtraining.trainer import Trainer
 
@@ -167,7 +169,8 @@ def wear_mask(crop: Image, points: Float32Array, catalog: Catalog, rng: np.rando
     view = choose.choose(catalog, face, rng)
     if view is None or rng.random() < 0.3:
         return paint_mask(crop, points[:, :2], rng)
-    return blend.over(crop, warp.warp(view, face, (crop.shape[1], crop.shape[0])), face, rng)
+    overlay = worn(view, face, (crop.shape[1], crop.shape[0]))
+    return blend.over(crop, overlay, appearance_of(crop, face), rng).image
 
 
 def _mask_colour(rng: np.random.Generator) -> Float32Array:

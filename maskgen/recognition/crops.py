@@ -11,7 +11,7 @@ from maskgen.arrays import Float32Array, Image
 from maskgen.catalog.store import Catalog
 from maskgen.face import Face
 from maskgen.face.align import aligned_crop, resized_crop
-from maskgen.masking.augment import augment_image
+from maskgen.masking.augment import mask_faces, observe
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Cropper:
         """
         assert self.catalog is not None
         image = self.read(key)
-        augmented = augment_image(image, _Known(face), self.catalog, rng)
+        augmented = mask_faces(image, [face], [observe(image, face)], self.catalog, rng)
         clean = self._crop(image, face.keypoints)
         return clean, self._crop(augmented.image, face.keypoints) if augmented.is_masked else None
 
@@ -61,13 +61,3 @@ class Cropper:
             return resized_crop(image)
         assert keypoints is not None
         return aligned_crop(image, keypoints)
-
-
-@dataclass(frozen=True)
-class _Known:
-    """Stands in for a detector where the face is known."""
-
-    face: Face
-
-    def detect(self, image: Image) -> list[Face]:
-        return [self.face]

@@ -13,7 +13,7 @@ from maskgen import images
 from maskgen.datasets.base import Entry
 from maskgen.datasets.folder import FolderReader
 from maskgen.errors import ConfigError, ImageError
-from maskgen.masking.vary import Patterns
+from maskgen.masking.recipe import Patterns
 
 # Longer sides are brought down to this, pixels: no mask shows more.
 _SIZE: Final = 512

@@ -10,12 +10,12 @@ from pydantic import Field, field_validator
 
 from maskgen.catalog.schema import CORRECT, WearShares, wear_shares
 from maskgen.formats import MAX_PIXELS, PILLOW_MAX_PIXELS
+from maskgen.masking.recipe import Faces
 from maskgen.schema import Strict
 
 if TYPE_CHECKING:
     from maskgen.detect import DetectorSource
 
-Faces = Literal["largest", "all"]
 Existing = Literal["auto", "resume", "overwrite"]
 
 

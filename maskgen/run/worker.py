@@ -14,15 +14,14 @@ import cv2
 import numpy as np
 
 from maskgen import images, manifest
-from maskgen.arrays import Image
 from maskgen.catalog.store import Catalog
 from maskgen.datasets.base import Entry, Fault, Meta, PartWriter, Reader, Sample, Writer
 from maskgen.detect import Detector, DetectorSource
 from maskgen.errors import ImageError, MaskgenError, worded
-from maskgen.face import Face
 from maskgen.manifest import MaskRow, PairRow, RecolorRow, Row, VariantRow, Written
-from maskgen.masking.augment import Augmented, MaskedFace, augment_image
-from maskgen.masking.vary import Patterns, Recolor, Variation
+from maskgen.masking.augment import Masked, MaskedFace, mask_faces, observe_all
+from maskgen.masking.recipe import Patterns, Recipe
+from maskgen.masking.vary import Recolor
 from maskgen.run import patterns
 from maskgen.run.record import catalog_of
 from maskgen.run.settings import AugmentSettings
@@ -53,7 +52,7 @@ class Outcome:
 class _Tools:
     detector: Detector
     catalog: Catalog
-    variation: Variation
+    recipe: Recipe
 
 
 def work(task: Task, chunk: Sequence[Entry]) -> list[Outcome]:
@@ -84,31 +83,24 @@ def augment_entry(task: Task, tools: _Tools, part: PartWriter, entry: Entry) -> 
     sample = task.reader.read(entry)
     picture = images.decode(sample.raw, name, settings.max_pixels)
     faces = tools.detector.detect(picture.pixels)
+    observed = observe_all(picture.pixels, faces, recipe=tools.recipe)
     variants = []
     for number in range(1, settings.variants + 1):
         seed = seed_of(settings.seed, entry.key, number)
         rng = np.random.default_rng(np.random.SeedSequence(seed))
-        augmented = augment_image(
-            picture.pixels,
-            _Found(faces),
-            tools.catalog,
-            rng,
-            faces=settings.faces,
-            min_face=settings.min_face,
-            variation=tools.variation,
-        )
+        masked = mask_faces(picture.pixels, faces, observed, tools.catalog, rng, tools.recipe)
         place = None
-        if augmented.is_masked:
-            encoded = images.encode(augmented.image, picture.encoding, name, settings.quality)
+        if masked.is_masked:
+            encoded = images.encode(masked.image, picture.encoding, name, settings.quality)
             place = part.put(Sample(encoded), Meta(entry, number))
-        variants.append(_variant_row(seed, place, augmented))
+        variants.append(_variant_row(seed, place, masked))
     is_done = any(variant.place is not None for variant in variants)
     has_copy = settings.originals if is_done else settings.copy_skipped
     original = Written(place=part.put(sample, Meta(entry, None))) if has_copy else None
     return _row(
         entry,
         status="done" if is_done else "skipped",
-        reason=None if is_done else augmented.reason,
+        reason=None if is_done else masked.reason,
         size_wh=(picture.pixels.shape[1], picture.pixels.shape[0]),
         notes=picture.notes,
         faces=tuple(manifest.face_row(face, settings.save_landmarks) for face in faces),
@@ -155,16 +147,6 @@ def failed(entry: Entry, reason: str, message: str, remedy: str = "") -> Row:
     )
 
 
-@dataclass(frozen=True)
-class _Found:
-    """A detector that has looked already: all variants of an input share one detection."""
-
-    faces: list[Face]
-
-    def detect(self, image: Image) -> list[Face]:
-        return self.faces
-
-
 @lru_cache(maxsize=1)
 def _tools(task: Task) -> _Tools:
     # A worker has one core.
@@ -173,8 +155,10 @@ def _tools(task: Task) -> _Tools:
     pictures = Patterns()
     if settings.pattern_dir is not None:
         pictures = patterns.load(settings.pattern_dir)
-    variation = Variation(settings.wear, settings.recolor, pictures, settings.pattern_share)
-    return _Tools(task.detectors.build(), catalog_of(settings), variation)
+    recipe = Recipe(
+        settings.faces, settings.min_face, settings.wear, settings.recolor, pictures, settings.pattern_share
+    )
+    return _Tools(task.detectors.build(), catalog_of(settings), recipe)
 
 
 def _outcome(task: Task, tools: _Tools, part: PartWriter, entry: Entry) -> Outcome:
@@ -202,8 +186,8 @@ def _row(entry: Entry, **fields: object) -> Row:
     )
 
 
-def _variant_row(seed: int, place: str | None, augmented: Augmented) -> VariantRow:
-    return VariantRow(place=place, seed=f"{seed:032x}", masks=tuple(_mask_row(face) for face in augmented.faces))
+def _variant_row(seed: int, place: str | None, masked: Masked) -> VariantRow:
+    return VariantRow(place=place, seed=f"{seed:032x}", masks=tuple(_mask_row(face) for face in masked.faces))
 
 
 def _mask_row(face: MaskedFace) -> MaskRow:

@@ -16,7 +16,10 @@ from maskgen.face import Face, HeadPose
 from maskgen.face.head import mean_head
 from maskgen.face.landmarks import bbox_of_points, keypoints_of
 from maskgen.face.pose import rotation_matrix
-from maskgen.masking import blend, warp
+from maskgen.masking import blend
+from maskgen.masking.augment import worn
+from maskgen.masking.light import SKIN_RGB, appearance_of
+from maskgen.masking.recipe import DEFAULT_LOOK, PLAIN_LOOK, Look
 from maskgen.studio.mesh import occluder
 from maskgen.studio.render import raster
 
@@ -82,14 +85,17 @@ def _nearest(design: Design, yaw: float, pitch: float | None) -> tuple[View, Hea
 
 
 def _worn(image: Image, face: Face, view: View) -> Image:
-    overlay = warp.warp(view, face, (image.shape[1], image.shape[0]))
-    return blend.over(image, overlay, face, np.random.default_rng(0), blend.PLAIN_LOOK)
+    return _with_mask(image, face, view, PLAIN_LOOK)
+
+
+def _with_mask(image: Image, face: Face, view: View, look: Look) -> Image:
+    overlay = worn(view, face, (image.shape[1], image.shape[0]))
+    return blend.over(image, overlay, appearance_of(image, face), np.random.default_rng(0), look).image
 
 
 def _portrait(image: Image, face: Face, view: View | None) -> Image:
     if view is not None:
-        overlay = warp.warp(view, face, (image.shape[1], image.shape[0]))
-        image = blend.over(image, overlay, face, np.random.default_rng(0))
+        image = _with_mask(image, face, view, DEFAULT_LOOK)
     middle = face.bbox.reshape(2, 2).mean(axis=0)
     scale = TILE / (1.8 * max(face.size_wh))
     shift = np.array([TILE / 2, TILE / 2]) - scale * middle
@@ -126,7 +132,7 @@ def _bare_head(yaw: int, pitch: int) -> tuple[Image, Face]:
     facing = np.abs(across[:, 2]) * 0.75 - across[:, 1] * np.sign(across[:, 2]) * 0.15 + 0.3
     shade = np.where(fragments.triangle >= 0, facing[fragments.triangle], 0).astype(np.float32)
     hit = (fragments.triangle >= 0).astype(np.float32)
-    skin = np.array(blend.SKIN_RGB, np.float32)
+    skin = np.array(SKIN_RGB, np.float32)
     large = np.clip(shade[..., None] * skin * 1.1, 0, 255) + (1 - hit[..., None]) * _PAPER
     image = np.round(raster.average(large, 2)).astype(np.uint8)
     points = ((mean_head().points_68 @ turn.T)[:, :2] * scale + place).astype(np.float32)

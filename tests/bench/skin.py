@@ -1,4 +1,4 @@
-"""Measure `maskgen.masking.blend.SKIN_RGB`: the geometric mean of the skin's colour over the faces of LFW.
+"""Measure `maskgen.masking.light.SKIN_RGB`: the geometric mean of the skin's colour over the faces of LFW.
 
     python tests/bench/skin.py DATA
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from maskgen.face import Face, HeadPose
 from maskgen.face.landmarks import bbox_of_points, keypoints_of
-from maskgen.masking.blend import middle_of_skin, skin_region
+from maskgen.masking.light import middle_of_skin, skin_region
 from maskgen.packtraining.data import lfw_points, read
 
 

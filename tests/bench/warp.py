@@ -2,7 +2,7 @@
 
     python tests/bench/warp.py
 
-The plain version warps the whole image once a triangle, as a direct reading of "triangle by triangle" does; the fast
+The plain version warps the whole image once per triangle, as a direct reading of "triangle by triangle" does; the fast
 one builds one inverse map and remaps once. Both draw the same mask; the greatest difference is printed.
 """
 
@@ -18,7 +18,8 @@ from maskgen.face import Face, HeadPose
 from maskgen.face.head import mean_head, points_on_face
 from maskgen.face.landmarks import bbox_of_points, keypoints_of
 from maskgen.face.pose import rotation_matrix
-from maskgen.masking import blend, warp
+from maskgen.masking import blend, light
+from maskgen.masking.augment import worn
 
 ROUNDS = 15
 
@@ -32,7 +33,7 @@ def face_of(pixels_a_mm: float, side: int) -> Face:
 
 
 def plain_warp(view: View, face: Face, side: int) -> np.ndarray:
-    """(side, side, 4): one affine warp of the full texture a triangle."""
+    """(side, side, 4): one affine warp of the full texture per triangle."""
     target = points_on_face(view.names, face.landmarks_68)
     texture = view.textures[0]
     result = np.zeros((side, side, 4), np.float32)
@@ -68,10 +69,10 @@ def main() -> None:
         face = face_of(pixels_a_mm, side)
         view = catalog.designs[0].views_for(face.pose.yaw, face.pose.pitch)[0]
         image = cv2.GaussianBlur(rng.integers(60, 200, (side, side, 3)).astype(np.uint8), (0, 0), 1.5)
-        overlay = warp.warp(view, face, (side, side))
+        overlay = worn(view, face, (side, side))
         plain = median_ms(lambda: plain_warp(view, face, side))  # noqa: B023
-        fast = median_ms(lambda: warp.warp(view, face, (side, side)))  # noqa: B023
-        blending = median_ms(lambda: blend.over(image, overlay, face, rng))  # noqa: B023
+        fast = median_ms(lambda: worn(view, face, (side, side)))  # noqa: B023
+        blending = median_ms(lambda: blend.over(image, overlay, light.appearance_of(image, face), rng))  # noqa: B023
         difference = np.abs(plain_warp(view, face, side)[overlay.region] - overlay.rgba).mean()
         print(
             f"{side:4}x{side:<4}  {max(face.size_wh):5.0f}   {plain:9.2f}  {fast:6.2f}  {plain / fast:6.1f}x"

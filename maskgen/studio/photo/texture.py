@@ -100,9 +100,9 @@ def delit(rgb: Float32Array, alpha: Float32Array, crop: Crop) -> Float32Array:
 
 def in_neutral_light(rgb: Float32Array, alpha: Float32Array, crop: Crop, skin: BoolArray) -> Float32Array:
     """Colours as a well-exposed, neutral photograph shows them: the inverse of what blending does to a mask."""
-    from maskgen.masking import blend
+    from maskgen.masking.light import light_on
 
-    light = blend.light_on(crop.pixels, skin)
+    light = light_on(crop.pixels, skin)
     balance = 1 + (light.balance - 1) * light.saturation
     sure = alpha > 0.9 * float(alpha.max())
     middle = np.median(rgb[sure], axis=0) + 1e-3
