@@ -18,7 +18,7 @@ import numpy as np
 
 from maskgen.arrays import Float32Array, Image
 from maskgen.images import LUMA
-from maskgen.masking.light import Appearance, Light, shading_of
+from maskgen.masking.light import Appearance, Light
 from maskgen.masking.recipe import DEFAULT_LOOK, Look
 from maskgen.masking.warp import Overlay
 
@@ -80,7 +80,7 @@ def over(
     if look.exposure or look.white_balance:
         rgba = relit(rgba, appearance.light, look.exposure, look.white_balance)
     if look.shading:
-        rgba = shaded(rgba, shading_of(appearance.image, appearance.skin, overlay, size))
+        rgba = shaded(rgba, appearance.shading.at(overlay.region))
     softness = look.feather * size
     if look.sharpness:
         softness = float(np.hypot(softness, appearance.blur))

@@ -18,12 +18,13 @@ import numpy as np
 from maskgen.arrays import BoolArray, Float32Array, Image
 from maskgen.face import Face
 from maskgen.images import LUMA
-from maskgen.masking.warp import Overlay
 
 # The skin of a well-exposed photograph, sRGB: the geometric mean over the faces of LFW (tests/bench/skin.py).
 SKIN_RGB: Final[tuple[float, float, float]] = (173.0, 128.0, 102.0)
 # How much of what the skin deviates from that is put down to the light; the rest is the colour of the person.
 _LIGHT_SHARE: Final = 0.55
+# How far around the landmarks shading is guessed, as a share of the face's size: a gaiter reaches no farther.
+_AROUND: Final = 0.6
 _SAMPLE: Final = 20_000  # pixels that are enough for a statistic
 
 
@@ -47,6 +48,40 @@ class Light:
 
 
 @dataclass(frozen=True)
+class Shading:
+    """How light and shade lie on a face, coarsely.
+
+    Attributes
+    ----------
+    gain : (h, w) float32 array
+        Gains, their mean over the skin 1.
+    region : tuple of 2 slices
+        Rows and columns of the image that it spans.
+    """
+
+    gain: Float32Array
+    region: tuple[slice, slice]
+
+    def at(self, region: tuple[slice, slice]) -> Float32Array:
+        """(H, W) gains for some rows and columns of the image; beyond its own, those at its edge."""
+        (rows, columns), (own_rows, own_columns) = region, self.region
+        down = self.gain.shape[0] / (own_rows.stop - own_rows.start)
+        along = self.gain.shape[1] / (own_columns.stop - own_columns.start)
+        # Pixel centres: the first cell covers the first 1 / along pixels.
+        place = np.array(
+            [
+                [along, 0, (columns.start - own_columns.start + 0.5) * along - 0.5],
+                [0, down, (rows.start - own_rows.start + 0.5) * down - 0.5],
+            ]
+        )
+        size_wh = columns.stop - columns.start, rows.stop - rows.start
+        gains: Float32Array = cv2.warpAffine(
+            self.gain, place, size_wh, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
+        )
+        return gains
+
+
+@dataclass(frozen=True)
 class Appearance:
     """How a face looks in a photograph, as far as a mask on it takes after it.
 
@@ -56,35 +91,31 @@ class Appearance:
         The longer side of the face's box, pixels.
     light : Light
         On the skin.
+    shading : Shading
+        How it falls.
     blur : float
         Standard deviation of the blur of its sharpest edges, pixels.
     noise : float
         Standard deviation of the photograph's noise, 0 to 1.
-    image : (H, W, 3) uint8 array
-        The bare photograph.
-    skin : (H, W) bool array
-        Where skin is likely visible.
     """
 
     size: float
     light: Light
+    shading: Shading
     blur: float
     noise: float
-    image: Image
-    skin: BoolArray
 
 
 def appearance_of(image: Image, face: Face) -> Appearance:
-    """How a face looks in a bare photograph."""
+    """How a face looks in a bare photograph (H, W, 3)."""
     skin = skin_region(face, (image.shape[1], image.shape[0]))
     around = _bounds(face.landmarks_68)
     return Appearance(
         max(face.size_wh),
         light_on(image[around], skin[around]),
+        shading_of(image, skin, face),
         blur_of(image, face),
         noise_of(image, face),
-        image,
-        skin,
     )
 
 
@@ -102,10 +133,14 @@ def skin_region(face: Face, size_wh: tuple[int, int]) -> BoolArray:
     return region.view(bool)  # a copy would touch every pixel of the picture, once a face
 
 
-def _bounds(points: Float32Array) -> tuple[slice, slice]:
-    """Rows and columns that hold some points (P, 2), pixels."""
-    low = np.maximum(np.floor(points.min(axis=0)), 0).astype(int)
-    high = np.maximum(np.ceil(points.max(axis=0)) + 1, 0).astype(int)
+def _bounds(points: Float32Array, margin: int = 0, size_wh: tuple[int, int] | None = None) -> tuple[slice, slice]:
+    """Rows and columns that hold some points (P, 2), pixels, and a margin, as far as an image reaches."""
+    low = np.maximum(np.floor(points.min(axis=0)) - margin, 0).astype(int)
+    high = np.maximum(np.ceil(points.max(axis=0)) + 1 + margin, 0).astype(int)
+    if size_wh is not None:
+        # At least a pixel, for a face that lies outside.
+        low = np.minimum(low, np.array(size_wh) - 1)
+        high = np.maximum(np.minimum(high, size_wh), low + 1)
     return slice(low[1], high[1]), slice(low[0], high[0])
 
 
@@ -141,8 +176,8 @@ def middle_of_skin(pixels: Float32Array) -> Float32Array:
     return middle
 
 
-def shading_of(image: Image, skin: BoolArray, overlay: Overlay, size: float) -> Float32Array:
-    """(H, W) gains: how light and shade lie on the skin under and around the overlay, their mean over the skin 1.
+def shading_of(image: Image, skin: BoolArray, face: Face) -> Shading:
+    """How light and shade lie on the skin of a face and, as far as can be guessed, around it.
 
     A blur that counts skin only (normalised convolution [1]_), wide enough to lose moustache, lips and nostrils.
 
@@ -150,16 +185,14 @@ def shading_of(image: Image, skin: BoolArray, overlay: Overlay, size: float) -> 
     ----------
     .. [1] H. Knutsson, C.-F. Westin, "Normalized and Differential Convolution", CVPR 1993.
     """
-    rows, columns = overlay.region
-    # Small pictures suffice for a wide blur; 24 px across the face resolve it.
-    step = max(size / 24, 1.0)
-    margin = int(2 * step)
-    top, left = max(rows.start - margin, 0), max(columns.start - margin, 0)
-    window = np.s_[top : rows.stop + margin, left : columns.stop + margin]
+    size = max(face.size_wh)
+    window = _bounds(face.landmarks_68, round(_AROUND * size), (image.shape[1], image.shape[0]))
     weight = skin[window].astype(np.float32)
     if weight.sum() < 12:
-        return np.ones(overlay.rgba.shape[:2], np.float32)
+        return Shading(np.ones((1, 1), np.float32), window)
     luma = cv2.cvtColor(image[window], cv2.COLOR_RGB2GRAY).astype(np.float32) + 4
+    # A small picture suffices for a wide blur; 24 px across the face resolve it.
+    step = max(size / 24, 1.0)
     small_wh = (max(round(weight.shape[1] / step), 2), max(round(weight.shape[0] / step), 2))
     small = cv2.resize(weight, small_wh, interpolation=cv2.INTER_AREA)
     small_luma = cv2.resize(luma * weight, small_wh, interpolation=cv2.INTER_AREA)
@@ -170,11 +203,7 @@ def shading_of(image: Image, skin: BoolArray, overlay: Overlay, size: float) -> 
         total += share * cv2.GaussianBlur(small, (0, 0), sigma)
         light += share * cv2.GaussianBlur(small_luma, (0, 0), sigma)
     mean = float(luma[weight > 0].mean())
-    gain = np.clip(light / total / mean, 0.35, 1.5)
-    full = cv2.resize(gain, (weight.shape[1], weight.shape[0]), interpolation=cv2.INTER_LINEAR)
-    height, width = overlay.rgba.shape[:2]
-    result: Float32Array = full[rows.start - top :, columns.start - left :][:height, :width]
-    return result
+    return Shading(np.clip(light / total / mean, 0.35, 1.5).astype(np.float32), window)
 
 
 def blur_of(image: Image, face: Face) -> float:
