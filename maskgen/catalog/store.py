@@ -16,7 +16,6 @@ import numpy.typing as npt
 from pydantic import ValidationError
 from scipy.spatial import Delaunay
 
-import maskgen
 from maskgen.arrays import Float32Array, Image
 from maskgen.catalog.schema import CatalogFile, DesignEntry, Rotation, ViewEntry
 from maskgen.errors import CatalogError
@@ -30,7 +29,7 @@ _SMALLEST_SCALE: Final = 24
 
 def default_catalog_dir() -> Path:
     """The catalog that ships with maskgen."""
-    package = Path(maskgen.__file__).parent
+    package = Path(__file__).parents[1]
     installed = package / "masks"
     return installed if installed.is_dir() else package.parent / "masks"
 
