@@ -10,11 +10,9 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Final
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
-from scipy.spatial import Delaunay
 
 from maskgen.arrays import Float32Array, Image
 from maskgen.catalog.schema import CatalogFile, DesignEntry, Rotation, ViewEntry
@@ -79,6 +77,8 @@ class View:
     @cached_property
     def triangles(self) -> npt.NDArray[np.int32]:
         """(T, 3) indices into the control points: Delaunay in the mask's frame."""
+        from scipy.spatial import Delaunay  # late: it takes half of the time that loading a catalog does
+
         simplices: npt.NDArray[np.int32] = Delaunay(self.points).simplices.astype(np.int32)
         return simplices
 
@@ -119,6 +119,8 @@ class Textures:
     """
 
     def __init__(self, view: View) -> None:
+        import cv2  # late, as all that only textures need
+
         self.view = view
         self._smaller: list[Image] = []
         scale = _full_size(view)
@@ -146,6 +148,8 @@ def _recent_full_size(textures: Textures) -> Image:
 
 
 def _full_size(view: View) -> Float32Array:
+    import cv2
+
     rgba = cv2.imread(str(view.path), cv2.IMREAD_UNCHANGED)
     if rgba is None or rgba.ndim != 3 or rgba.shape[2] != 4 or rgba.dtype != np.uint8:
         raise CatalogError(f"{view.path}: not an 8-bit RGBA PNG; restore the file or remove design {view.design!r}")
