@@ -1,4 +1,4 @@
-"""Put masks on the faces of a face-recognition data set, and fine-tune ArcFace on the result."""
+"""Put masks on the faces of a face-recognition dataset, and fine-tune ArcFace on the result."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ LUMA_WEIGHTS: Final = (0.299, 0.587, 0.114)
 """Red, green and blue in the brightness of stored sRGB values (ITU-R BT.601)."""
 LUMA: Final = np.array(LUMA_WEIGHTS, np.float32)
 
-# GIF as well: scraped data sets hide it behind a wrong ending. Pillow knows TIFF and WebP only once their modules are
+# GIF as well: scraped datasets hide it behind a wrong ending. Pillow knows TIFF and WebP only once their modules are
 # imported.
 _READABLE: Final = (
     "JPEG",

@@ -16,7 +16,7 @@ NAMES = ("2", "5", "8", "11", "14", "28", "33", "48", "54", "front_chin", "under
 
 
 def small_catalog(root: Path, weights: dict[str, float]) -> Path:
-    """Write a catalog with one design a weight, each with a frontal view and one turned to image right."""
+    """Write a catalog with one design per weight, each with a frontal view and one turned to image right."""
     colours = {name: (40 * i + 60, 120, 200, 255) for i, name in enumerate(weights)}
     designs = []
     for name, weight in weights.items():

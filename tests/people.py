@@ -1,4 +1,4 @@
-"""Small data sets of made-up people: aligned 112x112 crops whose colours and stripes say who is on them."""
+"""Small datasets of made-up people: aligned 112x112 crops whose colours and stripes say who is on them."""
 
 from pathlib import Path
 

@@ -276,7 +276,7 @@ def parse(raw: bytes, path: Path) -> CatalogFile:
 
 
 def dump(catalog: CatalogFile) -> bytes:
-    """``catalog.json`` as bytes: a line a view, so that it stays small and a diff readable."""
+    """``catalog.json`` as bytes: one line per view, so that it stays small and a diff readable."""
     designs = []
     for design in catalog.model_dump(mode="json")["masks"]:
         views = design.pop("views")

@@ -36,7 +36,7 @@ class Item:
     Attributes
     ----------
     name : str
-        Its relative path, unique in the data set.
+        Its relative path, unique in the dataset.
     identity : str
         Who is on it.
     original : str
@@ -44,9 +44,9 @@ class Item:
     masked : tuple of str
         What `People.read` takes to read its masked copies; they have the original's size and keypoints.
     keypoints : (5, 2) array or None
-        Of its largest face, pixels, if the data set knows them: enough to align it and its masked copies.
+        Of its largest face, pixels, if the dataset knows them: enough to align it and its masked copies.
     face : Face or None
-        The same face, if the data set knows its landmarks: enough to mask it.
+        The same face, if the dataset knows its landmarks: enough to mask it.
     """
 
     name: str

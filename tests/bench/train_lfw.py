@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--lfw", type=Path, required=True, help="LFW: a folder a person")
+    parser.add_argument("--lfw", type=Path, required=True, help="LFW: one folder per person")
     parser.add_argument("--work", type=Path, default=Path("runs/lfw"), help="gets everything")
     parser.add_argument("--width", default="0.25", help="of the MobileFaceNet, 1 is arcface_torch's mbf")
     parser.add_argument("--epochs", type=int, default=12, help="from scratch, unmasked")
