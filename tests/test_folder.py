@@ -1,0 +1,160 @@
+"""The one listing of folders: what is a picture, what is none, and what no data are."""
+
+import inspect
+import pickle
+import sys
+
+import pytest
+from fakes import write_picture
+
+from maskgen.datasets import people
+from maskgen.datasets.base import Entry, Fault, Meta, Sample
+from maskgen.datasets.folder import FolderReader, FolderWriter, identity_of
+from maskgen.errors import ConfigError, ImageError
+
+
+def entries(root):
+    return [found.key for found in FolderReader(root).listed if isinstance(found, Entry)]
+
+
+def faults(root):
+    return {found.key: found.reason for found in FolderReader(root).listed if isinstance(found, Fault)}
+
+
+NO_DATA = [
+    "._1.png",
+    ".hidden/1.png",
+    "__MACOSX/1.png",
+    "ann/@eaDir/1.png",
+    "ann/.ipynb_checkpoints/1.png",
+    "Thumbs.db",
+]
+
+
+def test_what_programs_leave_beside_data_is_left_out_and_counted(tmp_path):
+    write_picture(tmp_path / "ann" / "1.png")
+    write_picture(tmp_path / "ann" / ".2.png")
+    folders = [".hidden", "__MACOSX", "ann/@eaDir", "ann/.ipynb_checkpoints"]
+    for name in folders:
+        write_picture(tmp_path / name / "1.png")
+    files = ["._1.png", "Thumbs.db"]
+    for name in files:
+        (tmp_path / name).write_bytes(b"x")
+    assert entries(tmp_path) == ["ann/.2.png", "ann/1.png"]
+    assert faults(tmp_path) == dict.fromkeys([*folders, *files], "no_data")
+
+
+def test_a_root_that_is_itself_hidden_is_listed(tmp_path):
+    write_picture(tmp_path / ".cache" / "ann" / "1.png")
+    assert entries(tmp_path / ".cache") == ["ann/1.png"]
+
+
+def test_linked_folders_are_followed_and_loops_are_named(tmp_path):
+    write_picture(tmp_path / "elsewhere" / "bob" / "1.png")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "bob").symlink_to(tmp_path / "elsewhere" / "bob")
+    (tmp_path / "in" / "again").symlink_to(tmp_path / "in")
+    assert entries(tmp_path / "in") == ["bob/1.png"]
+    assert faults(tmp_path / "in") == {"again": "folder_loop"}
+
+
+def test_folders_may_lie_deeper_than_python_calls_functions(tmp_path):
+    deep = tmp_path.joinpath(*"d" * 150)
+    write_picture(deep / "1.png")
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + 60)
+    try:
+        found = entries(tmp_path)
+    finally:
+        sys.setrecursionlimit(limit)
+    assert found == ["/".join([*"d" * 150, "1.png"])]
+
+
+def test_the_list_does_not_depend_on_the_order_of_the_file_system(tmp_path):
+    for name in ("b/2.png", "a/1.png", "c.png", "a/0.png"):
+        write_picture(tmp_path / name)
+    reader = FolderReader(tmp_path)
+    assert [found.key for chunk in reader.chunks(3) for found in chunk] == ["a/0.png", "a/1.png", "b/2.png", "c.png"]
+    assert reader.count() == 4
+    assert [found.identity for found in reader.listed] == ["a", "a", "b", None]
+
+
+def test_a_reader_that_is_sent_to_a_worker_takes_no_list_with_it(tmp_path):
+    for number in range(300):
+        (tmp_path / f"{number}.png").touch()
+    reader = FolderReader(tmp_path)
+    assert reader.count() == 300
+    assert len(pickle.dumps(reader)) < 500
+    write_picture(tmp_path / "1.png")
+    assert pickle.loads(pickle.dumps(reader)).read(Entry("1.png")).raw == (tmp_path / "1.png").read_bytes()
+
+
+def test_a_picture_that_is_gone_is_an_error_with_its_key(tmp_path):
+    with pytest.raises(ImageError, match=r"^ann/1\.png: cannot be read"):
+        FolderReader(tmp_path).read(Entry("ann/1.png"))
+
+
+def test_a_flat_list_leaves_folders_out(tmp_path):
+    write_picture(tmp_path / "a.png")
+    write_picture(tmp_path / "b" / "c.png")
+    assert [found.key for found in FolderReader(tmp_path, is_deep=False).listed] == ["a.png"]
+
+
+def test_the_identity_is_the_first_folder_on_the_way():
+    assert [identity_of(key) for key in ("ann/1.jpg", "ann/x/1.jpg", "1.jpg")] == ["ann", "ann", None]
+
+
+# ---- writing
+
+
+def test_nothing_is_written_through_a_link_that_leads_out(tmp_path):
+    outside, out = tmp_path / "outside", tmp_path / "out"
+    outside.mkdir()
+    out.mkdir()
+    (out / "ann").symlink_to(outside)
+    writer = FolderWriter(out)
+    with pytest.raises(ConfigError, match="leads out of the output folder"), writer.part("x") as part:
+        part.put(Sample(b"data"), Meta(Entry("ann/1.png"), 1))
+    assert not list(outside.iterdir())
+
+
+def test_a_name_that_is_too_long_is_an_error_of_its_picture_that_names_no_folder(tmp_path):
+    key = "x" * 300 + ".jpg"
+    with pytest.raises(ImageError, match=rf"^{key}: cannot be written"):
+        FolderWriter(tmp_path).put(Sample(b"data"), Meta(Entry(key), 1))
+
+
+# ---- people
+
+
+@pytest.mark.parametrize("no_data", [".ipynb_checkpoints", "@eaDir", "__MACOSX"])
+def test_no_program_becomes_a_person(tmp_path, no_data):
+    for who in ("ann", "bob", no_data):
+        write_picture(tmp_path / who / "1.png")
+    found = people.open_people(tmp_path)
+    assert sorted(item.identity for item in found.items) == ["ann", "bob"]
+    assert dict(found.left_out) == {"no_data": 1}
+
+
+def test_linked_identities_are_people(tmp_path):
+    write_picture(tmp_path / "elsewhere" / "1.png")
+    write_picture(tmp_path / "data" / "ann" / "1.png")
+    (tmp_path / "data" / "bob").symlink_to(tmp_path / "elsewhere")
+    assert [item.identity for item in people.open_people(tmp_path / "data").items] == ["ann", "bob"]
+
+
+@pytest.mark.parametrize("parts", [("train", "val"), ("Training", "Test"), ("part1", "part2"), ("images",)])
+def test_parts_of_a_dataset_are_not_taken_for_people_and_the_likely_root_is_named(tmp_path, parts):
+    for part in parts:
+        for person in range(12 if part == parts[0] else 10):
+            write_picture(tmp_path / part / f"person{person}" / "1.png")
+    with pytest.raises(ConfigError, match=rf"two folders deep.*likely {tmp_path / parts[0]}") as caught:
+        people.open_people(tmp_path)
+    assert caught.value.remedy
+
+
+def test_people_whose_pictures_lie_in_folders_of_their_own_are_people(tmp_path):
+    for person in range(4):
+        for video in range(3):
+            write_picture(tmp_path / f"person{person}" / f"video{video}" / "1.png")
+    assert len(people.open_people(tmp_path).items) == 12

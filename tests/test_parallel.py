@@ -1,0 +1,141 @@
+"""The promises of an executor: every item is done, and one that kills its process costs no other."""
+
+import concurrent.futures
+import functools
+import itertools
+import os
+import signal
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from maskgen.errors import ConfigError
+from maskgen.parallel import Crash, InProcess, LocalExecutor, chunks_of, in_order, local
+from maskgen.parallel.base import chunk_size
+
+
+def squares(chunk):
+    return [item**2 for item in chunk]
+
+
+def kill_at(bad, folder, chunk):
+    """Squares; an item in `bad` kills its process, once if it is in `folder` afterwards."""
+    for item in chunk:
+        once = folder / str(item)
+        if item in bad and not (bad[item] == "once" and once.exists()):
+            once.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+    return squares(chunk)
+
+
+def fail_at(bad, chunk):
+    if bad in chunk:
+        raise ConfigError(f"{bad}: no", "take another {number}")
+    return squares(chunk)
+
+
+def process_id(chunk):
+    time.sleep(0.02)
+    return os.getpid()
+
+
+def flat(results):
+    return sorted(itertools.chain.from_iterable(results))
+
+
+@pytest.mark.parametrize("executor", [InProcess(), LocalExecutor(1), LocalExecutor(2)], ids=["none", "one", "two"])
+def test_every_item_is_done_once(executor):
+    assert flat(executor.run(squares, chunks_of(range(50), 7))) == [n**2 for n in range(50)]
+    assert list(executor.run(squares, [])) == []
+
+
+def test_work_is_done_in_other_processes_even_by_one_worker():
+    pids = set(LocalExecutor(1).run(process_id, chunks_of(range(4), 1)))
+    assert len(pids) == 1
+    assert os.getpid() not in pids
+
+
+@pytest.mark.parametrize("size", [1, 5, 40])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_item_that_kills_its_process_is_found_in_its_chunk_and_all_others_are_done(tmp_path, size, workers):
+    bad = {3: "always", 17: "always"}
+    results = list(LocalExecutor(workers).run(functools.partial(kill_at, bad, tmp_path), chunks_of(range(40), size)))
+    assert sorted(result.item for result in results if isinstance(result, Crash)) == [3, 17]
+    assert flat(result for result in results if not isinstance(result, Crash)) == [
+        n**2 for n in range(40) if n not in bad
+    ]
+
+
+def test_an_item_whose_process_was_killed_once_is_done_after_all(tmp_path):
+    work = functools.partial(kill_at, {8: "once"}, tmp_path)
+    assert flat(LocalExecutor(2).run(work, chunks_of(range(20), 4))) == [n**2 for n in range(20)]
+    assert (tmp_path / "8").exists()
+
+
+def test_an_error_of_the_work_ends_the_run_and_keeps_its_remedy():
+    with pytest.raises(ConfigError) as caught:
+        list(LocalExecutor(2).run(functools.partial(fail_at, 5), chunks_of(range(10), 2)))
+    assert (caught.value.fault, caught.value.remedy) == ("5: no", "take another {number}")
+
+
+def test_chunks_are_taken_as_workers_become_free():
+    taken = itertools.count()
+    results = LocalExecutor(2).run(squares, ([next(taken)] for _ in itertools.count()))
+    assert len([next(results) for _ in range(10)]) == 10
+    results.close()
+    assert next(taken) < 10 + 2 * 2 + 2
+
+
+def test_who_stops_taking_results_ends_the_workers():
+    results = LocalExecutor(2).run(process_id, ([n] for n in itertools.count()))
+    pids = {next(results) for _ in range(8)}
+    results.close()
+    deadline = time.monotonic() + 10
+    while any(_is_alive(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(_is_alive(pid) for pid in pids)
+
+
+def _is_alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(("deaths", "ends"), [(2, False), (3, True)])
+def test_workers_that_die_before_they_take_up_anything_are_started_anew_a_few_times(monkeypatch, deaths, ends):
+    pool, left = local._pool, [deaths]
+
+    def stillborn(workers):
+        if left[0]:
+            left[0] -= 1
+            raise concurrent.futures.BrokenExecutor
+        return pool(workers)
+
+    monkeypatch.setattr(local, "_pool", stillborn)
+    results = LocalExecutor(2).run(squares, chunks_of(range(6), 2))
+    if ends:
+        with pytest.raises(local.WorkersDieError):
+            list(results)
+    else:
+        assert flat(results) == [n**2 for n in range(6)]
+
+
+@given(st.permutations(range(20)))
+def test_results_come_in_order_whoever_is_done_first(order):
+    assert list(in_order((number, str(number)) for number in order)) == [str(number) for number in range(20)]
+
+
+@given(st.integers(1, 10**6), st.integers(1, 64))
+def test_chunks_are_small_enough_to_keep_all_workers_busy(count, workers):
+    size = chunk_size(count, workers)
+    assert 1 <= size <= 16
+    assert size == 1 or count / size >= 4 * workers
+
+
+def test_a_reader_that_does_not_know_its_length_gets_full_chunks():
+    assert chunk_size(None, 4) == 16
