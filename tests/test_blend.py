@@ -135,3 +135,38 @@ def test_an_overlay_at_the_border_is_cut():
     overlay = Overlay(np.ones((40, 40, 4), np.float32), 0, 260)
     result = over(portrait(), overlay, FACE, rng())
     assert result.shape == (300, 250, 3)
+
+
+def test_the_mask_throws_a_shadow_below_it_that_fades():
+    image = np.full((300, 250, 3), 160, np.uint8)
+    darker = 160 - over(image, cloth((30, 90, 200)), FACE, rng(), only(shadow=True))[:, 125, 0].astype(float)
+    below, above, far = darker[201:203].mean(), darker[137:139].mean(), darker[215]
+    assert below > 10
+    assert below > 2 * above
+    assert far == 0
+
+
+def test_the_default_look_softens_the_edge_of_the_mask():
+    image = np.full((300, 250, 3), 160, np.uint8)
+
+    def mixed(feather):
+        column = over(image, cloth((10, 10, 10)), FACE, rng(), only(feather=feather))[130:150, 125, 0]
+        return int(((column > 12) & (column < 158)).sum())
+
+    assert DEFAULT_LOOK.feather > 0
+    assert mixed(0.0) == 0
+    assert mixed(DEFAULT_LOOK.feather) >= 2
+
+
+def test_what_lies_in_front_of_the_face_stays_as_it_is():
+    image = portrait()
+    visible = np.ones(image.shape[:2], np.float32)
+    visible[:, :125] = 0
+    appearance = light.appearance_of(image, FACE)
+    layer = blend.over(image, cloth((30, 90, 200)), appearance, rng(), PLAIN_LOOK, visible)
+    assert np.array_equal(layer.image[:, :125], image[:, :125])
+    assert (layer.image[145:195, 126:160] == (30, 90, 200)).all()
+    alpha = np.zeros(image.shape[:2], np.float32)
+    alpha[layer.region] = layer.alpha
+    assert not alpha[:, :125].any()
+    assert (alpha[145:195, 126:160] == 1).all()

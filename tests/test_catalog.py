@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from catalogs import small_catalog
 
+from maskgen.catalog.check import folds_of
 from maskgen.catalog.store import CATALOG_FILE, Catalog, dump, mirror_name, parse
 from maskgen.errors import CatalogError
 from maskgen.face.head import POINT_NAMES
@@ -105,3 +106,17 @@ def test_textures_are_premultiplied_and_halved(root):
     textures = Catalog.load(root).designs[0].views[0].textures
     assert all((t[..., :3] <= t[..., 3:] + 1e-6).all() for t in textures)
     assert [t.shape[0] for t in textures] == [220, 110, 55, 27]
+
+
+def test_a_view_that_folds_within_its_interval_is_found_and_one_that_does_not_is_not(tmp_path):
+    (sound,) = Catalog.load().select(names=["surgical-blue"]).designs
+    assert list(folds_of(sound)) == []
+    path = small_catalog(tmp_path, {"red": 1}) / CATALOG_FILE
+    contents = json.loads(path.read_text())
+    points = contents["masks"][0]["views"][0]["points"]
+    points["33"], points["8"] = points["8"], points["33"]
+    path.write_text(json.dumps(contents))
+    folds = list(folds_of(Catalog.load(tmp_path).designs[0]))
+    worst = next(fold for fold in folds if fold.view == "red_0.png")
+    assert worst.triangles > 0
+    assert worst.share > 0.05

@@ -1,6 +1,7 @@
 """Catalog, face and random generator to a view."""
 
 import collections
+import json
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from catalogs import small_catalog
 from hypothesis import given
 from strategies import face_at, poses
 
-from maskgen.catalog.store import Catalog
+from maskgen.catalog.store import CATALOG_FILE, Catalog
 from maskgen.errors import CatalogError
 from maskgen.face import HeadPose
 from maskgen.masking.choose import choose
@@ -58,3 +59,13 @@ def test_tags_kinds_and_names_narrow_the_catalog(catalog):
     assert [d.entry.name for d in catalog.select(tags=["three"]).designs] == ["three"]
     with pytest.raises(CatalogError, match="no design has kind"):
         catalog.select(kinds=["gaiter"])
+
+
+@pytest.mark.parametrize(("yaw", "nearest"), [(14, "red_0.png"), (26, "red_40.png"), (-26, "red_40.png:mirrored")])
+def test_where_intervals_overlap_the_view_seen_from_closest_by_is_taken(tmp_path, yaw, nearest):
+    path = small_catalog(tmp_path, {"red": 1}) / CATALOG_FILE
+    contents = json.loads(path.read_text())
+    for view, interval in zip(contents["masks"][0]["views"], ([-40, 40], [10, 60]), strict=True):
+        view["rotation"]["yaw"] = interval
+    path.write_text(json.dumps(contents))
+    assert choose(Catalog.load(tmp_path), face_at(HeadPose(yaw, 0, 0)), np.random.default_rng(0)).key == nearest

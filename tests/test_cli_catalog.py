@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import sys
 from pathlib import Path
 
 import cv2
@@ -170,6 +171,15 @@ def test_check_tells_folds_and_strays(catalog_dir, invoke):
 def test_the_catalog_that_ships_is_faultless(invoke):
     result = invoke("check")
     assert result.exit_code == 0, result.output
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="where a user's data lie differs by system")
+def test_ones_own_catalog_lies_with_a_users_data_and_takes_what_is_added(tmp_path, own, invoke, cutout, points):
+    assert own == tmp_path / "home" / "maskgen" / "catalog"
+    assert not own.exists()
+    assert invoke("add", cutout, "--points", points).exit_code == 0
+    assert [design.entry.name for design in Catalog.load(own).designs] == ["red-mask"]
+    assert invoke("list", "--catalog", own, "--json").exit_code == 0
 
 
 # ---- add

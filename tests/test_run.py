@@ -18,10 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from maskgen import files, formats, manifest, run
+from maskgen import files, formats, images, manifest, run
+from maskgen.catalog.store import Catalog
 from maskgen.datasets import folder
 from maskgen.datasets.folder import FolderWriter
 from maskgen.errors import CatalogError, ConfigError, ImageError, MaskgenError, ModelError
+from maskgen.masking.augment import augment_image
 from maskgen.parallel import local
 from maskgen.run import worker
 from maskgen.run.record import LOCK_FILE
@@ -380,6 +382,34 @@ def test_a_resumed_run_writes_the_same_bytes_as_one_that_was_never_stopped(plain
     (job.target / "id0" / files.temporary_name()).write_bytes(b"half a pict")
     assert mask(job).progress.taken == 6
     assert hash_of_tree(job.target) == hash_of_tree(one)
+
+
+def test_the_seed_of_a_row_gives_its_picture_again(tmp_path, job_of, catalog_dir):
+    source = tmp_path / "in"
+    for number in range(12):
+        write_picture(source / f"{number}.png")
+    job = job_of(source)
+    mask(job)
+    rows = rows_of(job.target)
+    assert {row.variants[0].masks[0].design for row in rows.values()} == {"red", "blue"}
+    catalog = Catalog.load(catalog_dir)
+    for key, row in rows.items():
+        image = images.read(source / key).pixels
+        rng = np.random.default_rng(np.random.SeedSequence(int(row.variants[0].seed, 16)))
+        masked = augment_image(image, FakeDetectors().build(), catalog, rng)
+        assert np.array_equal(masked.image, images.read(job.target / key).pixels)
+
+
+def test_variants_of_one_picture_differ_in_grain_too(tmp_path, job_of):
+    source = tmp_path / "in"
+    noise = np.random.default_rng(0).normal(120, 6, (200, 200, 1)).clip(100, 140).repeat(3, 2).astype(np.uint8)
+    source.mkdir()
+    Image.fromarray(noise).save(source / "1.png")
+    job = job_of(source, variants=2, designs=("red",))
+    mask(job)
+    first, second = (images.read(job.target / f"1_m{n}.png").pixels.astype(int) for n in (1, 2))
+    changed = (first != noise).any(axis=2) & (second != noise).any(axis=2)
+    assert (first != second).any(axis=2)[changed].mean() > 0.5
 
 
 def test_another_seed_writes_other_masks(plain_run, tmp_path):

@@ -1,12 +1,19 @@
 """Texture and control points to an overlay."""
 
+import cv2
 import numpy as np
 import pytest
+from catalogs import small_catalog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import Delaunay
+from strategies import face_at
 
-from maskgen.masking.warp import warp
+from maskgen.catalog.store import Catalog
+from maskgen.face import HeadPose
+from maskgen.face.head import points_on_face
+from maskgen.masking.augment import worn
+from maskgen.masking.warp import fitting_scale, warp
 
 SQUARE = np.float32([[0, 0], [63, 0], [63, 63], [0, 63], [31, 20], [20, 40], [45, 42]])
 
@@ -77,3 +84,27 @@ def test_clear_pixels_bring_no_colour():
     texture[20:40, 20:40] = (0.5, 0, 0, 1)
     overlay = warp(texture, SQUARE, (SQUARE * 1.37 + 5).astype(np.float32), triangles_of(SQUARE), (200, 200))
     assert (overlay.rgba[..., 0] <= 0.5 * overlay.rgba[..., 3] + 1e-6).all()
+
+
+def test_a_small_face_gets_a_small_texture_whose_detail_is_averaged(tmp_path):
+    small_catalog(tmp_path, {"red": 1})
+    picture = cv2.imread(str(tmp_path / "red_0.png"), cv2.IMREAD_UNCHANGED)
+    rows, columns = np.mgrid[: picture.shape[0], : picture.shape[1]]
+    picture[..., :3] = np.where((rows + columns) % 2, 255, 0)[..., None]
+    cv2.imwrite(str(tmp_path / "red_0.png"), picture)
+    view = Catalog.load(tmp_path).designs[0].views[0]
+    face = face_at(HeadPose(0, 0, 0), 0.13, (40, 30))
+    rgba = worn(view, face, (80, 80)).rgba
+    inside = rgba[..., 3] > 0.99
+    assert inside.sum() > 30
+    assert np.abs(rgba[inside][:, :3] - 0.5).max() < 0.12
+
+
+@pytest.mark.parametrize("pixels_a_mm", [4.0, 1.0, 0.6, 0.3, 0.1])
+def test_a_texture_has_a_pixel_for_every_pixel_of_the_face_and_hardly_more_than_two(tmp_path, pixels_a_mm):
+    view = Catalog.load(small_catalog(tmp_path, {"red": 1})).designs[0].views[0]
+    on_face = points_on_face(view.names, face_at(HeadPose(0, 0, 0), pixels_a_mm, (400, 300)).landmarks_68)
+    texture, points = fitting_scale(view, on_face)
+    per_pixel = np.ptp(points, axis=0).max() / np.ptp(on_face, axis=0).max()
+    assert per_pixel < 2.05 or min(texture.shape[:2]) < 50
+    assert per_pixel > 0.95 or texture.shape == view.textures[0].shape

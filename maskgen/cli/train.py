@@ -113,7 +113,8 @@ def train(out: Path, resume: bool, as_json: bool, **values: Any) -> None:
     """Fine-tune the recognition network BASE on DATA, so that it knows people with masks.
 
     DATA is an output of 'maskgen augment', or a folder with one folder per identity. OUT gets model.onnx,
-    backbone.pth, a model pack, metrics.json, curves.png and checkpoints. On several processes: torchrun -m maskgen train ...
+    backbone.pth, a model pack, metrics.json, curves.png and checkpoints. On several processes: torchrun -m maskgen
+    train ...
     """
     require_extra("maskgen train", "train", _NEEDED)
     from maskgen.train.loop import train as learn

@@ -1,0 +1,250 @@
+"""Change the code in small ways and see whether the tests notice: which mutants survive.
+
+    python tests/bench/mutants.py --work DIR [--number 100] [--seed 0]
+
+Mutations are drawn by seed over the rooms that decide what a user gets. Each is one flipped comparison or boolean, one
+dropped statement, or one changed constant. The tests that run the mutated line, by coverage measured once, are run
+until the first failure. DIR keeps the coverage and what is known of each mutant, so a run that was stopped goes on.
+Needs the packages of the extras `test` and `dev`.
+
+A survivor gets a test, or a reason in `SPARED`: there a change makes no difference that anybody could see.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import os
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+ROOMS = ("masking", "run", "catalog", "datasets", "parallel")
+# (file, source of the line without spaces at its ends) -> why a mutant there may live.
+SPARED: dict[tuple[str, str], str] = {}
+# A mutant may loop for ever.
+_SECONDS = 240
+_FLIPPED = {
+    ast.Lt: ast.GtE,
+    ast.LtE: ast.Gt,
+    ast.Gt: ast.LtE,
+    ast.GtE: ast.Lt,
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+    ast.And: ast.Or,
+    ast.Or: ast.And,
+}
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A changed file.
+
+    Attributes
+    ----------
+    file : str
+        Relative to the checkout.
+    line : int
+        Where.
+    what : str
+        Before and after, in words.
+    node, change : int
+        Number of the node in the syntax tree, and of the change among those of the node.
+    """
+
+    file: str
+    line: int
+    what: str
+    node: int
+    change: int
+
+    @property
+    def name(self) -> str:
+        """What tells it from the others."""
+        return f"{self.file}:{self.line} {self.what}"
+
+    def source(self) -> str:
+        """The whole file, changed."""
+        tree = ast.parse((ROOT / self.file).read_text())
+        _, _, change = _changes(list(ast.walk(tree))[self.node])[self.change]
+        change()
+        return ast.unparse(ast.fix_missing_locations(tree))
+
+
+def mutants_of(file: str) -> list[Mutant]:
+    """All mutants of a file, in the order of its lines."""
+    found = []
+    for number, node in enumerate(ast.walk(ast.parse((ROOT / file).read_text()))):
+        found += [Mutant(file, line, what, number, at) for at, (line, what, _) in enumerate(_changes(node))]
+    return sorted(found, key=lambda mutant: (mutant.line, mutant.what))
+
+
+def _changes(node: ast.AST) -> list[tuple[int, str, Callable[[], None]]]:
+    """(line, what, function that changes the node) of all changes of a node."""
+    changes: list[tuple[int, str, Callable[[], None]]] = []
+    if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in _FLIPPED:
+        flipped = _FLIPPED[type(node.ops[0])]
+        what = f"{ast.unparse(node)} -> {flipped.__name__}"
+        changes.append((node.lineno, what, lambda: node.ops.__setitem__(0, flipped())))
+    if isinstance(node, ast.BoolOp):
+        other = _FLIPPED[type(node.op)]
+        changes.append((node.lineno, f"{ast.unparse(node)} -> {other.__name__}", lambda: setattr(node, "op", other())))
+    if isinstance(node, ast.Constant) and isinstance(node.value, (bool, int, float)):
+        value = node.value
+        new = (not value) if isinstance(value, bool) else value + 1 if isinstance(value, int) else value * 1.5 + 0.1
+        changes.append((node.lineno, f"{value} -> {new:.4g}", lambda: setattr(node, "value", new)))
+    for field in ("body", "orelse", "finalbody"):
+        block = getattr(node, field, None)
+        for index, statement in enumerate(block if isinstance(block, list) else []):
+            if _can_be_dropped(statement):
+                what = f"without: {ast.unparse(statement).splitlines()[0]}"
+                changes.append((statement.lineno, what, lambda at=index, of=block: of.__setitem__(at, ast.Pass())))
+    return changes
+
+
+def _can_be_dropped(statement: ast.stmt) -> bool:
+    if isinstance(statement, ast.Expr):
+        return not isinstance(statement.value, ast.Constant)  # a docstring is no code
+    return isinstance(statement, (ast.Raise, ast.AugAssign, ast.Continue, ast.Break, ast.If, ast.For, ast.With))
+
+
+def draw(number: int, seed: int) -> list[Mutant]:
+    """So many mutants, drawn evenly over rooms, then over the mutants of each."""
+    rng = random.Random(seed)
+    rooms = []
+    for room in ROOMS:
+        files = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "maskgen" / room).rglob("*.py"))
+        rooms.append([mutant for file in files for mutant in mutants_of(file)])
+    drawn: dict[str, Mutant] = {}
+    while len(drawn) < number:
+        mutant = rng.choice(rng.choice(rooms))
+        drawn.setdefault(mutant.name, mutant)
+    return list(drawn.values())
+
+
+def tests_of(mutant: Mutant, coverage: Path) -> list[str]:
+    """The tests that run a mutant's line; of a line that runs when the file is imported, all that run the file."""
+    with sqlite3.connect(coverage) as base:
+        rows = base.execute(
+            "select context.context, line_bits.numbits from line_bits join file on file.id = line_bits.file_id "
+            "join context on context.id = line_bits.context_id where file.path like ?",
+            (f"%/{mutant.file}",),
+        ).fetchall()
+    running = sorted({name.split("|")[0] for name, bits in rows if name and _holds(bits, mutant.line)})
+    return running or sorted({name.split("|")[0] for name, _ in rows if name})
+
+
+def _holds(bits: bytes, line: int) -> bool:
+    return line // 8 < len(bits) and bool(bits[line // 8] & (1 << line % 8))
+
+
+def measure(work: Path, copy_of: Path) -> Path:
+    """Coverage of every test, kept in the work folder."""
+    path = work / "coverage.sqlite"
+    if not path.exists():
+        print("measuring which test runs which line ...", flush=True)
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "--cov=maskgen",
+            "--cov-context=test",
+        ]
+        environment = _environment(copy_of) | {"COVERAGE_FILE": str(work / "coverage.new")}
+        subprocess.run([*command, "--cov-report="], cwd=copy_of, env=environment, check=False)
+        (work / "coverage.new").rename(path)
+    return path
+
+
+def is_killed(mutant: Mutant, tests: list[str], copy_of: Path) -> bool:
+    """Whether a test fails, or never ends, with the mutant in place."""
+    path = copy_of / mutant.file
+    original = path.read_text()
+    path.write_text(mutant.source())
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
+    process = subprocess.Popen(
+        command,
+        cwd=copy_of,
+        env=_environment(copy_of),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        return process.wait(_SECONDS) != 0
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, 9)
+        process.wait()
+        return True
+    finally:
+        path.write_text(original)
+
+
+def _environment(copy_of: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(copy_of), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True, help="keeps coverage and results")
+    parser.add_argument("--number", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--again", action="store_true", help="try the survivors of an earlier run once more")
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    copy_of = options.work / "checkout"
+    shutil.rmtree(copy_of, ignore_errors=True)
+    shutil.copytree(ROOT, copy_of, ignore=shutil.ignore_patterns(".git", "*venv*", "__pycache__", ".mypy_cache"))
+    results = options.work / f"results-{options.seed}.jsonl"
+    known = {}
+    for line in results.read_text().splitlines() if results.exists() else ():
+        row = json.loads(line)
+        known[row["name"]] = row
+    coverage = measure(options.work, copy_of)
+    mutants = draw(options.number, options.seed)
+    with results.open("a") as file:
+        for number, mutant in enumerate(mutants, start=1):
+            former = known.get(mutant.name)
+            if former is not None and (former["killed"] or not options.again):
+                continue
+            started, tests = time.monotonic(), tests_of(mutant, coverage)
+            row = {
+                "name": mutant.name,
+                "killed": bool(tests) and is_killed(mutant, tests, copy_of),
+                "tests": len(tests),
+            }
+            known[mutant.name] = row
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+            print(f"{number:3}/{len(mutants)} {'killed  ' if row['killed'] else 'SURVIVED'} {mutant.name} "
+                  f"({len(tests)} tests, {time.monotonic() - started:.0f} s)", flush=True)  # fmt: skip
+    survivors = [mutant for mutant in mutants if not known[mutant.name]["killed"]]
+    spared = [mutant for mutant in survivors if _spared(mutant)]
+    print(f"\n{len(mutants)} mutants, {len(mutants) - len(survivors)} killed, {len(spared)} spared with a reason, "
+          f"{len(survivors) - len(spared)} survive")  # fmt: skip
+    for mutant in survivors:
+        print(f"  {mutant.name}: {_spared(mutant) or 'no test notices'}")
+
+
+def _spared(mutant: Mutant) -> str | None:
+    line = (ROOT / mutant.file).read_text().splitlines()[mutant.line - 1].strip()
+    return SPARED.get((mutant.file, line))
+
+
+if __name__ == "__main__":
+    main()
