@@ -8,26 +8,28 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs the extra [train]")
 
-from maskgen.train.margin import MARGINS, Centres, Margin, margined, sampled_classes, with_margin
+from maskgen.train.margin import Centres, Margin, margined, sampled_classes, with_margin
+from maskgen.train.settings import MARGINS
 
 ANGLES = torch.linspace(0.05, math.pi - 0.05, 61, dtype=torch.float64)
+NAMED = [Margin(*numbers) for numbers in MARGINS.values()]
 COMBINED = Margin(0.9, 0.4, 0.15)
 
 
-@pytest.mark.parametrize("margin", [*MARGINS.values(), COMBINED])
+@pytest.mark.parametrize("margin", [*NAMED, COMBINED])
 def test_the_target_is_the_formulas_up_to_180_degrees(margin):
     angles = ANGLES[margin.m1 * ANGLES + margin.m2 < math.pi]
     expected = torch.cos(margin.m1 * angles + margin.m2) - margin.m3
     assert torch.allclose(margined(torch.cos(angles), margin), expected, atol=1e-12)
 
 
-@pytest.mark.parametrize("margin", [*MARGINS.values(), COMBINED, Margin(2, 0.3, 0)])
+@pytest.mark.parametrize("margin", [*NAMED, COMBINED, Margin(2, 0.3, 0)])
 def test_a_larger_angle_never_pays(margin):
     values = margined(torch.cos(ANGLES), margin)
     assert (values[1:] < values[:-1]).all()
 
 
-@pytest.mark.parametrize("margin", [MARGINS["arcface"], COMBINED])
+@pytest.mark.parametrize("margin", [Margin(*MARGINS["arcface"]), COMBINED])
 def test_the_gradient_is_that_of_the_formula(margin):
     angles = ANGLES[margin.m1 * ANGLES + margin.m2 < math.pi - 0.01]
     cosine = torch.cos(angles).requires_grad_()
@@ -39,7 +41,7 @@ def test_the_gradient_is_that_of_the_formula(margin):
 
 def test_insightface_lets_1_through_which_is_less_than_the_formula_below_90_degrees_less_half_the_margin():
     cosine = torch.cos(ANGLES).requires_grad_()
-    margined(cosine, MARGINS["arcface"]).sum().backward()
+    margined(cosine, Margin(*MARGINS["arcface"])).sum().backward()
     turning, end = math.pi / 2 - 0.25, math.pi - 0.5
     assert (cosine.grad[turning > ANGLES] > 1).all()
     assert (cosine.grad[(turning < ANGLES) & (end > ANGLES)] < 1).all()
@@ -48,7 +50,7 @@ def test_insightface_lets_1_through_which_is_less_than_the_formula_below_90_degr
 def test_only_the_target_of_each_row_is_changed():
     cosine = torch.rand(4, 6, dtype=torch.float64)
     labels = torch.tensor([0, 5, 2, 2])
-    changed = with_margin(cosine, labels, MARGINS["cosface"]) - cosine
+    changed = with_margin(cosine, labels, Margin(*MARGINS["cosface"])) - cosine
     expected = torch.zeros(4, 6, dtype=torch.float64)
     expected[torch.arange(4), labels] = -0.4
     assert torch.allclose(changed, expected)
@@ -56,12 +58,12 @@ def test_only_the_target_of_each_row_is_changed():
 
 def test_gradients_at_cosine_1_are_finite():
     cosine = torch.ones(3).requires_grad_()
-    margined(cosine, MARGINS["arcface"]).sum().backward()
+    margined(cosine, Margin(*MARGINS["arcface"])).sum().backward()
     assert torch.isfinite(cosine.grad).all()
 
 
 def test_the_loss_is_cross_entropy_over_scaled_cosines_by_hand():
-    centres = Centres(2, 2, MARGINS["arcface"], 10.0)
+    centres = Centres(2, 2, Margin(*MARGINS["arcface"]), 10.0)
     with torch.no_grad():
         centres.weight.copy_(torch.tensor([[2.0, 0.0], [0.0, 3.0]]))
     loss = centres(torch.tensor([[5.0, 0.0]]), torch.tensor([0]))  # angle 0 to its centre, 90 degrees to the other
@@ -70,7 +72,7 @@ def test_the_loss_is_cross_entropy_over_scaled_cosines_by_hand():
 
 
 def test_a_sample_of_all_classes_is_no_sample():
-    centres = Centres(7, 4, MARGINS["arcface"], 64.0)
+    centres = Centres(7, 4, Margin(*MARGINS["arcface"]), 64.0)
     embeddings, labels = torch.randn(5, 4), torch.tensor([0, 6, 3, 3, 1])
     classes = sampled_classes(labels, 7, 1.0, torch.Generator().manual_seed(0))
     assert torch.equal(classes, torch.arange(7))
@@ -97,9 +99,9 @@ def test_negatives_change_from_one_draw_to_the_next():
 
 
 def test_the_loss_of_a_sample_is_that_of_its_classes_alone():
-    centres = Centres(9, 4, MARGINS["arcface"], 8.0)
+    centres = Centres(9, 4, Margin(*MARGINS["arcface"]), 8.0)
     embeddings, labels, classes = torch.randn(2, 4), torch.tensor([8, 2]), torch.tensor([1, 2, 8])
-    few = Centres(3, 4, MARGINS["arcface"], 8.0)
+    few = Centres(3, 4, Margin(*MARGINS["arcface"]), 8.0)
     with torch.no_grad():
         few.weight.copy_(centres.weight[classes])
     assert torch.allclose(centres(embeddings, labels, classes), few(embeddings, torch.tensor([2, 1])))

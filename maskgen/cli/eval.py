@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from maskgen.cli import console
 from maskgen.cli.extras import require_extra
+from maskgen.evaluate.results import Condition
 
 if TYPE_CHECKING:
     from maskgen.datasets.verification import Pairs
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     "--mask",
     "conditions",
     multiple=True,
-    type=click.Choice(["none", "probe", "both"]),
+    type=click.Choice(get_args(Condition)),
     default=("none",),
     show_default=True,
     help="Who wears a mask, put on on the way; repeatable.",

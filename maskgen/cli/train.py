@@ -13,12 +13,11 @@ import click
 from maskgen.cli import console
 from maskgen.cli.extras import require_extra
 from maskgen.cli.settings import setting
-from maskgen.train.settings import HistoryRow, Metrics, TrainSettings, Validation, settings_of
+from maskgen.train.settings import MARGINS, HistoryRow, Metrics, TrainSettings, Validation, settings_of
 
 if TYPE_CHECKING:
     from maskgen.train.loop import Watch
 
-_MARGINS: Final = {"arcface": (1.0, 0.5, 0.0), "cosface": (1.0, 0.0, 0.4), "none": (1.0, 0.0, 0.0)}
 _NEEDED: Final = ("torch", "accelerate", "sklearn", "matplotlib")
 
 
@@ -28,14 +27,14 @@ class _Margin(click.ParamType[Any]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
         if isinstance(value, tuple):
             return value
-        if value in _MARGINS:
-            return _MARGINS[value]
+        if value in MARGINS:
+            return MARGINS[value]
         try:
             numbers = tuple(float(part) for part in value.split(","))
         except ValueError:
             numbers = ()
         if len(numbers) != 3:
-            self.fail(f"{value!r}: expected {', '.join(_MARGINS)}, or three numbers such as 1.0,0.5,0.0", param, ctx)
+            self.fail(f"{value!r}: expected {', '.join(MARGINS)}, or three numbers such as 1.0,0.5,0.0", param, ctx)
         return numbers
 
 

@@ -19,7 +19,6 @@ from maskgen.evaluate.results import Condition, ConditionReport, EvalReport
 from maskgen.face import Face
 from maskgen.recognition.crops import Cropper
 
-CONDITIONS: Final = ("none", "probe", "both")
 _BATCH: Final = 64
 
 

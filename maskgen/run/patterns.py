@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -52,12 +51,6 @@ def sha256(folder: Path) -> str:
     for name in _names(folder):
         digest.update(f"{name}\0".encode() + hashlib.sha256(images.read_bytes(folder / name)).digest())
     return digest.hexdigest()
-
-
-@lru_cache(maxsize=4)
-def load_once(folder: Path, sha256: str) -> Patterns:
-    """As `load`; the hash makes it another folder if its pictures have changed."""
-    return load(folder)
 
 
 def _names(folder: Path) -> tuple[str, ...]:

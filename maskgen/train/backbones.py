@@ -284,12 +284,6 @@ class MobileFaceNet(nn.Module):
 Backbone = IResNet | MobileFaceNet
 
 
-def flipped_embeddings(backbone: nn.Module, pictures: Tensor) -> Tensor:
-    """Embeddings (B, E) of pictures (B, 3, 112, 112) and their mirror images, added: InsightFace's test protocol."""
-    out: Tensor = backbone(pictures) + backbone(pictures.flip(3))
-    return out
-
-
 def _conv(inner: int, outer: int, kernel: int, stride: int, padding: int, groups: int) -> tuple[nn.Module, nn.Module]:
     convolution = nn.Conv2d(inner, outer, kernel, stride, padding, groups=groups, bias=False)
     return convolution, nn.BatchNorm2d(outer)

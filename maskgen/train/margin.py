@@ -36,9 +36,6 @@ class Margin(NamedTuple):
     m3: float
 
 
-MARGINS: Final = {"arcface": Margin(1.0, 0.5, 0.0), "cosface": Margin(1.0, 0.0, 0.4), "none": Margin(1.0, 0.0, 0.0)}
-
-
 def with_margin(cosine: Tensor, labels: Tensor, margin: Margin) -> Tensor:
     """Cosines (B, C) in which those of the labels (B,) are made harder.
 

@@ -18,6 +18,13 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 
+MARGINS: Final[dict[str, tuple[float, float, float]]] = {
+    "arcface": (1.0, 0.5, 0.0),
+    "cosface": (1.0, 0.0, 0.4),
+    "none": (1.0, 0.0, 0.0),
+}
+"""(m1, m2, m3) by name; ``none`` is plain softmax."""
+
 SETTINGS_FILE: Final = "settings.json"
 METRICS_FILE: Final = "metrics.json"
 # What may differ when a training goes on: no number of the result depends on it.
@@ -91,7 +98,7 @@ class TrainSettings(Strict):
     original: Path | None = None
     aligned: bool | None = None
     base: str
-    margin: tuple[Positive, NotNegative, NotNegative] = (1.0, 0.5, 0.0)
+    margin: tuple[Positive, NotNegative, NotNegative] = MARGINS["arcface"]
     scale: Positive = 64.0
     sample_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
     min_pictures: Count = 1
