@@ -114,10 +114,23 @@ class Expected(NamedTuple):
 # Case, or "*" for all -> what differs there on purpose. For example:
 #   "faces-all": [Expected("file", lambda d: d.row is not None and len(d.row["faces"]) > 1,
 #                          "the second face of a picture is measured on the bare photograph")],
+_SHADING: Final = "shading is measured once per face, on a field of its own: about one grey level inside masks"
+_DRAWN: Final = "what varies is drawn from a copy of the generator"
 EXPECTED: Final[dict[str, list[Expected]]] = {
     "*": [
         Expected("row", "*:identity", "the folder reader says who is on a picture"),
         Expected("row", lambda d: d.new == "no_data", "what programs leave beside data has a reason of its own"),
+        Expected("file", lambda d: d.row is not None and d.row["status"] == "done", _SHADING),
+    ],
+    "wear": [Expected("row", "*:variants*", _DRAWN)],
+    "train": [
+        Expected("weights", "*", _SHADING + "; masks are put on while loading"),
+        Expected("json", "*metrics.json:*", _SHADING + "; masks are put on while loading"),
+    ],
+    "eval": [Expected("json", "*", _SHADING + "; the network is the one just trained")],
+    "odd": [
+        Expected(kind, "*reasons*", "what programs leave beside data has a reason of its own")
+        for kind in ("run", "json")
     ],
 }
 
