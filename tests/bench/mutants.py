@@ -143,7 +143,14 @@ def tests_of(mutant: Mutant, coverage: Path) -> list[str]:
             (f"%/{mutant.file}",),
         ).fetchall()
     running = sorted({name.split("|")[0] for name, bits in rows if name and _holds(bits, mutant.line)})
-    return running or sorted({name.split("|")[0] for name, _ in rows if name})
+    every = running or sorted({name.split("|")[0] for name, _ in rows if name})
+    return [name for name in every if name not in _broken(coverage.parent)]
+
+
+def _broken(work: Path) -> set[str]:
+    """Tests that fail without any mutant: they say nothing."""
+    path = work / "cache" / "v" / "cache" / "lastfailed"
+    return set(json.loads(path.read_text())) if path.exists() else set()
 
 
 def _holds(bits: bytes, line: int) -> bool:
