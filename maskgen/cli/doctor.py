@@ -22,6 +22,8 @@ LIBRARIES: Final = (
     "pillow",
     "scikit-image",
     "joblib",
+    "filelock",
+    "platformdirs",
     "pydantic",
     "insightface",
     "onnxruntime",

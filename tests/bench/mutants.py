@@ -162,16 +162,8 @@ def measure(work: Path, copy_of: Path) -> Path:
     path = work / "coverage.sqlite"
     if not path.exists():
         print("measuring which test runs which line ...", flush=True)
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "--cov=maskgen",
-            "--cov-context=test",
-        ]
+        cache = f"cache_dir={work / 'cache'}"
+        command = [sys.executable, "-m", "pytest", "-q", "-o", cache, "--cov=maskgen", "--cov-context=test"]
         environment = _environment(copy_of) | {"COVERAGE_FILE": str(work / "coverage.new")}
         subprocess.run([*command, "--cov-report="], cwd=copy_of, env=environment, check=False)
         (work / "coverage.new").rename(path)
