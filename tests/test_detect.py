@@ -151,6 +151,18 @@ def test_cuda_that_is_not_there_is_a_clear_error():
         FaceDetector(device="cuda")
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_cuda_that_onnxruntime_promises_and_cannot_load_is_a_clear_error(monkeypatch):
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this machine has CUDA")
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    with pytest.raises(ModelError, match="found no CUDA that works") as caught:
+        FaceDetector(device="cuda")
+    assert "{device=cpu}" in caught.value.remedy
+
+
 def test_insightface_alone_loads_the_bundled_pack():
     code = """
 import sys

@@ -62,6 +62,14 @@ def face_analysis(pack: Path, tasks: list[str], device: Device) -> Any:
         raise ModelError(f"{pack}: no detection model (det*.onnx) in this pack") from error
     except Exception as error:  # onnxruntime's exceptions share no base class
         raise ModelError(f"{pack}: InsightFace cannot load the pack: {error}") from error
+    # Where CUDA's libraries are missing, onnxruntime says so on stderr and takes the CPU.
+    if device == "cuda" and any(
+        "CUDAExecutionProvider" not in model.session.get_providers() for model in app.models.values()
+    ):
+        raise ModelError(
+            "onnxruntime found no CUDA that works",
+            "install its libraries (pip install 'onnxruntime-gpu[cuda,cudnn]'), or use {device=cpu}",
+        )
     return app
 
 
