@@ -125,9 +125,13 @@ EXPECTED: Final[dict[str, list[Expected]]] = {
     "wear": [Expected("row", "*:variants*", _DRAWN)],
     "train": [
         Expected("weights", "*", _SHADING + "; masks are put on while loading"),
-        Expected("json", "*metrics.json:*", _SHADING + "; masks are put on while loading"),
+        Expected("json", "*", _SHADING + "; masks are put on while loading"),
+        Expected("file", "*curves.png:*", _SHADING + "; masks are put on while loading"),
     ],
-    "eval": [Expected("json", "*", _SHADING + "; the network is the one just trained")],
+    "eval": [
+        Expected("json", "*", _SHADING + "; the network is the one just trained"),
+        Expected("file", "*roc.png:*", _SHADING + "; the network is the one just trained"),
+    ],
     "odd": [
         Expected(kind, "*reasons*", "what programs leave beside data has a reason of its own")
         for kind in ("run", "json")
