@@ -1,6 +1,7 @@
 """A catalog of plain rectangles, for tests of everything but the look of masks."""
 
 import hashlib
+import zlib
 from pathlib import Path
 
 import cv2
@@ -42,3 +43,12 @@ def small_catalog(root: Path, weights: dict[str, float]) -> Path:
         )
     (root / CATALOG_FILE).write_bytes(dump(CatalogFile(schema_version=1, masks=tuple(designs))))
     return root
+
+
+def huge_png(side):
+    """A PNG of so many pixels across and down, a few of which are there."""
+    header = side.to_bytes(4, "big") * 2 + b"\x08\x06\0\0\0"
+    rows = zlib.compress(np.random.default_rng(0).bytes(4 * side + 1))
+    chunks = [(b"IHDR", header), (b"IDAT", rows), (b"IEND", b"")]
+    body = b"".join(len(d).to_bytes(4, "big") + k + d + zlib.crc32(k + d).to_bytes(4, "big") for k, d in chunks)
+    return b"\x89PNG\r\n\x1a\n" + body

@@ -19,7 +19,7 @@ from maskgen.masking.augment import worn
 from maskgen.packs.find import BUNDLED, pack_dir
 from maskgen.studio.photo import harvest, segment, texture
 
-PHOTOGRAPHS = Path(__file__).parent.parent.parent / "shared" / "data" / "masked_photos"
+PHOTOGRAPHS = Path(__file__).parents[3] / "shared" / "data" / "masked_photos"
 DESIGNS = ("surgical-blue", "surgical-white", "surgical-black", "kn95-white", "cloth-black", "cloth-navy-dots")
 needs_pack = pytest.mark.skipif(
     not any(pack_dir(BUNDLED).glob("det*.onnx")), reason="maskgen/packs/bundled holds no detector yet"

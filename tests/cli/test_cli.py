@@ -23,7 +23,7 @@ from maskgen.packs.find import BUNDLED, pack_dir
 from maskgen.parallel import InProcess
 from maskgen.run import worker
 
-README = Path(__file__).parent.parent / "README.md"
+README = Path(__file__).parents[2] / "README.md"
 HAS_PACK = any(pack_dir(BUNDLED).glob("det*.onnx"))
 
 

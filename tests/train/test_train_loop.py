@@ -28,7 +28,7 @@ from maskgen.train.settings import settings_of
 
 SPEC = mobilefacenet(1 / 16, blocks=(1, 1, 1, 1), embedding=16)
 CLASSIC = {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {}
-REPOSITORY = Path(__file__).parent.parent
+REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,11 @@ import stat
 import subprocess
 import sys
 import zipfile
-import zlib
 
 import cv2
 import numpy as np
 import pytest
+from catalogs import huge_png
 
 from maskgen import files
 from maskgen.catalog import bundle, check, edit
@@ -123,7 +123,7 @@ import os, sys
 from pathlib import Path
 from maskgen import files
 from maskgen.catalog import edit
-sys.path.insert(0, {tests!r})
+sys.path[:0] = [{tests!r}, {helpers!r}]
 from test_catalog_edit import design
 whole, left = files.write_whole, [{pictures}]
 def write(path, data):
@@ -139,7 +139,9 @@ edit.add(Path({root!r}), [design("one", 50), design("three", 60)], "replace")
 @pytest.mark.parametrize("pictures", [0, 1, 2])
 def test_a_killed_add_leaves_the_old_catalog_and_no_lock(root, pictures, request):
     before = (root / CATALOG_FILE).read_bytes()
-    code = KILLED.format(tests=str(request.path.parent), root=str(root), pictures=pictures)
+    code = KILLED.format(
+        tests=str(request.path.parent), helpers=str(request.path.parents[1]), root=str(root), pictures=pictures
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
     assert (root / CATALOG_FILE).read_bytes() == before
     loaded = Catalog.load(root)
@@ -265,15 +267,6 @@ def in_catalog(change_contents):
 
 def in_view(**fields):
     return in_catalog(lambda contents: contents["masks"][0]["views"][0].update(fields))
-
-
-def huge_png(side):
-    """A PNG of so many pixels across and down, a few of which are there."""
-    header = side.to_bytes(4, "big") * 2 + b"\x08\x06\0\0\0"
-    rows = zlib.compress(np.random.default_rng(0).bytes(4 * side + 1))
-    chunks = [(b"IHDR", header), (b"IDAT", rows), (b"IEND", b"")]
-    body = b"".join(len(d).to_bytes(4, "big") + k + d + zlib.crc32(k + d).to_bytes(4, "big") for k, d in chunks)
-    return b"\x89PNG\r\n\x1a\n" + body
 
 
 HOSTILE = {

@@ -10,11 +10,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from catalogs import huge_png
 from click.testing import CliRunner
 from PIL import Image
 from skimage import data
 from strategies import face_at
-from test_catalog_edit import huge_png
 
 from maskgen.catalog import bundle, edit
 from maskgen.catalog.schema import Rotation
