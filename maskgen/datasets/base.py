@@ -127,6 +127,16 @@ class PartWriter(Protocol):
 class Writer(Protocol):
     """A dataset to write. Small, and can be pickled."""
 
+    def check(self, settings: Any) -> None:
+        """Nothing, if the dataset can hold what a run with these settings makes.
+
+        Raises
+        ------
+        ConfigError
+            If it cannot.
+        """
+        ...
+
     def part(self, name: str) -> AbstractContextManager[PartWriter]:
         """A part; its name is that of no other attempt, and it appears whole or not at all."""
         ...

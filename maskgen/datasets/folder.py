@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from maskgen import files, formats
 from maskgen.datasets.base import Entry, Fault, Meta, Sample
@@ -152,6 +153,11 @@ class FolderWriter:
     variants: int = 1
     originals: bool = False
     copy_skipped: bool = False
+
+    def check(self, settings: Any) -> None:
+        """As `Writer.check`: a folder holds whatever there is."""
+        if self.root.exists() and not self.root.is_dir():
+            raise ConfigError(f"{self.root}: not a folder", "the output must be a new or empty folder")
 
     def places(self, key: str) -> list[str]:
         """Where the masked pictures of an input go, relative to the folder."""

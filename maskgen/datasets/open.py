@@ -40,15 +40,7 @@ def open_reader(source: Path, target: Path) -> Reader:
 
 
 def open_writer(target: Path, variants: int, originals: bool, copy_skipped: bool) -> Writer:
-    """A dataset to write; the parameters are those of `FolderWriter`.
-
-    Raises
-    ------
-    ConfigError
-        If the target cannot be written to.
-    """
-    if target.exists() and not target.is_dir():
-        raise ConfigError(f"{target}: not a folder", "the output must be a new or empty folder")
+    """A dataset to write; the parameters are those of `FolderWriter`."""
     return FolderWriter(target.resolve(), variants, originals, copy_skipped)
 
 

@@ -16,12 +16,11 @@ from functools import partial
 from typing import Final
 
 from maskgen import files, manifest
-from maskgen.datasets.open import open_reader
 from maskgen.errors import ConfigError
 from maskgen.manifest import Counts, Row, RunFile
 from maskgen.parallel import Crash, Executor, LocalExecutor, chunks_of
 from maskgen.parallel.base import chunk_size
-from maskgen.run.plan import Plan, prepare, writer_of
+from maskgen.run.plan import Plan, open_both, prepare
 from maskgen.run.record import LOCK_FILE, detectors_of
 from maskgen.run.settings import Job
 from maskgen.run.worker import Outcome, Task, failed, row_of_fault, work
@@ -109,9 +108,7 @@ def run(
     KeyboardInterrupt
         Passed on once the workers have ended. What is done is recorded; the same call goes on.
     """
-    # Refused before the output folder is made.
-    open_reader(job.source, job.target)
-    writer_of(job)
+    open_both(job)  # refused before the output folder is made
     target = job.target.resolve()
     with _sole_writer(job):
         plan = prepare(job)

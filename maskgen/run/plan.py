@@ -59,8 +59,7 @@ def prepare(job: Job) -> Plan:
     ModelError, CatalogError
         If the model pack or the catalog cannot be used.
     """
-    reader = open_reader(job.source, job.target)
-    writer = writer_of(job)
+    reader, writer = open_both(job)
     target = job.target.resolve()
     record = record_of(job, reader.fingerprint())
     listed = [found for chunk in reader.chunks(1024) for found in chunk]
@@ -87,16 +86,19 @@ def prepare(job: Job) -> Plan:
     return plan
 
 
-def writer_of(job: Job) -> Writer:
-    """Where a job's pictures go.
+def open_both(job: Job) -> tuple[Reader, Writer]:
+    """Where a job's pictures come from and go to; nothing is written.
 
     Raises
     ------
     ConfigError
-        If they cannot go there.
+        If they cannot be read there, or cannot go there.
     """
     settings = job.settings
-    return open_writer(job.target, settings.variants, settings.originals, settings.copy_skipped)
+    reader = open_reader(job.source, job.target)
+    writer = open_writer(job.target, settings.variants, settings.originals, settings.copy_skipped)
+    writer.check(settings)
+    return reader, writer
 
 
 def _settled(job: Job, writer: Writer) -> frozenset[str]:
