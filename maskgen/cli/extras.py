@@ -26,6 +26,6 @@ def require_extra(command: str, extra: str, packages: Sequence[str]) -> None:
 def install(extra: str) -> str:
     """The command that installs an extra: of the checkout that runs, or of the installed package."""
     checkout = Path(maskgen.__file__).parents[1]
-    if (checkout / "setup.cfg").is_file():
-        return f"pip install '{checkout}[{extra}]'"
-    return f"pip install 'maskgen[{extra}]'"
+    if not (checkout / "setup.cfg").is_file():
+        return f"pip install 'maskgen[{extra}]'"
+    return f"pip install '{'.' if checkout == Path.cwd() else checkout}[{extra}]'"
