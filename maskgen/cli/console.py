@@ -113,6 +113,25 @@ def answer_json(value: object, indent: int | None = None) -> None:
     click.echo(json.dumps(value, indent=indent, ensure_ascii=False))
 
 
+def answer_markdown(text: str) -> None:
+    """Markdown to stdout: laid out and paged on a terminal, as it stands in a file or a pipe."""
+    if not _is_terminal():
+        click.echo(text, nl=False)
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    screen = Console()
+    # No broader than is good to read.
+    with screen.capture() as capture:
+        screen.print(Markdown(text), width=min(screen.width, 100))
+    click.echo_via_pager(capture.get())
+
+
+def _is_terminal() -> bool:
+    return sys.stdout.isatty()
+
+
 def note(text: str) -> None:
     """A message to stderr."""
     click.echo(text, err=True)
@@ -142,7 +161,7 @@ def table(rows: Sequence[Sequence[str]], header: Sequence[str] = (), right: Sequ
     for row in rows:
         grid.add_row(*row)
     console = Console(
-        file=sys.stdout, width=None if sys.stdout.isatty() else 240, highlight=False, markup=False, emoji=False
+        file=sys.stdout, width=None if _is_terminal() else 240, highlight=False, markup=False, emoji=False
     )
     with console.capture() as capture:
         console.print(grid)
