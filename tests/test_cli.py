@@ -93,6 +93,22 @@ def test_examples_in_the_readme_and_in_topics_can_be_parsed():
         command.make_context("maskgen", rest)
 
 
+def test_the_readme_is_a_tour_of_less_than_200_lines():
+    assert len(README.read_text().splitlines()) < 200
+
+
+def test_every_topic_that_help_texts_the_readme_and_topics_name_is_there():
+    helps = [command.get_help(click.Context(command)) for command in (main, *COMMANDS.values())]
+    named = re.findall(r"maskgen\s+help\s+([a-z-]+)", "\n".join((README.read_text(), *TOPICS.values(), *helps)))
+    assert set(named) == set(TOPICS)
+
+
+def test_the_pictures_of_the_readme_are_there_and_small():
+    pictures = re.findall(r"!\[.+?\]\((.+?)\)", README.read_text())
+    assert pictures
+    assert all((ROOT / picture).stat().st_size < 400_000 for picture in pictures)
+
+
 # ---- help
 
 
