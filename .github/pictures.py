@@ -1,7 +1,7 @@
 """Make the pictures of the README: ``python .github/pictures.py``.
 
-The photograph is NASA's portrait of the astronaut Eileen Collins. It is in the public domain. scikit-image ships it, and
-names as its source the NASA Great Images database, https://flic.kr/p/r9qvLn.
+The photograph is NASA's portrait of the astronaut Eileen Collins. It is in the public domain. scikit-image ships it
+and names its source: the NASA Great Images database, https://flic.kr/p/r9qvLn.
 """
 
 from pathlib import Path

@@ -47,7 +47,9 @@ def export(catalog: Catalog, path: Path) -> None:
         except OSError as error:
             raise CatalogError(f"{catalog.root / file}: cannot be read: {error.strerror}") from error
         if hashlib.sha256(raw).hexdigest() != digest:
-            raise CatalogError(f"{catalog.root / file}: not the picture that the catalog names; see 'catalog check'")
+            raise CatalogError(
+                f"{catalog.root / file}: not the picture that the catalog names", "see 'maskgen catalog check'"
+            )
         members.append((file, raw))
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -95,7 +97,9 @@ def read(path: Path, names: Sequence[str] = ()) -> list[NewDesign]:
         with zipfile.ZipFile(path) as archive:
             infos = _safe(archive, path)
             if CATALOG_FILE not in infos:
-                raise CatalogError(f"{path}: holds no {CATALOG_FILE}; 'maskgen catalog export' writes such files")
+                raise CatalogError(
+                    f"{path}: holds no {CATALOG_FILE}", "give a file that 'maskgen catalog export' wrote"
+                )
             catalog = parse(_read(archive, infos[CATALOG_FILE], path), Path(f"{path}/{CATALOG_FILE}"))
             named = {view.file for entry in catalog.masks for view in entry.views}
             if strays := sorted(set(infos) - named - {CATALOG_FILE}):

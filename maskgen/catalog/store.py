@@ -152,9 +152,14 @@ def _full_size(view: View) -> Float32Array:
 
     rgba = cv2.imread(str(view.path), cv2.IMREAD_UNCHANGED)
     if rgba is None or rgba.ndim != 3 or rgba.shape[2] != 4 or rgba.dtype != np.uint8:
-        raise CatalogError(f"{view.path}: not an 8-bit RGBA PNG; restore the file or remove design {view.design!r}")
+        raise CatalogError(
+            f"{view.path}: the picture of design {view.design!r} is not an 8-bit RGBA PNG",
+            "restore the file or remove the design",
+        )
     if not rgba[..., 3].any():
-        raise CatalogError(f"{view.path}: transparent everywhere; remove design {view.design!r}")
+        raise CatalogError(
+            f"{view.path}: the picture of design {view.design!r} is transparent everywhere", "remove the design"
+        )
     texture: Float32Array = cv2.cvtColor(rgba, cv2.COLOR_BGRA2RGBA).astype(np.float32) / 255
     # Premultiplied, or resampling drags in colour from transparent pixels.
     texture[..., :3] *= texture[..., 3:]

@@ -37,10 +37,10 @@ def download(name: str) -> Path:
     except (OSError, RuntimeError, ValueError, zipfile.BadZipFile) as error:
         reason = " ".join(str(error).split())
         raise ModelError(
-            f"model pack {name}: download failed ({type(error).__name__}: {reason}); try again later"
+            f"model pack {name}: download failed ({type(error).__name__}: {reason})", "try again later"
         ) from error
     if not any(folder.glob("*.onnx")):
-        raise ModelError(f"{folder}: no .onnx files after the download; delete the folder and fetch again")
+        raise ModelError(f"{folder}: no .onnx files after the download", "delete the folder and fetch again")
     return folder
 
 

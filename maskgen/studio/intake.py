@@ -106,7 +106,7 @@ def design_from(path: Path, detector: Detector, about: About, points: PointsFile
     try:
         taken = harvest.harvest(picture.pixels, faces, None if points is None else points.points)
     except harvest.RefusedError as refused:
-        raise harvest.RefusedError(refused.reason, f"{path}: {refused}") from refused
+        raise harvest.RefusedError(refused.reason, f"{path}: {refused.fault}", refused.remedy) from refused
     rotation = points.rotation if points is not None and points.rotation is not None else taken.rotation
     view = NewView(png_of(taken.rgba), rotation, taken.points)
     return NewDesign(name, about.kind, about.license, (view,), taken.colour, (*about.tags, "photograph"), about.weight)
@@ -225,14 +225,16 @@ def _cutout(rgba: Image, path: Path, name: str, about: About, points: PointsFile
     if not rgba[..., 3].any():
         raise CatalogError(f"{path}: transparent everywhere")
     if rgba.shape[0] * rgba.shape[1] > MAX_PICTURE_PIXELS:
-        raise CatalogError(f"{path}: a cut-out of {rgba.shape[1]} x {rgba.shape[0]} pixels; scale it down first")
+        raise CatalogError(
+            f"{path}: a cut-out of {rgba.shape[1]} x {rgba.shape[0]} pixels is too large", "scale it down first"
+        )
     if points is not None:
         views = [NewView(png_of(rgba), points.rotation or FRONTAL, dict(points.points))]
     else:
         try:
             views = template.views_from_cutout(rgba, about.kind)
         except CatalogError as error:
-            raise CatalogError(f"{path}: {error}") from error
+            raise CatalogError(f"{path}: {error.fault}", error.remedy) from error
     # Views that were lifted show both sides already.
     mirror = points is not None
     colour, tags = texture.colour_of(rgba), (*about.tags, "cut-out")

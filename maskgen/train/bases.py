@@ -122,7 +122,7 @@ def _backbone_of_pth(path: Path) -> Backbone:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"{path}: not a file of weights alone (a state dict): {reason}") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ModelError(f"{path}: not a state dict; expected the backbone.pth of arcface_torch")
+        raise ModelError(f"{path}: not a state dict", "give the backbone.pth of arcface_torch")
     try:
         spec = _iresnet_of(state) if "layer1.0.conv1.weight" in state else _mobilefacenet_of(state)
     except KeyError as error:

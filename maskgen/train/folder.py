@@ -63,7 +63,10 @@ def keep_identities(accelerator: Any, out: Path, collection: Collection, resumes
     path = out / _IDENTITIES
     text = "\n".join(collection.identities) + "\n"
     if resumes and path.read_text(encoding="utf-8") != text:
-        raise ConfigError(f"{path}: the data have other identities than when the training began; restore them")
+        raise ConfigError(
+            f"{path}: the data have other identities than when the training began",
+            "restore them, or choose another {out}",
+        )
     if accelerator.is_main_process:
         files.write_whole(path, text.encode())
 

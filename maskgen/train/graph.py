@@ -338,7 +338,7 @@ class _Walk:
         else:
             where = f"node {self.order[id(node)]} {node.name or node.output[0]!r} ({node.op_type}) does not fit"
         return ModelError(
-            f"{self.path}: {where}: expected {expected}; maskgen trains IResNet and MobileFaceNet networks"
+            f"{self.path}: {where}: expected {expected}", "use an IResNet or a MobileFaceNet; no others can be trained"
         )
 
 

@@ -103,8 +103,8 @@ def train(settings: TrainSettings, out: Path, resume: bool = False, watch: Watch
     steps_an_epoch = len(samples) // (settings.batch_size * settings.accumulate)
     if steps_an_epoch == 0:
         raise ConfigError(
-            f"{len(samples)} pictures are too few for a step of {settings.accumulate} x {settings.batch_size}; "
-            "take a smaller batch_size"
+            f"{len(samples)} pictures are too few for a step of {settings.accumulate} x {settings.batch_size}",
+            "take a smaller {batch_size}",
         )
     steps = settings.epochs * steps_an_epoch
     held_out = data.validation(collection, settings.seed)

@@ -167,16 +167,17 @@ def unrolled(image: Image, shape: SheetShape | None = None) -> Flat:
     low, high = outline.min(axis=0), outline.max(axis=0)
     width, height = high - low
     if not _ASPECTS[0] <= width / height <= _ASPECTS[1]:
+        is_wide = width > height
         raise CatalogError(
-            f"a silhouette of {width:.0f} x {height:.0f} pixels is too {'wide' if width > height else 'tall'} for a "
-            "mask; turn it upright, its upper edge up"
+            f"a silhouette of {width:.0f} x {height:.0f} pixels is too {'wide' if is_wide else 'tall'} for a mask",
+            "turn it upright, its upper edge up",
         )
     is_rectangle = bool(region.sum() / (width * height) > _RECTANGLE)
     corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], float)
     if not is_rectangle:
         if _mirror_overlap(region) < _SYMMETRIC:
             raise CatalogError(
-                "the silhouette is not symmetric: show the whole mask from its front, not folded in half"
+                "the silhouette is not symmetric", "show the whole mask from its front, not folded in half"
             )
         corners = _corners_of(shape or CLOTH_SHAPE)
     picture = _patch(rgb, outline, corners * (high - low) / 2 + (high + low) / 2)
@@ -202,13 +203,13 @@ def _silhouette(image: Image) -> BoolArray:
 def _without_straps(region: BoolArray) -> BoolArray:
     """The cloth of a silhouette: one piece, neither specks nor straps."""
     if region.mean() > 0.97:
-        raise CatalogError("the mask fills the frame; leave some background around it")
+        raise CatalogError("the mask fills the frame", "leave some background around it")
     rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
     if not len(rows):
         raise CatalogError("the picture is transparent everywhere")
     size = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
     if size < _SMALLEST_MASK:
-        raise CatalogError(f"the silhouette is {size} pixels long; it takes {_SMALLEST_MASK} at least")
+        raise CatalogError(f"the silhouette is {size} pixels long, at least {_SMALLEST_MASK} are needed")
     reach = max(round(_STRAP_SHARE * size / 2), 1)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     solid = np.pad(without_specks(region).astype(np.uint8), reach + 1)
@@ -216,11 +217,11 @@ def _without_straps(region: BoolArray) -> BoolArray:
     count, labels, stats, _ = cv2.connectedComponentsWithStats(core, connectivity=8)
     if count < 2:
         raise CatalogError(
-            "only thin lines stand out, which are no mask; leave some background around it, or cut it out"
+            "only thin lines stand out from the background", "leave some background around the mask, or cut it out"
         )
     order = np.argsort(-stats[1:, cv2.CC_STAT_AREA]) + 1
     if len(order) > 1 and stats[order[1], cv2.CC_STAT_AREA] > 0.08 * stats[order[0], cv2.CC_STAT_AREA]:
-        raise CatalogError(f"{len(order)} pieces in the silhouette; show one mask alone")
+        raise CatalogError(f"{len(order)} pieces in the silhouette", "show one mask alone")
     opened = cv2.dilate((labels == order[0]).astype(np.uint8), disc)
     # Opening rounds corners off: what is left of the cloth close by comes back, straps do not reach far.
     near = cv2.dilate(opened, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach + 1, reach + 1)))
@@ -230,9 +231,9 @@ def _without_straps(region: BoolArray) -> BoolArray:
     cloth = np.asarray(trimmed[reach + 1 : -reach - 1, reach + 1 : -reach - 1] > 0)
     hull = cv2.convexHull(_outline(cloth).astype(np.float32))
     if cloth.sum() < 0.78 * cv2.contourArea(hull):
-        raise CatalogError("the silhouette is too ragged for a mask; cut it out anew")
+        raise CatalogError("the silhouette is too ragged for a mask", "cut it out anew")
     if min(np.ptp(_outline(cloth), axis=0)) < _SMALLEST_MASK / 2:
-        raise CatalogError(f"the silhouette is too small; it takes {_SMALLEST_MASK} pixels at least")
+        raise CatalogError(f"the silhouette is less than {_SMALLEST_MASK // 2} pixels high or wide")
     return cloth
 
 

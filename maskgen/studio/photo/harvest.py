@@ -44,11 +44,11 @@ class RefusedError(CatalogError):
         ``overexposed``, ``cut_off``, ``no_mask``, ``covered``, ``ragged``.
     """
 
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
+    def __init__(self, reason: str, fault: str, remedy: str = "") -> None:
+        super().__init__(fault, remedy)
         self.reason = reason
-        # What is called again when the error comes from a worker process.
-        self.args = (reason, detail)
+        # The error is made anew from these when it comes from a worker process.
+        self.args = (reason, fault, remedy)
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,9 @@ def worn_by(faces: Sequence[Face]) -> Face:
     ranked = sorted(faces, key=lambda face: -max(face.size_wh))
     rivals = [face for face in ranked[1:] if _is_rival(face, ranked[0])]
     if rivals:
-        raise RefusedError("several_faces", f"{len(rivals) + 1} faces of like size; crop the picture to one of them")
+        raise RefusedError(
+            "several_faces", f"{len(rivals) + 1} faces of similar size", "crop the picture to one of them"
+        )
     return ranked[0]
 
 
