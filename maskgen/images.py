@@ -18,7 +18,7 @@ from maskgen.errors import ImageError
 from maskgen.formats import FORMATS, MAX_PIXELS, PILLOW_MAX_PIXELS, format_of
 
 LUMA_WEIGHTS: Final = (0.299, 0.587, 0.114)
-"""Red, green and blue in the brightness of stored sRGB values (ITU-R BT.601)."""
+"""Weights of red, green and blue in the luma of stored sRGB values (ITU-R BT.601)."""
 LUMA: Final = np.array(LUMA_WEIGHTS, np.float32)
 
 # GIF as well: scraped datasets hide it behind a wrong ending. Pillow knows TIFF and WebP only once their modules are
@@ -39,7 +39,7 @@ _FULL_COLOUR: Final = 0  # Pillow's number for 4:4:4
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a file was encoded, so that its successor loses as little as possible.
+    """How a file was encoded, so that the file made from it loses as little as possible.
 
     Attributes
     ----------

@@ -30,7 +30,7 @@ def download(name: str) -> Path:
     from insightface.utils.storage import ensure_available
 
     try:
-        # InsightFace prints its progress; answers alone go to stdout.
+        # InsightFace prints its progress; stdout is for answers only.
         with contextlib.redirect_stdout(sys.stderr):
             folder = Path(ensure_available("models", name))
         _lift_nested(folder)

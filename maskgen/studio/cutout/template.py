@@ -1,4 +1,4 @@
-"""One flat picture of a mask to views of it from all sides.
+"""Views of a mask from all sides, made from one flat picture of it.
 
 The silhouette is found, turned upright and cut into four edges; the picture between them is laid on the cloth of a
 mask of its kind (a Coons patch: S. Coons, "Surfaces for Computer-Aided Design of Space Forms", 1967) and rendered like
@@ -49,7 +49,7 @@ _SHAPES: Final[dict[Kind, SheetShape]] = {
     "gaiter": GAITER_SHAPE,
 }
 _HEAD_STRAPS: Final = frozenset({"n95_cup", "duckbill"})
-# The flat picture is unrolled to this size: about two pixels a millimetre.
+# The flat picture is unrolled to this size: about two pixels per millimetre.
 _FLAT_WH: Final = (512, 384)
 # A longer side beyond this is scaled down first.
 _LARGEST: Final = 1600
@@ -58,9 +58,9 @@ _SMALLEST_MASK: Final = 64
 _STRAP_SHARE: Final = 0.085
 _TILTS_DEG: Final = np.arange(-40.0, 40.5, 2.0)
 _ASPECTS: Final = (0.75, 2.9)
-# A silhouette that fills so much of its box is a rectangle: its corners are the mask's.
+# A silhouette that fills more of its box than this is a rectangle: its corners are the mask's.
 _RECTANGLE: Final = 0.88
-# Mirrored on its upright axis a mask covers so much of itself; a half, folded flat, does not.
+# A mask overlaps its mirror image by at least this share. Half a mask, folded flat, does not.
 _SYMMETRIC: Final = 0.91
 
 
@@ -97,8 +97,8 @@ def views_from_cutout(image: Image, kind: Kind = "other", quality: Quality = SHI
     Returns
     -------
     list of NewView
-        Of both sides: what is written on a mask is not to be read backwards on the other one, so the design that they
-        make is not mirrored.
+        For both sides of the head. A mirrored view would show letters on the mask backwards, so the design must not be
+        mirrored.
 
     Raises
     ------
@@ -248,7 +248,7 @@ def _upright(rgb: Image, region: BoolArray) -> tuple[Image, BoolArray]:
     """Rendering and region turned so that the region is symmetric about an upright axis."""
     small = _centred(region, 128)
     overlaps = [_mirror_overlap(_turned(small, tilt)) for tilt in _TILTS_DEG]
-    # The least turn among those that are about as good.
+    # The smallest turn among those that are about equally good.
     good = _TILTS_DEG[np.array(overlaps) > max(overlaps) - 0.004]
     coarse = float(good[np.argmin(np.abs(good))])
     fine = coarse + np.arange(-2.0, 2.1, 0.5)
@@ -329,7 +329,7 @@ def _along(outline: Float64Array, start: int, stop: int, count: int) -> Float64A
     """(count, 2) points evenly spread along the outline, clockwise from one of its points to another."""
     steps = (stop - start) % len(outline)
     line = outline[(start + np.arange(steps + 1)) % len(outline)]
-    # Staircases of pixels are longer than the edge they stand for, and would make the picture tremble.
+    # A staircase of pixels is longer than the edge that it stands for, and would make the picture ragged.
     half = max(len(line) // 40, 2)
     window = np.full(2 * half + 1, 1 / (2 * half + 1))
     smooth = [

@@ -385,7 +385,7 @@ def random_specs(
     number : int
         How many.
     seed : int
-        The same seed gives the same designs; a longer row begins with the shorter.
+        The same seed gives the same designs; the first ones do not depend on `number`.
 
     Raises
     ------
@@ -401,7 +401,7 @@ def random_specs(
 
 def _random_spec(kind: Kind | None, colour: str | None, pattern: Print | None, seed: int, index: int) -> DesignSpec:
     rng = np.random.default_rng([seed, index])
-    # Everything is drawn, whether it is asked for or not, so that one wish does not change the rest.
+    # Everything is drawn, even what is given, so that giving one thing does not change the others.
     drawn_kind: Kind = RENDERED_KINDS[rng.integers(len(RENDERED_KINDS))]
     drawn_colour = list(COLOURS)[rng.integers(len(COLOURS))]
     drawn_pattern: Print = PATTERNS[rng.integers(1, len(PATTERNS))]
