@@ -18,7 +18,7 @@ from maskgen.errors import ImageError
 from maskgen.formats import FORMATS, MAX_PIXELS, PILLOW_MAX_PIXELS, format_of
 
 LUMA_WEIGHTS: Final = (0.299, 0.587, 0.114)
-"""Red, green and blue in the brightness of stored sRGB values (ITU-R BT.601)."""
+"""Weights of red, green and blue in the luma of stored sRGB values (ITU-R BT.601)."""
 LUMA: Final = np.array(LUMA_WEIGHTS, np.float32)
 
 # GIF as well: scraped datasets hide it behind a wrong ending. Pillow knows TIFF and WebP only once their modules are
@@ -39,7 +39,7 @@ _FULL_COLOUR: Final = 0  # Pillow's number for 4:4:4
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a file was encoded, so that its successor loses as little as possible.
+    """How a file was encoded, so that the file made from it loses as little as possible.
 
     Attributes
     ----------
@@ -134,7 +134,9 @@ def decode(raw: bytes, path: PurePath, max_pixels: int = MAX_PIXELS) -> Picture:
             with PillowImage.open(io.BytesIO(raw), formats=_READABLE) as image:
                 return _decode(image, raw, path, max_pixels)
     except PillowImage.DecompressionBombError as error:
-        raise ImageError(f"{path}: more than {PILLOW_MAX_PIXELS / 1e6:.0f} megapixels; scale it down first") from error
+        raise ImageError(
+            f"{path}: more than {PILLOW_MAX_PIXELS / 1e6:.0f} megapixels", "scale it down first"
+        ) from error
     except UnidentifiedImageError as error:
         raise ImageError(f"{path}: not a picture that can be read (no JPEG, PNG, WebP, BMP, TIFF or GIF)") from error
     except _MALFORMED as error:
@@ -163,7 +165,7 @@ def encode(pixels: Image, encoding: Encoding, path: PurePath, quality: int | Non
     """
     format = format_of(path.name)
     if format is None:
-        raise ImageError(f"{path}: no picture format has this ending; use one of {', '.join(FORMATS)}")
+        raise ImageError(f"{path}: no picture format has this ending", f"use one of {', '.join(FORMATS)}")
     options: dict[str, object] = {"icc_profile": encoding.icc_profile} if encoding.icc_profile else {}
     if format == "JPEG" and quality is None and encoding.jpeg_tables:
         options |= {"qtables": encoding.jpeg_tables, "subsampling": encoding.jpeg_subsampling}
@@ -217,7 +219,7 @@ def _to_rgb(image: PillowImage.Image, has_16_bits: bool, path: PurePath) -> tupl
         grey = np.rint(np.asarray(image, np.float64) / 257).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2), [*notes, "grey"]
     if mode in ("I", "F"):
-        raise ImageError(f"{path}: samples of 32 bits, whose range is unknown; convert it to 8 or 16 bits first")
+        raise ImageError(f"{path}: samples of 32 bits, whose range is unknown", "convert it to 8 or 16 bits first")
     if mode == "CMYK":
         notes.append("cmyk")
     if mode in ("1", "L", "LA", "La"):

@@ -88,10 +88,11 @@ def test_a_wheel_from_an_sdist_holds_every_data_file(wheel):
     } >= expected
     bundled = ROOT / "maskgen" / "packs" / "bundled"
     for path in [
-        ROOT / "maskgen" / "head.npz",
+        ROOT / "maskgen" / "face" / "head.npz",
         ROOT / "maskgen" / "py.typed",
         *bundled.glob("*.onnx"),
         *bundled.glob("*.md"),
+        *(ROOT / "maskgen" / "topics").glob("*.md"),
     ]:
         assert (wheel / path.relative_to(ROOT)).is_file(), path
 
@@ -103,11 +104,17 @@ def test_a_wheel_from_an_sdist_holds_every_module(wheel):
 
 def test_an_installed_wheel_finds_its_masks_and_its_head(wheel):
     code = (
-        "import maskgen; from maskgen.catalog import Catalog; from maskgen.face.head import mean_head;"
+        "import maskgen; from maskgen.catalog.store import Catalog; from maskgen.face.head import mean_head;"
         "print(maskgen.__file__); print(Catalog.load().root); print(mean_head().points_68.shape)"
     )
     lines = python(code, cwd=wheel, PYTHONPATH=str(wheel)).splitlines()
     assert lines == [str(wheel / "maskgen" / "__init__.py"), str(wheel / "maskgen" / "masks"), "(68, 3)"]
+
+
+def test_an_installed_wheel_prints_its_topics(wheel):
+    code = "from maskgen.cli import main; main(['help', 'exit-codes'])"
+    topic = ROOT / "maskgen" / "topics" / "exit-codes.md"
+    assert python(code, cwd=wheel, PYTHONPATH=str(wheel)) == topic.read_text()
 
 
 def test_a_wheel_brings_the_command_and_the_licence(wheel):

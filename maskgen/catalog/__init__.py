@@ -1,1 +1,1 @@
-"""What a mask looks like from every side, and where it sits on a face; and changing a catalog safely."""
+"""Mask catalogs: how masks look from every side, where they sit on a face, and how a catalog is changed safely."""

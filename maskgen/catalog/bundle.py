@@ -1,4 +1,4 @@
-"""A catalog in one zip file, to hand on; nothing of a foreign one is trusted."""
+"""A catalog in one zip file, to pass on. Nothing in a file from elsewhere is trusted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_ENTRIES: Final = 20_000
 MAX_FILE_BYTES: Final = 64_000_000
 MAX_TOTAL_BYTES: Final = 2_000_000_000
 MAX_RATIO: Final = 200
-"""How far an entry may be compressed; coordinates in JSON reach 20, pictures hardly 2, bombs a thousand."""
+"""Strongest compression of an entry: coordinates in JSON reach 20, pictures hardly 2, zip bombs a thousand."""
 MAX_PICTURE_PIXELS: Final = 25_000_000
 
 _SAME_DATE: Final = (1980, 1, 1, 0, 0, 0)
@@ -47,7 +47,9 @@ def export(catalog: Catalog, path: Path) -> None:
         except OSError as error:
             raise CatalogError(f"{catalog.root / file}: cannot be read: {error.strerror}") from error
         if hashlib.sha256(raw).hexdigest() != digest:
-            raise CatalogError(f"{catalog.root / file}: not the picture that the catalog names; see 'catalog check'")
+            raise CatalogError(
+                f"{catalog.root / file}: not the picture that the catalog names", "see 'maskgen catalog check'"
+            )
         members.append((file, raw))
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -95,7 +97,9 @@ def read(path: Path, names: Sequence[str] = ()) -> list[NewDesign]:
         with zipfile.ZipFile(path) as archive:
             infos = _safe(archive, path)
             if CATALOG_FILE not in infos:
-                raise CatalogError(f"{path}: holds no {CATALOG_FILE}; 'maskgen catalog export' writes such files")
+                raise CatalogError(
+                    f"{path}: holds no {CATALOG_FILE}", "give a file that 'maskgen catalog export' wrote"
+                )
             catalog = parse(_read(archive, infos[CATALOG_FILE], path), Path(f"{path}/{CATALOG_FILE}"))
             named = {view.file for entry in catalog.masks for view in entry.views}
             if strays := sorted(set(infos) - named - {CATALOG_FILE}):
@@ -118,7 +122,7 @@ def _safe(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
     for info in listed:
         name = info.filename
         parts = PurePosixPath(name).parts
-        # The name as it stands in the file: zipfile cuts it at a zero byte and turns separators round.
+        # orig_filename is the name in the file: zipfile cuts it at a zero byte and changes separators.
         if (
             name.startswith("/")
             or "\\" in info.orig_filename
@@ -151,7 +155,7 @@ def _safe(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
 
 def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> bytes:
     with archive.open(info) as file:
-        # The directory's word is not enough: no more than announced is unpacked.
+        # The size in the zip's directory may be wrong: no more than that is unpacked.
         raw = file.read(info.file_size + 1)
     if len(raw) != info.file_size:
         raise CatalogError(f"{path}: entry {info.filename!r} does not have the size that it announces")
@@ -174,12 +178,12 @@ def _design(archive: zipfile.ZipFile, infos: dict[str, zipfile.ZipInfo], entry: 
 
 
 def check_png(png: bytes, where: str) -> None:
-    """Make sure that bytes are an 8-bit RGBA PNG of bearable size that is opaque somewhere.
+    """Make sure that bytes are an 8-bit RGBA PNG, not too large, and opaque somewhere.
 
     Raises
     ------
     CatalogError
-        If not; begins with `where`.
+        If they are not; the message begins with `where`.
     """
     # The IHDR chunk: width and height stand at bytes 16 to 24.
     if png[:8] != b"\x89PNG\r\n\x1a\n" or len(png) < 24:

@@ -20,9 +20,9 @@ from maskgen.face.head import mean_head, points_on_face
 from maskgen.face.pose import rotation_matrix
 
 YAWS_DEG: Final = range(-90, 91, 5)
-# Points of the mask that a check of a view looks at.
+# How many points of the mask a check looks at.
 _SAMPLE: Final = 4000
-# Folds that hide less of the mask are not worth telling.
+# Folds that hide a smaller share of the mask are not reported.
 _SPECK: Final = 0.002
 
 
@@ -35,7 +35,7 @@ class Fold:
     view : str
         The view's key.
     yaw, pitch : float
-        Degrees, where most of them do.
+        The head rotation at which most of the mask turns over, degrees.
     triangles : int
         How many.
     share : float
@@ -50,7 +50,7 @@ class Fold:
 
 
 def faults_of(root: Path, design: Design) -> Iterator[str]:
-    """What is wrong with the pictures of a design, a sentence each."""
+    """What is wrong with the pictures of a design, one sentence per fault."""
     for entry in design.entry.views:
         digest = hashlib.sha256((root / entry.file).read_bytes()).hexdigest()
         if digest != entry.sha256:
@@ -68,9 +68,10 @@ def faults_of(root: Path, design: Design) -> Iterator[str]:
 
 
 def folds_of(design: Design) -> Iterator[Fold]:
-    """The views of a design that fold: a head turned within the interval turns triangles with some mask in them over.
+    """The views of a design that fold.
 
-    What turns over is not drawn, so a fold is a hole in the mask. Mirrored views fold where their originals do.
+    A view folds if triangles that hold a part of the mask turn over on some head within its rotation interval. They are
+    not drawn then, so a fold is a hole in the mask. Mirrored views are left out: they fold where their originals do.
     """
     for view in design.views:
         if view.is_mirrored:
@@ -78,13 +79,13 @@ def folds_of(design: Design) -> Iterator[Fold]:
         try:
             worst = _worst_fold(view)
         except CatalogError:
-            continue  # a fault, which `faults_of` tells
+            continue  # a fault, which `faults_of` reports
         if worst.share > _SPECK:
             yield worst
 
 
 def yaw_gaps(design: Design) -> list[tuple[int, int]]:
-    """The intervals of yaw, degrees in steps of 5, for which a level head finds no view."""
+    """Intervals of yaw, degrees in steps of 5, for which no view is there at pitch 0."""
     bare = [yaw for yaw in YAWS_DEG if not design.views_for(yaw, 0)]
     gaps: list[tuple[int, int]] = []
     for yaw in bare:
@@ -96,13 +97,13 @@ def yaw_gaps(design: Design) -> list[tuple[int, int]]:
 
 
 def strays_of(catalog: Catalog) -> list[str]:
-    """PNG files in a catalog's folder that it does not name, such as a killed run leaves."""
+    """PNG files in a catalog's folder that no design names; a killed process leaves some."""
     named = {catalog.root / entry.file for design in catalog.designs for entry in design.entry.views}
     return sorted(str(path.relative_to(catalog.root)) for path in catalog.root.rglob("*.png") if path not in named)
 
 
 def _cloth(view: View) -> Float64Array:
-    """(N, 2) places of the picture where the mask is, at most `_SAMPLE`."""
+    """(N, 2) points of the picture that show the mask, about `_SAMPLE` of them."""
     places = np.argwhere(view.textures[0][..., 3] > 0.3)[:, ::-1].astype(np.float64)
     return places[:: max(len(places) // _SAMPLE, 1)]
 

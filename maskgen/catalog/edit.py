@@ -1,7 +1,8 @@
-"""Changing a catalog on disk, so that a reader at any moment finds a whole one.
+"""Change a catalog on disk, so that a reader finds a whole one at any moment.
 
-Pictures are written first, under names that no older picture has; then ``catalog.json`` is replaced in one step; only
-then is what it no longer names deleted. Who is killed in between leaves the old catalog, and pictures nobody names.
+Pictures are written first, under names that no older picture has. Then ``catalog.json`` is replaced in one step. Last,
+the pictures that it no longer names are deleted. A process that is killed in between leaves a whole catalog, and
+perhaps pictures that no design names.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def png_of(rgba: Image) -> bytes:
 
 
 def contents(root: Path) -> CatalogFile:
-    """What stands in a catalog's ``catalog.json``; nothing if there is none yet.
+    """The contents of a catalog's ``catalog.json``; no designs if there is no such file yet.
 
     Raises
     ------
@@ -112,8 +113,7 @@ def add(root: Path, designs: Sequence[NewDesign], on_clash: OnClash = "refuse") 
     NameTakenError
         If a name is taken and `on_clash` is ``refuse``.
     CatalogError
-        If a design breaks the schema, another process writes, or the
-        folder is the catalog that ships.
+        If a design breaks the schema, another process changes the catalog, or the folder is the catalog that ships.
     MaskgenError
         If nothing can be written there.
     """
@@ -180,7 +180,9 @@ def check_writable(root: Path) -> None:
 
 @contextmanager
 def locked(root: Path) -> Iterator[None]:
-    """The only one to change a catalog, as long as the context lasts; the operating system frees a dead one's lock.
+    """Keep other processes from changing a catalog while the context lasts.
+
+    The operating system frees the lock of a process that dies.
 
     Raises
     ------
@@ -194,7 +196,7 @@ def locked(root: Path) -> Iterator[None]:
                 leftover.unlink(missing_ok=True)
             yield
     except files.LockedError as error:
-        raise CatalogError(f"{root}: another process changes this catalog", "try again when it is done") from error
+        raise CatalogError(f"{root}: another process is changing this catalog", "try again when it is done") from error
 
 
 def _refuse_shipped(root: Path) -> None:
@@ -206,7 +208,7 @@ def _entry(root: Path, design: NewDesign) -> DesignEntry:
     views = []
     for view in design.views:
         digest = hashlib.sha256(view.png).hexdigest()
-        # The hash in the name: a picture never takes the place of one that a reader may be about to open.
+        # The hash is in the name, so that a picture never replaces one that a reader is about to open.
         file = f"{design.name}/{digest[:16]}.png"
         views.append({"file": file, "sha256": digest, "rotation": view.rotation, "points": view.points})
     try:
@@ -233,6 +235,6 @@ def _swap(root: Path, old: CatalogFile, new: CatalogFile) -> None:
     for file in sorted({view.file for entry in old.masks for view in entry.views} - named):
         path = root / file
         path.unlink(missing_ok=True)
-        # Only an empty folder goes with it.
+        # Its folder goes too if it is empty.
         if path.parent != root and not any(path.parent.iterdir()):
             path.parent.rmdir()

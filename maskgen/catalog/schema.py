@@ -1,4 +1,4 @@
-"""``catalog.json``: what stands in it, checked when it is read."""
+"""The schema of ``catalog.json``, checked when it is read."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def user_catalog_dir() -> Path:
     ``maskgen/catalog`` in the place for a user's data: ``$XDG_DATA_HOME`` or ``~/.local/share``,
     ``~/Library/Application Support`` on macOS, ``%LOCALAPPDATA%`` on Windows.
     """
-    # Imported late: who reads the catalog that ships needs it not.
+    # Imported late: the catalog that ships is found without it.
     import platformdirs
 
     return platformdirs.user_data_path("maskgen", appauthor=False) / "catalog"
@@ -97,8 +97,8 @@ class View:
 class Textures:
     """A picture of a mask at several scales, premultiplied.
 
-    Kept are bytes, and of the full size only those used last: a catalog holds hundreds of views, and every worker
-    process meets nearly all of them.
+    The smaller scales are kept as bytes. The full size is kept only of the views used last, because a catalog holds
+    hundreds of views, and every worker process uses nearly all of them.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ class Textures:
     """
 
     def __init__(self, view: View) -> None:
-        import cv2  # late, as all that only textures need
+        import cv2  # late: only textures need it
 
         self.view = view
         self._smaller: list[Image] = []
@@ -152,9 +152,14 @@ def _full_size(view: View) -> Float32Array:
 
     rgba = cv2.imread(str(view.path), cv2.IMREAD_UNCHANGED)
     if rgba is None or rgba.ndim != 3 or rgba.shape[2] != 4 or rgba.dtype != np.uint8:
-        raise CatalogError(f"{view.path}: not an 8-bit RGBA PNG; restore the file or remove design {view.design!r}")
+        raise CatalogError(
+            f"{view.path}: the picture of design {view.design!r} is not an 8-bit RGBA PNG",
+            "restore the file or remove the design",
+        )
     if not rgba[..., 3].any():
-        raise CatalogError(f"{view.path}: transparent everywhere; remove design {view.design!r}")
+        raise CatalogError(
+            f"{view.path}: the picture of design {view.design!r} is transparent everywhere", "remove the design"
+        )
     texture: Float32Array = cv2.cvtColor(rgba, cv2.COLOR_BGRA2RGBA).astype(np.float32) / 255
     # Premultiplied, or resampling drags in colour from transparent pixels.
     texture[..., :3] *= texture[..., 3:]

@@ -16,6 +16,7 @@ from maskgen.cli.console import Lazy, LazyGroup
         "catalog": Lazy("maskgen.cli.catalog:catalog", "List, show, check and change mask catalogs."),
         "doctor": Lazy("maskgen.cli.doctor:doctor", "Check this installation."),
         "eval": Lazy("maskgen.cli.eval:evaluate", "Measure recognition networks."),
+        "help": Lazy("maskgen.cli.help:help_", "Print the reference, topic by topic."),
         "models": Lazy("maskgen.cli.models:models", "List, locate and fetch model packs."),
         "train": Lazy("maskgen.cli.train:train", "Fine-tune a recognition network."),
     },
@@ -23,6 +24,9 @@ from maskgen.cli.console import Lazy, LazyGroup
 @click.version_option(maskgen.__version__, message="maskgen %(version)s")
 def main() -> None:
     """Put masks on the faces of a face-recognition dataset.
+
+    'maskgen COMMAND --help' explains a command and its options, 'maskgen help' the rest: formats, manifest, masks,
+    training and more.
 
     Exit codes: 0 done; 1 an error, explained in one line; 2 wrong usage; 3 done, but some inputs failed;
     130 interrupted.

@@ -56,12 +56,12 @@ _setting = partial(setting, run.AugmentSettings)
 @click.option(
     "--demo", is_flag=True, help="Mask the photographs that insightface and scikit-image ship; give OUT only."
 )
-@click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one per core]")
+@click.option("--workers", type=click.IntRange(min=1), help="Number of processes.  [default: one per core]")
 @_setting("--seed", "seed", type=click.IntRange(min=0), help="The same seed gives the same files.")
-@_setting("--variants", "variants", type=click.IntRange(min=1), help="Masked pictures of each input: name_m1, name_m2.")
+@_setting("--variants", "variants", type=click.IntRange(min=1), help="Masked pictures per input: name_m1, name_m2.")
 @_setting("--originals", "originals", is_flag=True, help="Copy the input beside its masked pictures.")
 @_setting("--copy-skipped", "copy_skipped", is_flag=True, help="Copy pictures on which no mask could be put.")
-@_setting("--faces", "faces", type=click.Choice(get_args(Faces)), help="Who gets a mask (--demo: all).")
+@_setting("--faces", "faces", type=click.Choice(get_args(Faces)), help="Which faces get a mask (with --demo: all).")
 @_setting("--min-face", "min_face", type=click.FloatRange(min=0), metavar="PX", help="Leave smaller faces alone.")
 @_setting(
     "--wear",
@@ -102,14 +102,16 @@ _setting = partial(setting, run.AugmentSettings)
 @click.option(
     "--kind", "kinds", multiple=True, type=click.Choice(get_args(Kind)), help="Only masks of this kind; repeatable."
 )
-@click.option("--tag", "tags", multiple=True, help="Only masks with this tag; repeat for all of several.")
+@click.option(
+    "--tag", "tags", multiple=True, help="Only masks with this tag; repeated: only masks with all of the tags."
+)
 @click.option("--design", "designs", multiple=True, metavar="NAME", help="Only this design; repeatable.")
 @_setting("--save-landmarks", "save_landmarks", is_flag=True, help="Write landmarks to the manifest.")
 @_setting(
     "--quality",
     "quality",
     type=click.IntRange(1, 100),
-    help="Of JPEG and WebP.  [default: as each input was encoded]",
+    help="Quality of JPEG and WebP.  [default: as each input was encoded]",
 )
 @_setting(
     "--max-pixels",
@@ -117,12 +119,12 @@ _setting = partial(setting, run.AugmentSettings)
     type=click.IntRange(1, formats.PILLOW_MAX_PIXELS),
     help="Refuse larger pictures.",
 )
-@click.option("--limit", type=click.IntRange(min=1), help="Take only the first so many pictures.")
+@click.option("--limit", type=click.IntRange(min=1), help="Take only this many pictures, the first ones.")
 @click.option(
     "--resume", "existing", flag_value="resume", help="Go on with a former run; the default when there is one."
 )
 @click.option("--overwrite", "existing", flag_value="overwrite", help="Delete what a former run wrote and start anew.")
-@click.option("--retry-failed", is_flag=True, help="Take the inputs again that failed in a former run.")
+@click.option("--retry-failed", is_flag=True, help="Also try inputs again that failed in a former run.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 @click.option("--verbose", is_flag=True, help="Show where unexpected failures come from.")
@@ -145,6 +147,8 @@ def augment(
 
     IN is never written to. OUT gets the masked pictures, manifest.jsonl with a row for every input, and run.json with
     the settings. A run that was stopped goes on when the same command is given again.
+
+    More: 'maskgen help formats', 'maskgen help manifest', 'maskgen help masks', 'maskgen help runs'.
     """
     if verbose:
         logging.basicConfig(format="%(message)s")

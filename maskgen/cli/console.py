@@ -45,18 +45,18 @@ class LazyGroup(click.Group):
         self.lazy = lazy or {}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """All names, those not imported too."""
+        """The names of all commands, imported or not."""
         return sorted({*super().list_commands(ctx), *self.lazy})
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """A command, imported now if need be."""
+        """The command of a name; it is imported if it is not yet."""
         if name not in self.commands and name in self.lazy:
             module, _, attribute = self.lazy[name].place.partition(":")
             self.add_command(getattr(importlib.import_module(module), attribute), name)
         return super().get_command(ctx, name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of commands, none of them imported for it."""
+        """Write the list of commands without importing them."""
         rows = []
         for name in self.list_commands(ctx):
             command = self.commands.get(name)
@@ -113,6 +113,25 @@ def answer_json(value: object, indent: int | None = None) -> None:
     click.echo(json.dumps(value, indent=indent, ensure_ascii=False))
 
 
+def answer_markdown(text: str) -> None:
+    """Markdown to stdout: laid out and paged on a terminal, as it stands in a file or a pipe."""
+    if not _is_terminal():
+        click.echo(text, nl=False)
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    screen = Console()
+    # No broader than is good to read.
+    with screen.capture() as capture:
+        screen.print(Markdown(text), width=min(screen.width, 100))
+    click.echo_via_pager(capture.get())
+
+
+def _is_terminal() -> bool:
+    return sys.stdout.isatty()
+
+
 def note(text: str) -> None:
     """A message to stderr."""
     click.echo(text, err=True)
@@ -142,7 +161,7 @@ def table(rows: Sequence[Sequence[str]], header: Sequence[str] = (), right: Sequ
     for row in rows:
         grid.add_row(*row)
     console = Console(
-        file=sys.stdout, width=None if sys.stdout.isatty() else 240, highlight=False, markup=False, emoji=False
+        file=sys.stdout, width=None if _is_terminal() else 240, highlight=False, markup=False, emoji=False
     )
     with console.capture() as capture:
         console.print(grid)
@@ -150,7 +169,7 @@ def table(rows: Sequence[Sequence[str]], header: Sequence[str] = (), right: Sequ
 
 
 class Advance(NamedTuple):
-    """How far something is."""
+    """How far a job is."""
 
     done: int
     total: int
@@ -167,7 +186,7 @@ def progress(what: str = "", *, says_lines: bool = False) -> Iterator[Callable[[
     what : str
         Its label.
     says_lines : bool
-        Where stderr is no terminal, a line every 500 items in the place of the bar; else nothing.
+        Whether to write a line every 500 items where stderr is not a terminal. There is no bar there.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -194,7 +213,7 @@ def progress(what: str = "", *, says_lines: bool = False) -> Iterator[Callable[[
     started = time.monotonic()
 
     def show(now: Advance) -> None:
-        # Drawn from the first news to the last: what comes after has the terminal for itself.
+        # Drawn from the first update to the last, so that what is written before and after finds a clean terminal.
         bar.start()
         elapsed, share = max(time.monotonic() - started, 1e-9), 100 / max(now.done, 1)
         shares = f"skipped {now.skipped * share:.1f} %, failed {now.failed * share:.1f} %"
@@ -216,7 +235,7 @@ def progress(what: str = "", *, says_lines: bool = False) -> Iterator[Callable[[
 
 @contextmanager
 def sigterm_like_ctrl_c() -> Iterator[None]:
-    """Batch schedulers stop a job with SIGTERM; it deserves the same clean end."""
+    """End a job cleanly on SIGTERM too, with which batch schedulers stop it."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt

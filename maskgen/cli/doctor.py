@@ -35,7 +35,7 @@ OPTIONAL: Final = frozenset({"onnxruntime", "onnxruntime-gpu", "torch", "opencv-
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at.
+    """What was found about one thing.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
 
 
 def examine() -> Iterator[Finding]:
-    """All findings, in the order in which one would look."""
+    """All findings: versions first, then what depends on them."""
     yield Finding("python", "ok", platform.python_version())
     yield Finding("maskgen", "ok", maskgen.__version__)
     for name in LIBRARIES:
@@ -98,7 +98,7 @@ def _library(name: str) -> Finding:
     if version is not None:
         return Finding(name, "ok", version)
     if name in OPTIONAL:
-        return Finding(name, "absent", "not installed, and not needed by everybody")
+        return Finding(name, "absent", "not installed; not everybody needs it")
     return Finding(name, "broken", "not installed", f"pip install {name}")
 
 

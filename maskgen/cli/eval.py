@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, dir_okay=False),
     help="LFW's pairs.txt, or lines 'path path 1'.",
 )
-@click.option("--root", type=click.Path(path_type=Path, file_okay=False), help="The pictures that --pairs names.")
+@click.option(
+    "--root", type=click.Path(path_type=Path, file_okay=False), help="Folder of the pictures that --pairs names."
+)
 @click.option(
     "--bin", "bin_file", type=click.Path(path_type=Path, dir_okay=False), help="An InsightFace verification set."
 )
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     type=click.Choice(get_args(Condition)),
     default=("none",),
     show_default=True,
-    help="Who wears a mask, put on on the way; repeatable.",
+    help="Who wears a mask; repeatable.",
 )
 @click.option("--before", metavar="MODEL", help="A model to put above the others in the table.")
 @click.option("--aligned", is_flag=True, help="The pictures under --root are 112x112 ArcFace crops.")
@@ -45,15 +47,17 @@ if TYPE_CHECKING:
     "--model", "pack", default="bundled", show_default=True, metavar="NAME|DIR", help="Pack that finds the faces."
 )
 @click.option("--catalog", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Mask catalog.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of the masks.")
 @click.option(
-    "--workers", default=2, show_default=True, type=click.IntRange(min=1), help="Processes that look for faces."
+    "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Decides which masks are put on."
+)
+@click.option(
+    "--workers", default=2, show_default=True, type=click.IntRange(min=1), help="Processes that search for faces."
 )
 @click.option("--threads", default=0, type=click.IntRange(min=0), help="Cores for the network.  [default: all]")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Gets eval.json, roc.png and the faces found, for the next time.",
+    help="Folder for eval.json, roc.png and the faces found, which the next evaluation takes from there.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def evaluate(
@@ -75,7 +79,7 @@ def evaluate(
     """Measure recognition networks on pairs of pictures: accuracy, TAR at FAR, EER, FMR100, rank-1.
 
     MODEL is an ONNX file, a backbone.pth or a pack. All models see the same crops and the same masks. A figure for
-    which there are too few impostor pairs is refused.
+    which there are too few impostor pairs is refused. More: 'maskgen help evaluation'.
     """
     if (bin_file is None) == (pairs_file is None) or (pairs_file is None) != (root is None):
         raise click.UsageError("expected --pairs with --root, or --bin")

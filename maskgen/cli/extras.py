@@ -11,7 +11,7 @@ from maskgen.errors import ConfigError
 
 
 def require_extra(command: str, extra: str, packages: Sequence[str]) -> None:
-    """Nothing, if the packages are installed.
+    """Make sure that packages are installed.
 
     Raises
     ------

@@ -13,7 +13,8 @@ from maskgen.packs.find import installed_packs, pack_dir
 def models() -> None:
     """Model packs: folders of ONNX files that find faces, landmarks and head poses.
 
-    The pack "bundled" ships with maskgen and needs no network. InsightFace's packs lie in ~/.insightface/models.
+    The pack "bundled" ships with maskgen and needs no network. InsightFace's packs lie in ~/.insightface/models. More:
+    'maskgen help models'.
     """
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 
 def setting(model: type[BaseModel], flag: str, field: str, **options: Any) -> Callable[[Any], Any]:
-    """An option whose default is that of a field of a model; an empty one is not shown."""
+    """An option whose default is that of a field of a model; an empty default is not shown."""
     default = model.model_fields[field].default
     options = {"show_default": default is not None and default != (), **options}
     return click.option(flag, field, default=default, **options)

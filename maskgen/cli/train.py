@@ -47,7 +47,7 @@ _setting = partial(setting, TrainSettings)
     "--base", required=True, metavar="BASE", help="FILE.onnx, backbone.pth, a pack, or scratch:r18|r34|r50|r100|mbf."
 )
 @click.option(
-    "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Gets all that is written."
+    "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder for all that is written."
 )
 @_setting(
     "--original",
@@ -57,7 +57,9 @@ _setting = partial(setting, TrainSettings)
     help="Where the originals lie.  [default: beside the masked copies, or where augment read them]",
 )
 @_setting(
-    "--aligned/--photographs", "aligned", help="Whether pictures are 112x112 ArcFace crops.  [default: as augment says]"
+    "--aligned/--photographs",
+    "aligned",
+    help="Whether pictures are 112x112 ArcFace crops.  [default: as the output of augment says, else no]",
 )
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in OUT, if there is one.")
 @_setting("--margin", "margin", type=_Margin(), help="arcface, cosface, none, or m1,m2,m3.")
@@ -66,7 +68,11 @@ _setting = partial(setting, TrainSettings)
 @_setting("--min-pictures", "min_pictures", type=int, help="Leave out identities with fewer originals.")
 @_setting("--holdout", "holdout", type=float, help="Share of the identities to validate on.")
 @_setting(
-    "--mask-prob", "mask_prob", type=float, metavar="P", help="Mask originals while loading, instead of masked copies."
+    "--mask-prob",
+    "mask_prob",
+    type=float,
+    metavar="P",
+    help="Mask originals with this probability while loading, instead of using masked copies.",
 )
 @_setting(
     "--catalog",
@@ -75,7 +81,7 @@ _setting = partial(setting, TrainSettings)
     metavar="DIR",
     help="Masks for --mask-prob.",
 )
-@_setting("--model", "model", metavar="NAME|DIR", help="Pack that finds faces where the data do not know them.")
+@_setting("--model", "model", metavar="NAME|DIR", help="Pack that finds faces where DATA does not give them.")
 @_setting(
     "--distill",
     "distill",
@@ -84,36 +90,48 @@ _setting = partial(setting, TrainSettings)
     help="Weight of the distance to the base.  [default: 10, from scratch 0]",
 )
 @_setting("--lr", "lr", type=float, help="Highest learning rate.  [default: 0.01, from scratch 0.1]")
-@_setting("--warmup", "warmup", type=float, help="Share of the steps in which it rises.")
+@_setting("--warmup", "warmup", type=float, help="Share of the steps in which the learning rate rises.")
 @_setting("--epochs", "epochs", type=int, help="Rounds through the data.")
-@_setting("--batch-size", "batch_size", type=int, help="Pictures a pass, over all processes.")
-@_setting("--accumulate", "accumulate", type=int, help="Passes a step.")
-@_setting("--precision", "precision", type=click.Choice(["fp32", "bf16", "fp16"]), help="Of the backbone.")
+@_setting("--batch-size", "batch_size", type=int, help="Pictures per pass, over all processes.")
+@_setting("--accumulate", "accumulate", type=int, help="Passes per step of the optimizer.")
+@_setting("--precision", "precision", type=click.Choice(["fp32", "bf16", "fp16"]), help="Precision of the backbone.")
 @_setting(
     "--batch-norm",
     "batch_norm",
     type=click.Choice(["frozen", "train"]),
-    help="Keep the base's statistics or not.  [default: frozen, from scratch train]",
+    help="Keep the statistics of the base, or learn new ones.  [default: frozen, from scratch train]",
 )
-@_setting("--freeze", "freeze", multiple=True, metavar="NAME", help="Keep parameters whose names begin so; repeatable.")
-@_setting("--momentum", "momentum", type=float, help="Of SGD.")
-@_setting("--weight-decay", "weight_decay", type=float, help="Of weights, not of norms.")
-@_setting("--clip", "clip", type=float, help="Largest norm of a gradient.")
+@_setting(
+    "--freeze",
+    "freeze",
+    multiple=True,
+    metavar="NAME",
+    help="Do not train parameters whose names begin so; repeatable.",
+)
+@_setting("--momentum", "momentum", type=float, help="Momentum of SGD.")
+@_setting("--weight-decay", "weight_decay", type=float, help="Weight decay, for weights but not for norms.")
+@_setting("--clip", "clip", type=float, help="Gradients are clipped to this norm.")
 @_setting("--flip/--no-flip", "flip", help="Mirror half of the pictures.")
 @_setting("--seed", "seed", type=int, help="The same seed gives the same training.")
 @_setting("--workers", "workers", type=int, help="Processes that load pictures.")
 @_setting("--device", "device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to train.")
-@_setting("--checkpoint-every", "checkpoint_every", type=int, metavar="STEPS", help="Also within an epoch.")
-@_setting("--log-every", "log_every", type=int, metavar="STEPS", help="Between rows of the history.")
-@_setting("--pack", "pack", metavar="NAME|DIR", help="The pack whose recogniser OUT/pack replaces.")
-@_setting("--tensorboard", "tensorboard", is_flag=True, help="Also write TensorBoard's files.")
+@_setting(
+    "--checkpoint-every",
+    "checkpoint_every",
+    type=int,
+    metavar="STEPS",
+    help="Steps between checkpoints; there is one after every epoch anyway.",
+)
+@_setting("--log-every", "log_every", type=int, metavar="STEPS", help="Steps between rows of the history.")
+@_setting("--pack", "pack", metavar="NAME|DIR", help="OUT/pack is this pack with its recogniser replaced.")
+@_setting("--tensorboard", "tensorboard", is_flag=True, help="Also write files for TensorBoard.")
 @click.option("--json", "as_json", is_flag=True, help="Print the metrics as JSON.")
 def train(out: Path, resume: bool, as_json: bool, **values: Any) -> None:
     """Fine-tune the recognition network BASE on DATA, so that it knows people with masks.
 
     DATA is an output of 'maskgen augment', or a folder with one folder per identity. OUT gets model.onnx,
-    backbone.pth, a model pack, metrics.json, curves.png and checkpoints. On several processes: torchrun -m maskgen
-    train ...
+    backbone.pth, a model pack, metrics.json, curves.png and checkpoints. On several GPUs: torchrun -m maskgen train.
+    More: 'maskgen help training'.
     """
     require_extra("maskgen train", "train", _NEEDED)
     from maskgen.train.loop import train as learn
@@ -139,7 +157,7 @@ def _watch(show: Callable[[console.Advance], None]) -> Watch:
         left_out = ", ".join(f"{reason} {number}" for reason, number in collection.left_out.items()) or "none"
         console.note(
             f"data       {len(collection.identities)} identities ({collection.singles} with one picture), "
-            f"{len(collection.people)} originals, {len(collection.entries)} pictures an epoch; left out: {left_out}",
+            f"{len(collection.people)} originals, {len(collection.entries)} pictures per epoch; left out: {left_out}",
         )
         console.note(f"steps      {steps}")
 

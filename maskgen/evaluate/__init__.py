@@ -1,6 +1,6 @@
-"""How well a recognition network knows people, with masks and without. Extra ``[train]``.
+"""How well a recognition network knows people, with masks and without. Extra ``[eval]``.
 
-listed = pairs.read_pairs(path, root)               # or a verification .bin
+listed = verification.read_pairs(path, root)        # or a verification .bin
 pictures = report.collect(names, keys, faces, ...)  # aligned crops, masked on the way
 rows, curves = report.evaluate(name, embed.Embedder(path), listed, pictures, conditions)
 print(report.table(report.EvalReport(...)))

@@ -1,4 +1,4 @@
-"""Aligned crops to embeddings, with the ONNX file that others will load."""
+"""Embeddings of aligned crops, computed with the ONNX file that users of the network load."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Embedder:
 
 
 def file_of(name: str) -> Path:
-    """The file that holds a network: itself, or the recogniser of a pack.
+    """The file of a network: the file that is named, or the recogniser of the pack that is named.
 
     Raises
     ------

@@ -23,13 +23,13 @@ FloatArray = npt.NDArray[np.floating]
 
 FARS: Final = (1e-1, 1e-2, 1e-3, 1e-4)
 IMPOSTORS_NEEDED: Final = 10
-"""A FAR is measured only where so many impostor pairs would be accepted; fewer are an accident."""
+"""A rate at a FAR is given only if that FAR stands for at least this many impostor pairs; fewer are chance."""
 # InsightFace's verification tries squared distances of unit embeddings from 0 to 4 in steps of 0.01.
 _DISTANCES: Final = np.arange(0, 4, 0.01)
 
 
 class Roc(NamedTuple):
-    """(T,) FAR and TAR of falling thresholds, from (0, 0) to (1, 1), each threshold a step."""
+    """FAR and TAR (T,) at falling thresholds (T,), from (0, 0) to (1, 1)."""
 
     far: FloatArray
     tar: FloatArray
@@ -44,7 +44,7 @@ def measure(scores: FloatArray, is_same: BoolArray, folds: IntArray | None = Non
     scores : (P,) array
         Cosines.
     is_same : (P,) bool array
-        At least one of either kind.
+        With at least one pair of each kind.
     folds : (P,) int array, optional
         The fold of each pair; without at least two there is no accuracy.
     """
@@ -84,7 +84,7 @@ def tar_at(curve: Roc, far: float, impostors: int) -> RateAtFar:
 
 
 def equal_error_rate(curve: Roc) -> float:
-    """Where FAR and FNMR meet, on the straight line between the two thresholds around that place."""
+    """Where FAR and FNMR meet, interpolated between the two thresholds around that point."""
     gap = curve.far - (1 - curve.tar)  # rises from -1 to 1
     after = int(np.argmax(gap >= 0))
     if gap[after] == 0 or after == 0:

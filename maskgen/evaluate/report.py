@@ -1,4 +1,4 @@
-"""A model, pairs of pictures and mask conditions to a report: what ``maskgen eval`` says."""
+"""Measure a model on pairs of pictures under mask conditions, and report: what ``maskgen eval`` prints."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Pictures:
     is_usable : (N,) bool array
         Whether there is such a crop.
     left_out : dict
-        Why not -> how many.
+        Reason -> how many pictures have none for it.
     """
 
     clean: Image
@@ -57,7 +57,7 @@ def collect(
     Parameters
     ----------
     names : tuple of str
-        The pictures; a mask depends on the seed and the place of its picture in here.
+        The pictures; a mask depends on the seed and on the place of its picture in this tuple.
     keys : mapping
         Name -> what the cropper reads.
     faces : mapping
@@ -67,7 +67,7 @@ def collect(
     seed : int
         Of the masks.
     on_progress : callable
-        Gets the number done, and of all.
+        Gets the number of pictures done, and of all.
     """
     wants_masks = cropper.catalog is not None
     clean = np.zeros((len(names), 112, 112, 3), np.uint8)

@@ -1,4 +1,4 @@
-"""What an evaluation found: schemas of ``eval.json``. Imports pydantic and nothing heavier."""
+"""The schema of ``eval.json``, what an evaluation found. Imports pydantic and nothing heavier."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Condition = Literal["none", "probe", "both"]
 
 
 class RateAtFar(Strict):
-    """A rate of genuine pairs at a bounded FAR, or why it is not given."""
+    """A rate of genuine pairs at a FAR that is not exceeded, or the reason why it is not given."""
 
     far: float
     rate: float | None
@@ -82,7 +82,7 @@ class EvalReport(Strict):
     seed : int
         Of the masks.
     left_out : dict
-        Why pictures are not used -> how many.
+        Reason -> how many pictures are not used for it.
     rows : tuple of ConditionReport
         Model after model.
     """

@@ -127,8 +127,8 @@ def points_on_face(
 ) -> Float32Array:
     """Where named control points lie on a face.
 
-    A landmark is where the face has it. An anchor follows the mean head's affine camera, plus what the nearest
-    landmarks deviate from it; so does any point that has been moved on the head.
+    A landmark lies where it was found on the face. An anchor is projected from the mean head by its affine camera, then
+    moved by as much as the nearest landmarks deviate from that camera. So is any point that was displaced on the head.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ def points_on_face(
             placed[row] = landmarks_68[int(name)]
             continue
         weight = np.exp(-0.5 * np.square(np.linalg.norm(head_68 - space, axis=1) / _RESIDUAL_REACH_MM))
-        # The one keeps points that are far from every landmark on the camera alone.
+        # The 1.0: points that are far from every landmark follow the camera alone.
         correction = weight @ residual / max(1.0, float(weight.sum()))
         placed[row] = camera[:, :3] @ space + camera[:, 3] + correction
     return placed

@@ -78,8 +78,10 @@ class Solid:
         return _from_cylinder(angle_deg, height, self.radius_at(angle_deg, height))
 
     def bridged(self, reach_mm: float) -> Solid:
-        """The solid under something stiff, which does not follow what is narrower than its reach; the nose, that is:
-        from the mouth down cloth is drawn close, under the chin."""
+        """The solid that stiff cloth lies on: it spans hollows that are narrower than its reach, beside the nose.
+
+        Below the mouth it spans nothing, because cloth is drawn close under the chin.
+        """
         rows = max(round(reach_mm / _HEIGHT_STEP_MM), 1)
         columns = max(round(np.degrees(reach_mm / 120) / _ANGLE_STEP_DEG), 1)
         swollen = maximum_filter(self.radius, (2 * rows + 1, 2 * columns + 1), mode="nearest")
@@ -89,7 +91,7 @@ class Solid:
         return Solid(self.radius + share * np.maximum(bridge - self.radius, 0))
 
     def smoothed(self, reach_mm: float) -> Solid:
-        """The solid without what is smaller than a reach."""
+        """The solid without details that are smaller than a reach."""
         rows, columns = reach_mm / _HEIGHT_STEP_MM, float(np.degrees(reach_mm / 120)) / _ANGLE_STEP_DEG
         return Solid(gaussian_filter(self.radius, (rows, columns), mode=("nearest", "wrap")))
 

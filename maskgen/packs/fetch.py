@@ -30,17 +30,17 @@ def download(name: str) -> Path:
     from insightface.utils.storage import ensure_available
 
     try:
-        # InsightFace prints its progress; answers alone go to stdout.
+        # InsightFace prints its progress; stdout is for answers only.
         with contextlib.redirect_stdout(sys.stderr):
             folder = Path(ensure_available("models", name))
         _lift_nested(folder)
     except (OSError, RuntimeError, ValueError, zipfile.BadZipFile) as error:
         reason = " ".join(str(error).split())
         raise ModelError(
-            f"model pack {name}: download failed ({type(error).__name__}: {reason}); try again later"
+            f"model pack {name}: download failed ({type(error).__name__}: {reason})", "try again later"
         ) from error
     if not any(folder.glob("*.onnx")):
-        raise ModelError(f"{folder}: no .onnx files after the download; delete the folder and fetch again")
+        raise ModelError(f"{folder}: no .onnx files after the download", "delete the folder and fetch again")
     return folder
 
 

@@ -18,7 +18,7 @@ WORK = click.option(
     help="Weights and checkpoints.",
 )
 
-# Two threads wait for each other whenever another process takes a core; one and a loader fill two cores.
+# Two threads would wait for each other whenever another process takes a core; network and loader fill two cores.
 THREADS = click.option(
     "--threads", default=1, show_default=True, help="Cores for the network; the loader takes one more."
 )
@@ -28,14 +28,14 @@ THREADS = click.option(
 def main() -> None:
     """Train, export and measure the bundled model pack.
 
-    Needs the extra [train]. The trainings go on from their last checkpoint where they are interrupted.
+    Needs the extra [train]. A training that was interrupted goes on from its last checkpoint.
     """
 
 
 @main.command()
 @DATA
 def head(data: Path) -> None:
-    """Measure the mean head (maskgen/head.npz)."""
+    """Measure the mean head (maskgen/face/head.npz)."""
     import numpy as np
     from insightface.data import get_object
 
@@ -68,10 +68,10 @@ def landmarks(data: Path, work: Path, epochs: int, start: Path | None, peak: flo
 @main.command()
 @DATA
 @WORK
-@click.option("--model", default="bundled", show_default=True, help="The pack whose mistakes are looked for.")
+@click.option("--model", default="bundled", show_default=True, help="The pack whose mistakes are collected.")
 @click.option("--windows", default=100_000, show_default=True, help="How many pieces of photographs to look at.")
 def mine(data: Path, work: Path, model: str, windows: int) -> None:
-    """Collect what a pack takes for faces in places without one, as pictures in WORK/negatives.
+    """Collect places without a face in which a pack finds one, as pictures in WORK/negatives.
 
     Look through them before you train, and delete those that show a face after all.
     """
@@ -127,7 +127,7 @@ def detector(
     show_default=True,
 )
 def export(data: Path, work: Path, pack: Path) -> None:
-    """Write the ONNX files of the pack; the photographs show how far the networks' numbers range."""
+    """Write the ONNX files of the pack; the ranges of its int8 numbers are measured on the photographs."""
     from maskgen.packtraining import detector, landmarks
     from maskgen.packtraining.data import landmark_set
     from maskgen.packtraining.export import export as write
@@ -141,10 +141,10 @@ def export(data: Path, work: Path, pack: Path) -> None:
 @main.command()
 @DATA
 @click.option("--model", default="bundled", show_default=True, help="A pack, as maskgen augment --model takes it.")
-@click.option("--limit", type=int, help="At most so many pictures of each kind.")
+@click.option("--limit", type=int, help="At most this many pictures of each kind.")
 @click.option("--card", is_flag=True, help="Write the figures into the pack's MODEL_CARD.md.")
 @click.option(
-    "--failures", "sheets", type=click.Path(path_type=Path), help="Write contact sheets of what went wrong here."
+    "--failures", "sheets", type=click.Path(path_type=Path), help="Folder for contact sheets of the worst failures."
 )
 def evaluate(data: Path, model: str, limit: int | None, card: bool, sheets: Path | None) -> None:
     """Measure a pack on people and scenes that training never saw."""

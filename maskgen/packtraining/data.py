@@ -46,10 +46,10 @@ CROP_OVER_BOX: Final = 2.0
 HELD_OUT_EVERY: Final = 10
 SCENE_HELD_OUT_EVERY: Final = 5
 LOOSE_CROP_SHIFT: Final = np.float32(0.25)
-"""The mesh of the loose crops was scaled by corners of pixels: its points lie this many px to the lower right.
+"""The mesh of the loose crops lies this many pixels to the lower right: it was scaled about the corner of a pixel.
 
-Measured by mirroring: a network trained on both ways round places the points of 1,500 crops 0.24 px to the left of the
-mesh, those of 1,500 LFW pictures 0.02 px to the right.
+Measured by mirroring: a network that was trained on pictures and their mirror images places the points of 1,500 crops
+0.24 px to the left of the mesh, and those of 1,500 LFW pictures 0.02 px to the right.
 """
 
 
@@ -206,9 +206,10 @@ def iou_matrix(a: Float32Array, b: Float32Array) -> Float32Array:
 
 
 def is_doubtful(boxes: Float32Array, scores: Float32Array) -> BoolArray:
-    """(K,) true for boxes (K, 4) that may be no face: unsure ones, and those between two heads.
+    """(K,) true for boxes (K, 4) that may be no face: those of a low score, and those between two heads.
 
-    Where two heads touch, the teacher puts a third face of half of each, with scores up to 0.97, over a surer box.
+    Where two heads touch, the teacher finds a third face, made of half of each, that overlaps a box of a higher score.
+    Its own score is up to 0.97.
     """
     overlap = iou_matrix(boxes, boxes) * (scores[None] > scores[:, None])
     between = (overlap.max(axis=1, initial=0) > 0.1) & (scores < 0.985)

@@ -48,10 +48,10 @@ from maskgen.packtraining.trainer import Trainer
 
 STRIDES: Final = (8, 16, 32)
 ANCHOR_SIDES: Final = ((16, 32), (64, 128), (256, 512))
-SMALLEST_FACE: Final = 9.0  # px on the canvas; below it a face is neither right nor wrong
+SMALLEST_FACE: Final = 9.0  # px on the canvas; smaller faces count neither as faces nor as background
 KEYPOINT_MIRROR: Final = [1, 0, 2, 4, 3]
 NEGATIVE_SHARE: Final = 0.08
-"""Of the tiles of all canvases, where there are mined negatives."""
+"""Share of the tiles of all canvases that show mined negatives, if there are any."""
 
 
 # --- the network ------------------------------------------------------------------------------------------------------
@@ -99,7 +99,7 @@ class DetectorNet(nn.Module):
         )
 
     def maps(self, x: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """What each stride's head says, as maps."""
+        """The output of each stride's head, as maps."""
         at_8 = self.to_8(x)
         at_16 = self.to_16(at_8)
         at_32 = self.to_32(at_16)
@@ -137,7 +137,7 @@ class Picture:
     keypoints : (K, 5, 2) array
         Pixels; NaN where unknown.
     ignored : (M, 4) array
-        Boxes that are neither right nor wrong.
+        Boxes that count neither as faces nor as background.
     points_68 : (68, 2) array or None
         Landmarks of the first box, where known.
     """
@@ -201,9 +201,9 @@ def training_pictures(data: Path) -> dict[str, list[Picture]]:
 
 
 def mine(pictures: list[Picture], model: FaceDetector, windows: int) -> Iterator[Image]:
-    """What a detector takes for faces where there are none: (H, W, 3) patches, twice as wide as its boxes.
+    """Patches (H, W, 3), twice as wide as the box, in which a detector finds a face where there is none.
 
-    It looks through square windows of the pictures that touch no known face, so that what it sees is large.
+    It is shown square windows that touch no known face, small parts of the pictures, so that it sees them enlarged.
     """
     rng = np.random.default_rng(0)
     for _ in range(windows):
@@ -297,7 +297,7 @@ class Canvases(torch.utils.data.Dataset[tuple[Tensor, ...]]):
         w, h = x2 - x1, y2 - y1
         if picture.points_68 is not None and rng.random() < 0.35:
             image = wear_mask(image, picture.points_68, self.catalog, rng)
-        # Now and then look elsewhere: hands, ears, clothes and background are what a face is taken for.
+        # Now and then look elsewhere: hands, ears, clothes and background are what a detector takes for faces.
         if len(picture.boxes) and rng.random() < 0.85:
             chosen = picture.boxes[rng.integers(len(picture.boxes))]
             face = float(np.sqrt(np.prod(chosen[2:] - chosen[:2])))
@@ -368,7 +368,7 @@ def _move(boxes: Float32Array, matrix: Float32Array) -> Float32Array:
 
 
 def _background(side: int, rng: np.random.Generator) -> Image:
-    """No face in sight: a plain colour, a gradient, noise at some scale, or stripes."""
+    """A background without faces: a plain colour, a gradient, noise at some scale, or stripes."""
     kind = rng.random()
     if kind < 0.4:
         return np.broadcast_to(rng.integers(0, 255, 3, dtype=np.uint8), (side, side, 3)).copy()

@@ -63,7 +63,7 @@ def evaluate(data: Path, model: str, limit: int | None = None, failures: Failure
     model : str
         The pack, as `maskgen.packs.find.pack_dir` takes it.
     limit : int, optional
-        At most so many pictures of each kind, for a quick look.
+        At most this many pictures of each kind, for a quick look.
     failures : Failures, optional
         Collects what went wrong.
     """
@@ -93,8 +93,8 @@ def write_card(card: Path, figures: Figures) -> None:
 def on_lfw(data: Path, detector: FaceDetector, limit: int | None, failures: Failures) -> Figures:
     """Misses over all of LFW; landmark and pose error on its held-out people.
 
-    The face of a picture is the box that both teachers agree on: the one round the mesh. Where two heads touch, the
-    largest box of all may be a face that the teacher made of half of each.
+    The face of a picture is the box that both teachers agree on: the one round the mesh. It need not be the largest,
+    because where two heads touch, the largest box may be a false face made of half of each.
     """
     truth = {name: p68 for name, (p68, _) in lfw_points(data).items()}
     boxes = boxes_file(data / "lfw_boxes.jsonl")
@@ -238,7 +238,7 @@ def turned(data: Path, detector: FaceDetector, limit: int | None, failures: Fail
 
 
 def without_people(detector: FaceDetector, failures: Failures) -> Figures:
-    """False faces a hundred pictures: scikit-image's pictures and tiles of them, and our masks on plain ground."""
+    """False faces per hundred pictures: scikit-image's pictures, tiles of them, and our masks on plain ground."""
     pictures = []
     for name in PICTURES_WITHOUT_PEOPLE:
         with resources.as_file(resources.files("skimage") / "data" / name) as file:
@@ -266,7 +266,7 @@ def held_out_meshes(data: Path, limit: int | None) -> list[tuple[str, Float32Arr
 
 
 def speed(data: Path, detector: FaceDetector) -> Figures:
-    """Milliseconds a picture of LFW on one core, decoding left out: the median over 200."""
+    """Milliseconds per picture of LFW on one core, without decoding: the median over 200."""
     images = [read(path) for path in sorted((data / "lfw").glob("*/*.jpg"))[:200]]
     detector.detect(images[0])
     times = []

@@ -1,4 +1,4 @@
-"""Trained weights to the ONNX files of a pack, in the form that InsightFace loads."""
+"""Write trained weights as the ONNX files of a pack, in the form that InsightFace loads."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Sample = Float32Array
 OUTPUTS_1K3D68: Final = 3309
 SMALLEST_INT8: Final = 1024
 HEADS: Final = ("heat", "points", "score", "box", "keypoints")
-"""Layers from which on all is float32: in int8 a coordinate would be rounded to a third of a pixel."""
+"""From these layers on everything is float32: int8 would round a coordinate to a third of a pixel."""
 
 SCORE_SHIFT: Final = 0.6
 """Subtracted from the detector's logits: a raw 0.65, where precision on held-out crowds is 0.95, becomes 0.5."""
@@ -80,7 +80,7 @@ class Scrfd(nn.Module):
 def export(work: Path, pack: Path, crops: Iterable[Sample], canvases: Iterable[Sample]) -> None:
     """Write ``det.onnx``, ``1k3d68.onnx`` and ``2d106det.onnx`` of a pack from ``work``'s weights.
 
-    The convolutions compute in int8, with ranges measured on pictures; what decides on the last pixel, the heads, stays
+    The convolutions compute in int8, with ranges measured on pictures. The heads, on which the last pixel depends, stay
     in float32.
 
     Parameters
@@ -175,9 +175,9 @@ class _Samples(CalibrationDataReader):  # type: ignore[misc]
 
 
 def _store_small(model: onnx.ModelProto) -> None:
-    """What is still float32: matrices become int8 with a scale for each output, long vectors float16.
+    """Store what is still float32 in fewer bytes: matrices as int8 with a scale per output, long vectors as float16.
 
-    A cast and a product bring them back when the session starts, where constants are folded: what runs is float32.
+    The session turns them back when it starts, because it folds the cast and the product: what runs is float32.
     """
     nodes = []
     ranges = {name for node in model.graph.node if node.op_type.endswith("quantizeLinear") for name in node.input[1:]}
@@ -205,7 +205,7 @@ def _store_small(model: onnx.ModelProto) -> None:
 
 
 def _shorten_names(model: onnx.ModelProto) -> None:
-    """Number what has no name outside: the names of a thousand ranges take as much room as a layer."""
+    """Number the nodes and the inner tensors: the names of a thousand ranges take as much room as a layer."""
     graph = model.graph
     kept = {value.name for value in (*graph.input, *graph.output)} | {""}
     short: dict[str, str] = {}

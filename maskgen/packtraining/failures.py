@@ -1,4 +1,4 @@
-"""What a pack does worst, as contact sheets for people to look at."""
+"""The worst failures of a pack, as contact sheets for people to look at."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Failures:
         image : (H, W, 3) uint8 array
             RGB.
         box : (4,) array
-            xyxy pixels; drawn is its surroundings.
+            xyxy pixels; the tile shows it with its surroundings.
         truth, found : (P, 2) array, optional
             Points to mark in green and in red, pixels.
         """
@@ -60,7 +60,7 @@ class Failures:
             heapq.heapreplace(worst, entry)
 
     def write(self, folder: Path) -> list[Path]:
-        """Write ``<kind>.png`` for every kind, the worst at the upper left; the files."""
+        """Write ``<kind>.png`` for every kind, the worst at the upper left; returns the files."""
         folder.mkdir(parents=True, exist_ok=True)
         files = []
         for kind, worst in self._worst.items():

@@ -69,9 +69,9 @@ class Residual(nn.Module):
 class LandmarkNet(nn.Module):
     """All landmarks of a 192x192 crop: (B, 3, 192, 192) in [-1, 1] -> (B, OUTPUTS).
 
-    In the picture a point is the mean place under its heat map of 12x12 cells, the softmax of its scores [1]_, moved by
-    what a regression over the whole crop adds; the depth is regressed alone. A mean place is as fine as the heat is
-    sure, and the regression carries points over the edge of the crop.
+    Where a point lies in the picture is the sum of two: its mean place under a heat map of 12x12 cells, the softmax of
+    its scores [1]_, and an offset that is regressed from the whole crop. Its depth is regressed alone. The mean place
+    is precise where the heat map is narrow, and the offset takes points beyond the edge of the crop.
 
     References
     ----------
@@ -244,7 +244,7 @@ def place(
 
 
 def degrade(image: Image, rng: np.random.Generator, harshness: float = 1.0) -> Image:
-    """Colour, light, blur, small size, noise and erased blocks, each now and then, the oftener the harsher."""
+    """Colour, light, blur, small size, noise and erased blocks, each now and then; more often if harsher."""
     if rng.random() < 0.15 * harshness:
         image = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
     if rng.random() < 0.3 * harshness:
@@ -318,7 +318,7 @@ def train(
     started = time.monotonic()
     while trainer.epoch < epochs:
         data.epoch = trainer.epoch
-        data.harshness = 1 - 0.6 * trainer.epoch / epochs  # what is judged in the end is a whole picture
+        data.harshness = 1 - 0.6 * trainer.epoch / epochs  # milder towards the end, because whole pictures are judged
         data.rows = np.random.default_rng(trainer.epoch).choice(rows, len(rows), p=often)
         loader = torch.utils.data.DataLoader(
             data,

@@ -1,6 +1,6 @@
 """The mean head that masks are rendered on, measured from the mesh teacher's output on LFW.
 
-``python -m maskgen.packtraining head --data DATA`` writes ``maskgen/head.npz``.
+``python -m maskgen.packtraining head --data DATA`` writes ``maskgen/face/head.npz``.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ class Trainer(Generic[Net]):
         clip: float,
     ) -> None:
         if start is not None:
-            # Layers that the weights lack, where a network has grown, keep what they were made with.
+            # If the network has grown since, its new layers keep their initial weights.
             strange = net.load_state_dict(torch.load(start, weights_only=True), strict=False).unexpected_keys
             if strange:
                 raise ValueError(f"{start}: weights of another network, with {', '.join(strange[:3])}")

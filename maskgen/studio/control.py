@@ -1,4 +1,4 @@
-"""Which points of the head hold a mask in place, and that they do not fold it.
+"""Choose the points of the head that hold a mask in place without folding it.
 
 Convention
 ----------
@@ -36,13 +36,13 @@ BOX: Final = tuple(name for name in ANCHORS if name.startswith("box_"))
 _EVERY: Final = (*BOX, *(name for group in _CANDIDATES for name in group))
 # Points closer together than this make needles of the triangles between them.
 _CLOSEST_MM: Final = 6.5
-# How much a triangle under the mask may be squeezed or stretched between the view and a face that is given it.
+# How much a triangle under the mask may be squeezed or stretched between the view and a face that wears it.
 _SQUEEZE: Final = (0.22, 3.0)
 # A landmark farther behind the skin than this is hidden by the head.
 _HIDDEN_MM: Final = 5.0
-# A landmark farther behind the cloth than this moves otherwise than the cloth when the head turns.
+# A landmark farther behind the cloth than this does not move with the cloth when the head turns.
 _BURIED_MM: Final = 32.0
-# A triangle with less of the mask than this may do as it likes.
+# Triangles that hold less of the mask than this are not checked.
 _SPECK_MM2: Final = 4.0
 
 
@@ -56,8 +56,8 @@ def control_points(
 ) -> tuple[str, ...]:
     """The control points of a view.
 
-    The corners of the box that bound it, then one after the other the points that are seen or lie close under the
-    cloth, as long as no triangle under the mask turns over or is crushed on any of the faces that the view must serve.
+    They are the corners of the box around the head, and points that are seen or lie close under the cloth. A point is
+    left out if, with it, a triangle under the mask would turn over or be crushed on a face that the view must serve.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def control_points(
 
 @dataclass(frozen=True)
 class Rule:
-    """What triangles between control points may not do.
+    """Limits for the triangles between control points.
 
     Attributes
     ----------
@@ -93,7 +93,7 @@ class Rule:
     closest : float
         Points closer together than this make needles of the triangles between them; in the frame of the places.
     speck : float
-        Triangles with no more points of the mask than this may do as they like.
+        Triangles with no more points of the mask than this are not checked.
     """
 
     squeeze: tuple[float, float]
@@ -111,8 +111,8 @@ def selected(
 ) -> tuple[str, ...]:
     """The control points of a view, out of candidates.
 
-    The corners of the box that bound it, then one group after the other, as long as no triangle under the mask turns
-    over or is crushed on any face more than before.
+    They are the corners of the box around the head, and groups of candidates. A group is left out if, with it, some
+    triangle under the mask would be crushed or turned over more than before on some face.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def selected(
     column = {name: number for number, name in enumerate(every)}
 
     def strain(trial: list[str]) -> float:
-        """0 where every triangle behaves, else how badly the worst does."""
+        """0 if every triangle keeps within the limits, else how far the worst is beyond them."""
         at, there = np.stack([places[name] for name in trial]), faces[:, [column[name] for name in trial]]
         smallest, greatest = squeezes(at, there, cloth, rule.speck)
         low, high = rule.squeeze
@@ -238,7 +238,7 @@ def _seen(yaw: float, pitch: float) -> frozenset[str]:
         x, y, z = turn @ point_in_space(name).astype(np.float64)
         column, row = round(float(x - low[0])), round(float(y - low[1]))
         around = depth[max(row - 2, 0) : row + 3, max(column - 2, 0) : column + 3]
-        # The shallowest place around: a landmark on the silhouette is seen.
+        # The smallest depth around it counts, so that a landmark on the silhouette is seen.
         if not around.size or z > float(around.min()) - _HIDDEN_MM:
             seen.add(name)
     return frozenset(seen)

@@ -1,4 +1,4 @@
-"""A picture file to a mask design: from somebody who wears the mask, or from a cut-out of it."""
+"""Make a mask design from a picture file: a photograph of somebody who wears the mask, or a cut-out."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from maskgen.studio.cutout.background import without_background
 from maskgen.studio.photo import harvest, texture
 
 FRONTAL: Final = Rotation(yaw=(-25, 25), pitch=(-25, 25))
-"""What a cut-out with points placed by hand is for, unless the file of points says otherwise."""
+"""The head rotations that a cut-out with points placed by hand is for, unless the file of points says otherwise."""
 
 
 class PointsFile(BaseModel):
@@ -66,7 +66,7 @@ class PointsFile(BaseModel):
 
 @dataclass(frozen=True)
 class About:
-    """What the user says about a design; None where the picture is to tell."""
+    """What the user says about a design; without a name, it is that of the file."""
 
     name: str | None = None
     kind: Kind = "other"
@@ -88,7 +88,7 @@ def design_from(path: Path, detector: Detector, about: About, points: PointsFile
     RefusedError
         If it is a photograph from which no mask can be taken.
     CatalogError
-        If it is neither.
+        If it is a cut-out that cannot be used.
     """
     raw = images.read_bytes(path)
     picture = images.decode(raw, path)
@@ -100,13 +100,13 @@ def design_from(path: Path, detector: Detector, about: About, points: PointsFile
         try:
             rgba = without_background(picture.pixels)
         except CatalogError:
-            pass  # a photograph after all, in which nobody is found
+            pass  # a photograph after all, one without a face
         else:
             return _cutout(rgba, path, name, about, points)
     try:
         taken = harvest.harvest(picture.pixels, faces, None if points is None else points.points)
     except harvest.RefusedError as refused:
-        raise harvest.RefusedError(refused.reason, f"{path}: {refused}") from refused
+        raise harvest.RefusedError(refused.reason, f"{path}: {refused.fault}", refused.remedy) from refused
     rotation = points.rotation if points is not None and points.rotation is not None else taken.rotation
     view = NewView(png_of(taken.rgba), rotation, taken.points)
     return NewDesign(name, about.kind, about.license, (view,), taken.colour, (*about.tags, "photograph"), about.weight)
@@ -121,7 +121,7 @@ class Refusal:
     file : Path
         The picture.
     reason : str
-        A word: one of `harvest.RefusedError`, ``bad_image``, ``cut_out`` or ``crashed``.
+        One word: one of `harvest.RefusedError`, ``bad_image``, ``cut_out`` or ``crashed``.
     message : str
         A sentence that begins with the file.
     """
@@ -133,7 +133,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of every picture: what the user says, points by hand, and the pack that finds faces."""
+    """What holds for every picture: what the user says, points placed by hand, and the pack that finds faces."""
 
     about: About
     points: PointsFile | None = None
@@ -163,7 +163,7 @@ def pictures_in(sources: Sequence[Path]) -> list[Path]:
 
 
 def take(pictures: Sequence[Path], request: Request, executor: Executor) -> Iterator[tuple[Path, NewDesign | Refusal]]:
-    """What each picture gives, in their order."""
+    """The design of each picture, or its refusal, in the order of the pictures."""
     # One picture takes seconds: no chunk needs more.
     results = executor.run(partial(_take_chunk, request), chunks_of(enumerate(pictures), 1))
     numbered = (
@@ -173,7 +173,7 @@ def take(pictures: Sequence[Path], request: Request, executor: Executor) -> Iter
 
 
 def take_one(file: Path, request: Request) -> NewDesign | Refusal:
-    """What one picture gives."""
+    """The design of one picture, or its refusal."""
     try:
         return design_from(file, _detector(request.model), request.about, request.points)
     except harvest.RefusedError as error:
@@ -216,7 +216,7 @@ def read_points(path: Path) -> PointsFile:
 
 
 def name_of(path: Path) -> str:
-    """A design's name from a file's: what a name must not hold becomes a dash."""
+    """A design's name from a file's: characters that a name cannot hold become dashes."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._")
     return name[:64] or "mask"
 
@@ -225,15 +225,17 @@ def _cutout(rgba: Image, path: Path, name: str, about: About, points: PointsFile
     if not rgba[..., 3].any():
         raise CatalogError(f"{path}: transparent everywhere")
     if rgba.shape[0] * rgba.shape[1] > MAX_PICTURE_PIXELS:
-        raise CatalogError(f"{path}: a cut-out of {rgba.shape[1]} x {rgba.shape[0]} pixels; scale it down first")
+        raise CatalogError(
+            f"{path}: a cut-out of {rgba.shape[1]} x {rgba.shape[0]} pixels is too large", "scale it down first"
+        )
     if points is not None:
         views = [NewView(png_of(rgba), points.rotation or FRONTAL, dict(points.points))]
     else:
         try:
             views = template.views_from_cutout(rgba, about.kind)
         except CatalogError as error:
-            raise CatalogError(f"{path}: {error}") from error
-    # Views that were lifted show both sides already.
+            raise CatalogError(f"{path}: {error.fault}", error.remedy) from error
+    # Views lifted from a cut-out show both sides already.
     mirror = points is not None
     colour, tags = texture.colour_of(rgba), (*about.tags, "cut-out")
     return NewDesign(name, about.kind, about.license, tuple(views), colour, tags, about.weight, mirror)

@@ -1,4 +1,4 @@
-"""A contact sheet of a catalog: every design on the mean head and on photographs, turned as far as it goes."""
+"""A contact sheet of a catalog: every design on the mean head, at several yaws, and on photographs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DESIGNS_A_PAGE: Final = 40
 TILE: Final = 150
 _LABEL: Final = 150
 _PAPER: Final = 245
-# A design is also shown on a head turned a little otherwise than the column says, if it has no view for that.
+# A design without a view for the yaw of a column is shown at the nearest rotation that it has, up to this far away.
 _LENIENT_DEG: Final = 16.0
 
 

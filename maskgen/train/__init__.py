@@ -1,4 +1,4 @@
-"""ArcFace that knows masks: fine-tune a recognition network on what ``maskgen augment`` wrote. Extra ``[train]``.
+"""Fine-tune a recognition network, so that it knows people with masks. Extra ``[train]``.
 
 collection = data.collect(settings, out)            # originals, masked copies, people held out
 backbone = bases.load(settings.base)                # ONNX, .pth, pack or scratch

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from maskgen.face.align import ARCFACE_SIDE
 
-"""Height and width of the input, pixels."""
 BN_EPS: Final = 1e-5
 
 IRESNET_DEPTHS: Final[Mapping[str, tuple[int, ...]]] = {
@@ -166,7 +165,7 @@ class IResNet(nn.Module):
         self.dropout = nn.Dropout(0.0)
         self.fc = nn.Linear(spec.widths[-1] * side * side, spec.embedding)
         self.features = nn.BatchNorm1d(spec.embedding)
-        # As in arcface_torch: the embedding's scale belongs to nobody, only directions are compared.
+        # As in arcface_torch: only directions of embeddings are compared, so their scale is not learnt.
         self.features.weight.requires_grad = False
         _initialise(self)
 

@@ -122,7 +122,7 @@ def _backbone_of_pth(path: Path) -> Backbone:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"{path}: not a file of weights alone (a state dict): {reason}") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ModelError(f"{path}: not a state dict; expected the backbone.pth of arcface_torch")
+        raise ModelError(f"{path}: not a state dict", "give the backbone.pth of arcface_torch")
     try:
         spec = _iresnet_of(state) if "layer1.0.conv1.weight" in state else _mobilefacenet_of(state)
     except KeyError as error:
@@ -179,11 +179,11 @@ def _count(state: Mapping[str, Tensor], pattern: str) -> int:
 
 @torch.no_grad()
 def revive_batch_norms(backbone: nn.Module, pictures: Tensor) -> None:
-    """Give every convolution's batch norm the statistics of what flows through it; the outputs stay what they are.
+    """Give neutral batch norms the statistics of their inputs, without changing an output.
 
-    A folded batch norm comes back neutral: mean 0, variance 1. Trained in that state with the statistics of each batch
-    it would change the network at once. With scale and shift made to undo the true statistics, it computes the same and
-    normalises when asked to.
+    A batch norm that an exporter folded into a convolution is read back as a neutral one: mean 0, variance 1. Trained
+    like that, with the statistics of each batch, it would change the network at once. With the true statistics, and a
+    scale and a shift that undo them, it computes the same as before and can be trained.
 
     Parameters
     ----------

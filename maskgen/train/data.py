@@ -63,9 +63,9 @@ class Collection:
     cropper : Cropper
         Reads them.
     mask_prob : float or None
-        Masks on the way with this probability; None for masked copies.
+        Probability of a mask that is put on while loading; None to use the masked copies.
     left_out : mapping
-        Why entries are not used -> how many.
+        Reason -> how many entries are not used for it.
     """
 
     people: tuple[Person, ...]
@@ -92,7 +92,7 @@ class Collection:
 def collect(
     settings: TrainSettings, cache: Path, on_progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Collection:
-    """The collection that settings describe; faces that the data do not know are looked for, once.
+    """The collection that settings describe; faces that the data do not give are searched for, once.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def collect(
     faces: Mapping[str, Face | str] = {}
     if wants_masks or not dataset.is_aligned:
         detectors = DetectorSpec(settings.model, aligned=dataset.is_aligned)
-        # Keypoints align; only masks on the way need landmarks.
+        # Keypoints are enough to align; only masks that are put on while loading need landmarks.
         unknown = [item for item in dataset.items if wants_masks or item.keypoints is None]
         executor = LocalExecutor(settings.workers) if settings.workers else InProcess()
         faces = faces_of(dataset, cache, detectors, executor, unknown, on_progress)
@@ -139,7 +139,7 @@ def collect(
 
 
 def _held_out(numbers: Mapping[str, int], settings: TrainSettings) -> frozenset[str]:
-    """Identities to validate on: of those with two originals or more, and never so many that few are left."""
+    """Identities to validate on, drawn from those with two originals or more; none if that were over half of all."""
     candidates = sorted(who for who, number in numbers.items() if number > 1)
     wanted = max(round(settings.holdout * len(numbers)), 2) if settings.holdout > 0 else 0
     if len(candidates) < 2 or wanted > len(numbers) // 2:
@@ -149,7 +149,7 @@ def _held_out(numbers: Mapping[str, int], settings: TrainSettings) -> frozenset[
 
 
 class Sample(NamedTuple):
-    """A picture to learn from; collated, a leading axis B.
+    """A picture to learn from; a batch has a leading axis B.
 
     Attributes
     ----------
@@ -160,7 +160,7 @@ class Sample(NamedTuple):
     label : int
         The identity.
     entry, used : int
-        The entry that was asked for, and the one that is shown: another one if it could not be read.
+        The entry that was asked for, and the one that is shown: another one if the first could not be read.
     """
 
     picture: Tensor
@@ -237,7 +237,7 @@ def _planes(crop: Image) -> Tensor:
 
 def to_input(pictures: Tensor) -> Tensor:
     """Bytes (B, 3, 112, 112) as a network's input, -1 to 1."""
-    # Channels last in memory: half as fast again on CPUs, and what GPUs want for half precision.
+    # Channels last in memory: 1.5 times as fast on CPUs, and best for half precision on GPUs.
     return ((pictures.float() - 127.5) / 127.5).contiguous(memory_format=torch.channels_last)
 
 
@@ -246,8 +246,8 @@ def batches(
 ) -> list[list[tuple[int, int]]]:
     """The keys of one process's share of each batch of an epoch, from batch `start` on.
 
-    Together the processes go through the batches that a single one would; the rest that fills no batch waits for
-    another epoch's order.
+    Together the processes go through the batches that a single one would. Entries that fill no batch are left out of
+    this epoch.
     """
     order = np.random.default_rng([seed, epoch]).permutation(entries)
     share = batch // world
@@ -259,7 +259,7 @@ def batches(
 
 def loader(samples: Samples, keys: Sequence[list[tuple[int, int]]], workers: int) -> DataLoader[Sample]:
     """Batches of samples, in the order of the keys."""
-    # A worker is a fork of this process: threads that OpenCV has started here would be waited for there, for ever.
+    # A worker is a fork of this process: it would wait for ever for threads that OpenCV started before the fork.
     cv2.setNumThreads(1)
     return DataLoader(samples, batch_sampler=keys, num_workers=workers, pin_memory=torch.cuda.is_available())
 

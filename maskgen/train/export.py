@@ -1,4 +1,4 @@
-"""A trained backbone to the forms that others load: ``model.onnx``, ``backbone.pth``, ``pack/``; and the curves."""
+"""Write a trained backbone in the forms that others load: ``model.onnx``, ``backbone.pth``, ``pack/``; draw curves."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _OPSET: Final = 17
 
 
 def write(backbone: nn.Module, out: Path, pack: str) -> float:
-    """Write all three forms; the largest difference between the ONNX file and the network.
+    """Write all three forms; returns the largest difference between the ONNX file and the network.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def write(backbone: nn.Module, out: Path, pack: str) -> float:
 
 def write_onnx(backbone: nn.Module, path: Path) -> None:
     """A recognition ONNX as InsightFace's: input (batch, 3, 112, 112), output (batch, E), batch norms folded."""
-    # Newer torch has another exporter by default, which needs onnxscript; older torch does not know the word.
+    # Newer torch has another exporter by default, which needs onnxscript; older torch does not have the argument.
     classic: dict[str, Any] = {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {}
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(files.temporary_name())

@@ -36,7 +36,7 @@ def prepare(accelerator: Any, settings: TrainSettings, out: Path, resume: bool) 
     Raises
     ------
     ConfigError
-        If the folder holds a training and `resume` is off, or one of other settings.
+        If the folder holds a training and `resume` is off, or a training with other settings.
     """
     path = out / SETTINGS_FILE
     is_begun = path.is_file()
@@ -63,19 +63,22 @@ def keep_identities(accelerator: Any, out: Path, collection: Collection, resumes
     path = out / _IDENTITIES
     text = "\n".join(collection.identities) + "\n"
     if resumes and path.read_text(encoding="utf-8") != text:
-        raise ConfigError(f"{path}: the data have other identities than when the training began; restore them")
+        raise ConfigError(
+            f"{path}: the data have other identities than when the training began",
+            "restore them, or choose another {out}",
+        )
     if accelerator.is_main_process:
         files.write_whole(path, text.encode())
 
 
 def load(accelerator: Any, checkpoint: Path) -> TrainState:
-    """Put everything back as a checkpoint has it: weights, optimizer, random generators."""
+    """Restore everything from a checkpoint: weights, optimizer, random generators, progress."""
     accelerator.load_state(str(checkpoint))
     return TrainState.model_validate_json((checkpoint / _PROGRESS).read_bytes())
 
 
 def save(accelerator: Any, out: Path, progress: TrainState) -> None:
-    """A checkpoint that appears whole; then the former ones go."""
+    """Write a checkpoint, which appears whole, then delete the former ones."""
     folder = out / CHECKPOINTS
     final = folder / f"step-{progress.step:09d}"
     temporary = folder / f".step-{progress.step:09d}.tmp"
@@ -96,7 +99,7 @@ def save(accelerator: Any, out: Path, progress: TrainState) -> None:
 def finish(
     accelerator: Any, settings: TrainSettings, out: Path, collection: Collection, learner: Any, progress: TrainState
 ) -> Metrics:
-    """Write the best network in all its forms, the metrics and the curves; every process gets the metrics."""
+    """Write the best network in all forms, the metrics and the curves; every process gets the metrics."""
     backbone = accelerator.unwrap_model(learner).backbone.eval().cpu()
     best = progress.best
     if best is not None:

@@ -1,8 +1,8 @@
-"""A recognition ONNX to a backbone: the graph is walked from its input, in order, and every node must fit.
+"""Map a recognition ONNX to a backbone: the graph is walked from its input, in order, and every node must fit.
 
-Exporters fold a batch norm into the convolution before it, whose bias then holds what was left of it; here it gets its
-batch norm back, as a neutral one that adds the bias. Names of nodes and tensors mean nothing, they differ between
-exporters.
+Exporters fold a batch norm into the convolution before it; what is left of it is the convolution's bias. Here the
+convolution gets a batch norm back, a neutral one that adds this bias. Names of nodes and tensors are not used, because
+they differ between exporters.
 """
 
 from __future__ import annotations
@@ -106,14 +106,14 @@ class _Walk:
 
     def __post_init__(self) -> None:
         self.constants: State = {tensor.name: numpy_helper.to_array(tensor) for tensor in self.graph.initializer}
-        self.nodes = list(self.graph.node)  # kept: protobuf hands out a new object at every look
+        self.nodes = list(self.graph.node)  # kept: protobuf gives a new object at every access
         self.order = {id(node): index for index, node in enumerate(self.nodes)}
         self.consumers: dict[str, list[Any]] = {}
         for node in self.nodes:
             if node.op_type == "Constant":
                 self.constants[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
             elif node.op_type in ("Identity", "Unsqueeze") and node.input[0] in self.constants:
-                # Exporters store equal tensors once and lend them out; slopes get axes of length 1.
+                # Exporters store equal tensors once and share them; slopes get axes of length 1.
                 self.constants[node.output[0]] = self.constants[node.input[0]]
             elif node.op_type == "Transpose" and node.input[0] in self.constants:
                 self.constants[node.output[0]] = self.constants[node.input[0]].transpose(_attribute(node, "perm", None))
@@ -213,7 +213,7 @@ class _Walk:
         following.into(self.state, "features.layers.0.layers.0", "features.layers.0.layers.1")
         weight, bias, norm = self.head(following.out)
         if bias is not None:
-            # This family's linear map has no bias: the batch norm after it takes it.
+            # The linear map of this family has no bias: the batch norm after it takes the bias.
             norm = {**norm, "running_mean": norm["running_mean"] - bias}
         self.state["features.layers.2.weight"] = weight
         self.state.update({f"features.layers.3.{key}": value for key, value in norm.items()})
@@ -294,7 +294,7 @@ class _Walk:
 
     def norm_of(self, node: Any) -> tuple[State, str]:
         weight, bias, mean, variance = (self.constant(node, index) for index in range(1, 5))
-        # Another epsilon than torch's, so that the names alone carry the network.
+        # The difference to torch's epsilon goes into the variance, so that the weights alone describe the network.
         variance = (variance.astype(np.float64) + _attribute(node, "epsilon", 1e-5) - BN_EPS).astype(np.float32)
         return {"weight": weight, "bias": bias, "running_mean": mean, "running_var": variance}, node.output[0]
 
@@ -338,7 +338,7 @@ class _Walk:
         else:
             where = f"node {self.order[id(node)]} {node.name or node.output[0]!r} ({node.op_type}) does not fit"
         return ModelError(
-            f"{self.path}: {where}: expected {expected}; maskgen trains IResNet and MobileFaceNet networks"
+            f"{self.path}: {where}: expected {expected}", "use an IResNet or a MobileFaceNet; no others can be trained"
         )
 
 

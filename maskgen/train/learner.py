@@ -50,12 +50,12 @@ class Learner(nn.Module):
 
 
 def freeze(backbone: nn.Module, beginnings: tuple[str, ...]) -> None:
-    """Keep parameters as they are whose names begin so.
+    """Do not train parameters whose names begin with one of these beginnings.
 
     Raises
     ------
     ConfigError
-        If no name begins so.
+        If no name begins with one of them.
     """
     names = [name for name, _ in backbone.named_parameters()]
     for beginning in beginnings:
@@ -92,7 +92,7 @@ def optimizer_of(learner: nn.Module, settings: TrainSettings) -> torch.optim.Opt
 
 @torch.no_grad()
 def start_centres(centres: Centres, backbone: Backbone, collection: Collection) -> None:
-    """Begin centres at the mean embeddings of some originals: random ones would tear the base apart."""
+    """Set each centre to the mean embedding of some originals: random centres would pull the base apart."""
     device = next(backbone.parameters()).device
     sums = torch.zeros(centres.weight.shape)  # (C, E)
     taken = np.zeros(len(sums), int)
@@ -127,7 +127,7 @@ def _embedded(
 
 
 def typical_pictures(samples: Samples, number: int = 256) -> Tensor:
-    """Inputs (B, 3, 112, 112) from all over the data."""
+    """Inputs (B, 3, 112, 112), evenly spread over the data."""
     entries = np.linspace(0, len(samples) - 1, min(number, len(samples))).astype(int)
     return to_input(torch.stack([samples[0, int(entry)].picture for entry in entries]))
 
@@ -139,7 +139,7 @@ def generator_of(seed: int, step: int, micro: int) -> torch.Generator:
 
 
 def learning_rate(step: int, steps: int, settings: TrainSettings) -> float:
-    """The rate of a step, counted from 0: it rises evenly, then falls to 0 as the square of what is left."""
+    """The rate of a step, counted from 0: it rises evenly, then falls to 0 as the square of the share that is left."""
     warmup = settings.warmup * steps
     if step < warmup:
         return settings.highest_lr * min((step + 1) / warmup, 1.0)

@@ -39,12 +39,12 @@ from maskgen.train.margin import Centres, Margin, sampled_classes
 from maskgen.train.settings import HistoryRow, Metrics, TrainSettings, TrainState, Validation
 
 _SKIPS_ALLOWED: Final = 50
-"""fp16 leaves out a step whose gradients overflow and halves its scale; so many in a row mean that nothing helps."""
+"""How many steps in a row fp16 may skip because gradients overflow; each time it halves its scale."""
 
 
 @dataclass(frozen=True)
 class Watch:
-    """Who is told how it goes; all of them on the first process only.
+    """Functions that are called as a training goes on, on the first process only.
 
     Attributes
     ----------
@@ -72,12 +72,12 @@ def train(settings: TrainSettings, out: Path, resume: bool = False, watch: Watch
     settings : TrainSettings
         All that decides about the result.
     out : Path
-        Gets settings, checkpoints, metrics, curves, the model in three forms.
+        Folder for settings, checkpoints, metrics, curves and the model in three forms.
     resume : bool
         Go on from the last checkpoint in `out`; on a CPU with fp32 the result is bit for bit that of an uninterrupted
         training.
     watch : Watch
-        Who is told how it goes.
+        Called as it goes on.
 
     Raises
     ------
@@ -103,8 +103,8 @@ def train(settings: TrainSettings, out: Path, resume: bool = False, watch: Watch
     steps_an_epoch = len(samples) // (settings.batch_size * settings.accumulate)
     if steps_an_epoch == 0:
         raise ConfigError(
-            f"{len(samples)} pictures are too few for a step of {settings.accumulate} x {settings.batch_size}; "
-            "take a smaller batch_size"
+            f"{len(samples)} pictures are too few for a step of {settings.accumulate} x {settings.batch_size}",
+            "take a smaller {batch_size}",
         )
     steps = settings.epochs * steps_an_epoch
     held_out = data.validation(collection, settings.seed)
@@ -258,7 +258,7 @@ def _validated(
     out: Path,
     watch: Watch,
 ) -> TrainState:
-    """The progress with a validation of this epoch; the first process does the work and keeps the best weights."""
+    """The progress with a validation of this epoch added; the first process validates and keeps the best weights."""
     backbone = accelerator.unwrap_model(learner).backbone
     shared: list[Validation | None] = [None]
     if accelerator.is_main_process:

@@ -37,7 +37,7 @@ class Margin(NamedTuple):
 
 
 def with_margin(cosine: Tensor, labels: Tensor, margin: Margin) -> Tensor:
-    """Cosines (B, C) in which those of the labels (B,) are made harder.
+    """Cosines (B, C) with the margin on those of the labels (B,).
 
     The gradient is that of the formula: d/dcos of cos(angle + m2) is sin(angle + m2) / sin(angle). InsightFace's
     ``CombinedMarginLoss`` applies an angular margin without gradient and lets 1 through instead: the same loss up to

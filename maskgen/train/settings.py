@@ -1,4 +1,4 @@
-"""How a training goes (``settings.json``) and what came of it (``metrics.json``)."""
+"""The settings of a training (``settings.json``) and its results (``metrics.json``)."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ MARGINS: Final[dict[str, tuple[float, float, float]]] = {
 
 SETTINGS_FILE: Final = "settings.json"
 METRICS_FILE: Final = "metrics.json"
-# What may differ when a training goes on: no number of the result depends on it.
+# Settings that may differ when a training goes on, because no number of the result depends on them.
 _FREE: Final = frozenset({"workers", "device", "tensorboard", "log_every", "checkpoint_every", "pack"})
 
 
 class TrainSettings(Strict):
-    """All that decides about a training.
+    """All settings of a training.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class TrainSettings(Strict):
     mask_prob : float or None
         Put masks on originals while loading, with this probability; None to use the masked copies, one to one.
     model : str
-        The pack that finds faces where the data do not know them.
+        The pack that finds faces where the data do not give them.
     catalog : Path or None
         The masks for ``mask_prob``; None for those that ship with maskgen.
     distill : float or None
@@ -68,7 +68,7 @@ class TrainSettings(Strict):
     warmup : float
         Share of the steps in which the rate rises from 0; then it falls to 0, as the square of the share that is left.
     epochs, batch_size, accumulate : int
-        Rounds through the data; pictures a pass, over all processes; passes a step.
+        Rounds through the data; pictures per pass, over all processes; passes per step.
     precision : {"fp32", "bf16", "fp16"}
         Of the backbone; margins and losses are always fp32.
     batch_norm : {"frozen", "train"} or None
@@ -140,22 +140,22 @@ class TrainSettings(Strict):
 
     @property
     def distill_weight(self) -> float:
-        """`distill`, decided."""
+        """`distill`, or its default."""
         return (0.0 if self.is_scratch else 10.0) if self.distill is None else self.distill
 
     @property
     def highest_lr(self) -> float:
-        """`lr`, decided."""
+        """`lr`, or its default."""
         return (0.1 if self.is_scratch else 0.01) if self.lr is None else self.lr
 
     @property
     def keeps_statistics(self) -> bool:
-        """`batch_norm`, decided: whether statistics are frozen."""
+        """Whether statistics are frozen: `batch_norm`, or its default."""
         return not self.is_scratch if self.batch_norm is None else self.batch_norm == "frozen"
 
 
 class HistoryRow(Strict):
-    """One line of the curves, means over the steps since the last.
+    """A point of the curves: means over the steps since the last one.
 
     Attributes
     ----------
@@ -164,9 +164,9 @@ class HistoryRow(Strict):
     epoch : float
         The same in epochs.
     loss, margin_loss, distance : float
-        In all; of the margin softmax; mean of 1 - cosine to the teacher.
+        The whole loss; that of the margin softmax; the mean of 1 - cosine to the teacher.
     lr, gradient_norm : float
-        Of the last step; the norm before clipping, None if fp16 left the step out.
+        Of the last step; the norm is that before clipping, None if fp16 skipped the step.
     """
 
     step: int
@@ -179,7 +179,7 @@ class HistoryRow(Strict):
 
 
 class Validation(Strict):
-    """How well people who are held out are known after an epoch; 0 is the base."""
+    """How well the people held out are known after an epoch; epoch 0 is the base."""
 
     epoch: int
     reports: tuple[ConditionReport, ...]
@@ -191,16 +191,16 @@ class Validation(Strict):
 
 
 class TrainState(Strict):
-    """How far a training is; lies with every checkpoint.
+    """How far a training is; it is written with every checkpoint.
 
     Attributes
     ----------
     step : int
         Steps done.
     history, validations : tuple
-        So far.
+        All rows and validations so far.
     sums, passes : (3,) floats, int
-        Loss, margin loss and distance since the last row of the history, and of how many passes.
+        Sums of loss, margin loss and distance since the last row of the history, and the number of passes in them.
     unreadable : tuple of str
         Files that could not be decoded.
     seconds : float
@@ -231,11 +231,11 @@ class Metrics(Strict):
     settings : TrainSettings
         As asked for.
     identities, pictures, masked_pictures : int
-        Learnt from.
+        How many there are to learn from.
     single_picture_identities : int
         Of the identities, those with one original.
     left_out : dict
-        Why entries of the data are not used -> how many.
+        Reason -> how many entries of the data are not used for it.
     unreadable : int
         Pictures that could not be decoded in training; others took their place.
     unreadable_examples : tuple of str
@@ -249,9 +249,9 @@ class Metrics(Strict):
     seconds, pictures_per_second : float
         Spent in the loop, loading included.
     best_epoch : int or None
-        What ``model.onnx`` holds; None for the last, where nobody is held out.
+        The epoch that ``model.onnx`` comes from; None for the last one, if nobody is held out.
     before, after : tuple of ConditionReport
-        People who are held out, with the base and with ``model.onnx``.
+        Figures on the people held out, with the base and with ``model.onnx``.
     """
 
     schema_version: Literal[1] = 1
@@ -301,7 +301,7 @@ def refuse_others(path: Path, settings: TrainSettings) -> None:
     Raises
     ------
     ConfigError
-        If one differs on which the result depends.
+        If a setting differs on which the result depends.
     """
     try:
         former = TrainSettings.model_validate_json(path.read_bytes())
@@ -311,5 +311,5 @@ def refuse_others(path: Path, settings: TrainSettings) -> None:
         if name not in _FREE and getattr(former, name) != getattr(settings, name):
             raise ConfigError(
                 f"{path.parent}: began with {name} {getattr(former, name)}, now {getattr(settings, name)}",
-                "go on with the same, or choose another {out}",
+                "go on with the same setting, or choose another {out}",
             )

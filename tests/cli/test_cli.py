@@ -23,7 +23,9 @@ from maskgen.packs.find import BUNDLED, pack_dir
 from maskgen.parallel import InProcess
 from maskgen.run import worker
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+TOPICS = {path.stem: path.read_text() for path in sorted((ROOT / "maskgen" / "topics").glob("*.md"))}
 HAS_PACK = any(pack_dir(BUNDLED).glob("det*.onnx"))
 
 
@@ -75,17 +77,70 @@ def test_every_command_has_an_example_in_the_readme(path):
 
 
 @pytest.mark.parametrize("option", [p.opts[0] for p in COMMANDS["augment",].params if isinstance(p, click.Option)])
-def test_every_option_of_augment_stands_in_the_readme(option):
-    assert re.search(rf"{option}\b", README.read_text())
+def test_every_option_of_augment_stands_in_the_readme_or_in_a_topic(option):
+    assert any(re.search(rf"{option}\b", text) for text in (README.read_text(), *TOPICS.values()))
 
 
-def test_examples_in_the_readme_can_be_parsed():
-    for line in re.findall(r"^maskgen (.+?)\s*(?:#.*)?$", README.read_text(), re.MULTILINE):
+def test_examples_in_the_readme_and_in_topics_can_be_parsed():
+    lines = re.findall(r"^maskgen (.+?)\s*(?:#.*)?$", README.read_text(), re.MULTILINE)
+    for text in TOPICS.values():
+        lines += re.findall(r"^    maskgen (.+?)\s*(?:#.*)?$", text, re.MULTILINE)
+    for line in lines:
         words = line.split()
         command, rest = main, words
         while isinstance(command, click.Group):
-            command, rest = command.commands[rest[0]], rest[1:]
+            command, rest = command.get_command(click.Context(command), rest[0]), rest[1:]
         command.make_context("maskgen", rest)
+
+
+def test_the_readme_is_a_tour_of_less_than_200_lines():
+    assert len(README.read_text().splitlines()) < 200
+
+
+def test_every_topic_that_help_texts_the_readme_and_topics_name_is_there():
+    helps = [command.get_help(click.Context(command)) for command in (main, *COMMANDS.values())]
+    named = re.findall(r"maskgen\s+help\s+([a-z-]+)", "\n".join((README.read_text(), *TOPICS.values(), *helps)))
+    assert set(named) == set(TOPICS)
+
+
+def test_the_pictures_of_the_readme_are_there_and_small():
+    pictures = re.findall(r"!\[.+?\]\((.+?)\)", README.read_text())
+    assert pictures
+    assert all((ROOT / picture).stat().st_size < 400_000 for picture in pictures)
+
+
+# ---- help
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_every_topic_prints_as_it_stands_in_a_pipe(topic, invoke):
+    result = invoke("help", topic)
+    assert result.exit_code == 0
+    assert result.stdout == TOPICS[topic]
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_every_topic_is_laid_out_on_a_terminal(topic, invoke, monkeypatch):
+    paged = []
+    monkeypatch.setattr(click, "echo_via_pager", paged.append)
+    monkeypatch.setattr("maskgen.cli.console._is_terminal", lambda: True)
+    assert invoke("help", topic).exit_code == 0
+    (text,) = paged
+    assert "|---" not in text
+    assert "```" not in text
+
+
+def test_help_alone_lists_the_topics_with_a_line_each(invoke):
+    lines = invoke("help").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == list(TOPICS)
+    assert all(len(line.split()) > 2 for line in lines)
+
+
+def test_an_unknown_topic_is_wrong_usage_that_lists_the_topics(invoke):
+    result = invoke("help", "nosuch")
+    assert result.exit_code == 2
+    assert all(f"'{topic}'" in result.stderr for topic in TOPICS)
 
 
 def test_defaults_of_options_are_those_of_the_settings():

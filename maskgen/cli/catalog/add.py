@@ -21,14 +21,14 @@ from maskgen.studio import intake
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PICTURE|DIR...")
 @options.write_to
 @click.option("--name", help="Name of the design; one picture only.  [default: the file's name]")
-@click.option("--kind", type=click.Choice(get_args(Kind)), default="other", show_default=True, help="What it is.")
-@click.option("--tag", "tags", multiple=True, help="For choosing with --tag; repeatable.")
+@click.option("--kind", type=click.Choice(get_args(Kind)), default="other", show_default=True, help="Kind of mask.")
+@click.option("--tag", "tags", multiple=True, help="Tag by which 'maskgen augment --tag' can choose it; repeatable.")
 @click.option(
     "--weight",
     type=click.FloatRange(min=0, min_open=True),
     default=1.0,
     show_default=True,
-    help="How often it is chosen.",
+    help="How often it is chosen, relative to other designs.",
 )
 @click.option(
     "--license",
@@ -36,7 +36,7 @@ from maskgen.studio import intake
     default=UNKNOWN_LICENSE,
     show_default=True,
     metavar="SPDX",
-    help="Under which terms you may use the picture, and pass the mask on.",
+    help="Licence under which you may use the picture and pass the mask on.",
 )
 @click.option(
     "--points",
@@ -68,11 +68,12 @@ def add(
 ) -> None:
     """Add masks to a catalog from pictures, or from all pictures in folders.
 
-    A photograph of one person wearing a mask: the mask is cut out, its light taken off, and used for heads turned
-    alike. A cut-out, transparent around the mask or on a plain background: laid on the head where --points say.
+    From a photograph of one person who wears a mask, the mask is cut out. The light on it is removed, and it is used
+    for heads that are turned alike. A cut-out, transparent around the mask or on a plain background, is laid on the
+    mean head and rendered from all sides; with --points it becomes one frontal view.
 
-    Each picture that gives no mask is named with its reason. Exit code: 0 all were added, 3 some or all pictures of
-    several were not, 1 the only picture was not.
+    Each picture that gives no mask is named with the reason. Exit code: 0 if all pictures were added, 3 if some or all
+    of several were not, 1 if the only picture was not.
     """
     root = catalog or user_catalog_dir()
     is_one = len(sources) == 1 and not sources[0].is_dir()

@@ -37,7 +37,7 @@ kinds: _Decorator = click.option(
     "--kind", "kinds", multiple=True, type=click.Choice(get_args(Kind)), help="Only masks of this kind; repeatable."
 )
 tags: _Decorator = click.option(
-    "--tag", "tags", multiple=True, help="Only masks with this tag; repeat it for masks with all of several."
+    "--tag", "tags", multiple=True, help="Only masks with this tag; repeated: only masks with all of the tags."
 )
 model: _Decorator = click.option(
     "--model", default="bundled", show_default=True, metavar="NAME|DIR", help="Model pack."

@@ -16,7 +16,7 @@ from maskgen.cli.catalog import options
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @options.write_to
 def remove(names: tuple[str, ...], catalog: Path | None) -> None:
-    """Remove designs from a catalog, and their pictures; all of them or, if one is not there, none."""
+    """Remove designs and their pictures from a catalog. If one of them is not there, none is removed."""
     root = catalog or user_catalog_dir()
     edit.remove(root, names)
     console.answer(f"{root}: removed {', '.join(names)}")

@@ -38,11 +38,13 @@ def _colour(ctx: click.Context, param: click.Parameter, value: str | None) -> st
     help=f"Colour of the cloth: {', '.join(COLOURS)}, or your own.  [default: any]",
 )
 @click.option(
-    "--pattern", type=click.Choice(PATTERNS), help="What is printed on it.  [default: on cloth, now and then]"
+    "--pattern",
+    type=click.Choice(PATTERNS),
+    help="What is printed on it.  [default: none; on cloth sometimes a random one]",
 )
 @click.option("--number", type=click.IntRange(min=1), default=1, show_default=True, help="How many designs.")
 @click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The same seed, the same designs."
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The same seed gives the same designs."
 )
 @options.replacing
 @options.renaming
@@ -59,7 +61,7 @@ def render(
 ) -> None:
     """Render new designs on the mean head, seen from all sides, and put them into a catalog.
 
-    Cut, colour, pattern and folds are drawn at random where they are not given. A design takes about ten seconds.
+    What is not given (cut, colour, pattern, folds) is drawn at random. A design takes about ten seconds.
     """
     # Imported late: a list of commands needs no renderer.
     from maskgen.studio.render.draw import new_design
@@ -68,7 +70,7 @@ def render(
     edit.check_writable(root)
     specs = random_specs(kind, colour, pattern, number, seed)
     if on_clash is None:
-        # Found out before the work, not after it.
+        # Refused before the work, not after it.
         taken = {entry.name for entry in edit.contents(root).masks} & {spec.name for spec in specs}
         if taken:
             raise CatalogError(

@@ -14,7 +14,7 @@ from maskgen.cli.catalog import options
 
 @click.command(cls=console.Command)
 def path() -> None:
-    """Print the folder of your own catalog: where add, remove and import write without --catalog.
+    """Print the folder of your own catalog, which add, render, import and remove change without --catalog.
 
     It need not exist yet.
     """

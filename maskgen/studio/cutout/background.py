@@ -58,7 +58,7 @@ def foreground(image: Image) -> BoolArray:
     cv2.grabCut(small, small_trimap, None, np.zeros((1, 65)), np.zeros((1, 65)), 3, cv2.GC_INIT_WITH_MASK)
     cut = np.isin(small_trimap, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32)
     cut = cv2.resize(cut, image.shape[1::-1], interpolation=cv2.INTER_LINEAR) > 0.5
-    # It may only move the edge: where the two differ by much, the colours of mask and background are alike.
+    # GrabCut may only move the edge. Where it takes much away, mask and background have similar colours.
     both = cut & likely
     return without_specks(both if both.sum() > 0.9 * likely.sum() else likely)
 

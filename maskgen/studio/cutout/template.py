@@ -1,4 +1,4 @@
-"""One flat picture of a mask to views of it from all sides.
+"""Views of a mask from all sides, made from one flat picture of it.
 
 The silhouette is found, turned upright and cut into four edges; the picture between them is laid on the cloth of a
 mask of its kind (a Coons patch: S. Coons, "Surfaces for Computer-Aided Design of Space Forms", 1967) and rendered like
@@ -49,7 +49,7 @@ _SHAPES: Final[dict[Kind, SheetShape]] = {
     "gaiter": GAITER_SHAPE,
 }
 _HEAD_STRAPS: Final = frozenset({"n95_cup", "duckbill"})
-# The flat picture is unrolled to this size: about two pixels a millimetre.
+# The flat picture is unrolled to this size: about two pixels per millimetre.
 _FLAT_WH: Final = (512, 384)
 # A longer side beyond this is scaled down first.
 _LARGEST: Final = 1600
@@ -58,9 +58,9 @@ _SMALLEST_MASK: Final = 64
 _STRAP_SHARE: Final = 0.085
 _TILTS_DEG: Final = np.arange(-40.0, 40.5, 2.0)
 _ASPECTS: Final = (0.75, 2.9)
-# A silhouette that fills so much of its box is a rectangle: its corners are the mask's.
+# A silhouette that fills more of its box than this is a rectangle: its corners are the mask's.
 _RECTANGLE: Final = 0.88
-# Mirrored on its upright axis a mask covers so much of itself; a half, folded flat, does not.
+# A mask overlaps its mirror image by at least this share. Half a mask, folded flat, does not.
 _SYMMETRIC: Final = 0.91
 
 
@@ -97,8 +97,8 @@ def views_from_cutout(image: Image, kind: Kind = "other", quality: Quality = SHI
     Returns
     -------
     list of NewView
-        Of both sides: what is written on a mask is not to be read backwards on the other one, so the design that they
-        make is not mirrored.
+        For both sides of the head. A mirrored view would show letters on the mask backwards, so the design must not be
+        mirrored.
 
     Raises
     ------
@@ -167,16 +167,17 @@ def unrolled(image: Image, shape: SheetShape | None = None) -> Flat:
     low, high = outline.min(axis=0), outline.max(axis=0)
     width, height = high - low
     if not _ASPECTS[0] <= width / height <= _ASPECTS[1]:
+        is_wide = width > height
         raise CatalogError(
-            f"a silhouette of {width:.0f} x {height:.0f} pixels is too {'wide' if width > height else 'tall'} for a "
-            "mask; turn it upright, its upper edge up"
+            f"a silhouette of {width:.0f} x {height:.0f} pixels is too {'wide' if is_wide else 'tall'} for a mask",
+            "turn it upright, its upper edge up",
         )
     is_rectangle = bool(region.sum() / (width * height) > _RECTANGLE)
     corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], float)
     if not is_rectangle:
         if _mirror_overlap(region) < _SYMMETRIC:
             raise CatalogError(
-                "the silhouette is not symmetric: show the whole mask from its front, not folded in half"
+                "the silhouette is not symmetric", "show the whole mask from its front, not folded in half"
             )
         corners = _corners_of(shape or CLOTH_SHAPE)
     picture = _patch(rgb, outline, corners * (high - low) / 2 + (high + low) / 2)
@@ -202,13 +203,13 @@ def _silhouette(image: Image) -> BoolArray:
 def _without_straps(region: BoolArray) -> BoolArray:
     """The cloth of a silhouette: one piece, neither specks nor straps."""
     if region.mean() > 0.97:
-        raise CatalogError("the mask fills the frame; leave some background around it")
+        raise CatalogError("the mask fills the frame", "leave some background around it")
     rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
     if not len(rows):
         raise CatalogError("the picture is transparent everywhere")
     size = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
     if size < _SMALLEST_MASK:
-        raise CatalogError(f"the silhouette is {size} pixels long; it takes {_SMALLEST_MASK} at least")
+        raise CatalogError(f"the silhouette is {size} pixels long, at least {_SMALLEST_MASK} are needed")
     reach = max(round(_STRAP_SHARE * size / 2), 1)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     solid = np.pad(without_specks(region).astype(np.uint8), reach + 1)
@@ -216,11 +217,11 @@ def _without_straps(region: BoolArray) -> BoolArray:
     count, labels, stats, _ = cv2.connectedComponentsWithStats(core, connectivity=8)
     if count < 2:
         raise CatalogError(
-            "only thin lines stand out, which are no mask; leave some background around it, or cut it out"
+            "only thin lines stand out from the background", "leave some background around the mask, or cut it out"
         )
     order = np.argsort(-stats[1:, cv2.CC_STAT_AREA]) + 1
     if len(order) > 1 and stats[order[1], cv2.CC_STAT_AREA] > 0.08 * stats[order[0], cv2.CC_STAT_AREA]:
-        raise CatalogError(f"{len(order)} pieces in the silhouette; show one mask alone")
+        raise CatalogError(f"{len(order)} pieces in the silhouette", "show one mask alone")
     opened = cv2.dilate((labels == order[0]).astype(np.uint8), disc)
     # Opening rounds corners off: what is left of the cloth close by comes back, straps do not reach far.
     near = cv2.dilate(opened, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach + 1, reach + 1)))
@@ -230,9 +231,9 @@ def _without_straps(region: BoolArray) -> BoolArray:
     cloth = np.asarray(trimmed[reach + 1 : -reach - 1, reach + 1 : -reach - 1] > 0)
     hull = cv2.convexHull(_outline(cloth).astype(np.float32))
     if cloth.sum() < 0.78 * cv2.contourArea(hull):
-        raise CatalogError("the silhouette is too ragged for a mask; cut it out anew")
+        raise CatalogError("the silhouette is too ragged for a mask", "cut it out anew")
     if min(np.ptp(_outline(cloth), axis=0)) < _SMALLEST_MASK / 2:
-        raise CatalogError(f"the silhouette is too small; it takes {_SMALLEST_MASK} pixels at least")
+        raise CatalogError(f"the silhouette is less than {_SMALLEST_MASK // 2} pixels high or wide")
     return cloth
 
 
@@ -247,7 +248,7 @@ def _upright(rgb: Image, region: BoolArray) -> tuple[Image, BoolArray]:
     """Rendering and region turned so that the region is symmetric about an upright axis."""
     small = _centred(region, 128)
     overlaps = [_mirror_overlap(_turned(small, tilt)) for tilt in _TILTS_DEG]
-    # The least turn among those that are about as good.
+    # The smallest turn among those that are about equally good.
     good = _TILTS_DEG[np.array(overlaps) > max(overlaps) - 0.004]
     coarse = float(good[np.argmin(np.abs(good))])
     fine = coarse + np.arange(-2.0, 2.1, 0.5)
@@ -328,7 +329,7 @@ def _along(outline: Float64Array, start: int, stop: int, count: int) -> Float64A
     """(count, 2) points evenly spread along the outline, clockwise from one of its points to another."""
     steps = (stop - start) % len(outline)
     line = outline[(start + np.arange(steps + 1)) % len(outline)]
-    # Staircases of pixels are longer than the edge they stand for, and would make the picture tremble.
+    # A staircase of pixels is longer than the edge that it stands for, and would make the picture ragged.
     half = max(len(line) // 40, 2)
     window = np.full(2 * half + 1, 1 / (2 * half + 1))
     smooth = [

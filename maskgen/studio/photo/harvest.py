@@ -1,4 +1,4 @@
-"""A photograph of somebody who wears a mask, to a view of that mask.
+"""Take a view of a mask from a photograph of somebody who wears it.
 
 photograph -> the face, upright (`segment`) -> which pixels are the mask (`segment`)
            -> alpha, ear loops, colours without light (`texture`) -> points that hold it -> view
@@ -29,7 +29,7 @@ _YAW_LIMIT: Final = 50
 _PITCH_LIMIT: Final = 35
 _SHARP: Final = 1.5  # see `segment.sharpness`
 _BARE: Final = 0.5  # see `segment.skin_score`
-# How far from the pose it was seen at a mask will do.
+# How far from the pose of the photograph a mask can be used, degrees.
 _YAW_REACH: Final = 10.0
 _PITCH_REACH: Final = 12.0
 
@@ -44,11 +44,11 @@ class RefusedError(CatalogError):
         ``overexposed``, ``cut_off``, ``no_mask``, ``covered``, ``ragged``.
     """
 
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
+    def __init__(self, reason: str, fault: str, remedy: str = "") -> None:
+        super().__init__(fault, remedy)
         self.reason = reason
-        # What is called again when the error comes from a worker process.
-        self.args = (reason, detail)
+        # The error is made anew from these when it comes from a worker process.
+        self.args = (reason, fault, remedy)
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Harvest:
     points : dict
         Control point -> (x, y), pixels.
     rotation : Rotation
-        The head rotations it will do for.
+        The head rotations it is for.
     colour : str
         In words.
     """
@@ -150,7 +150,9 @@ def worn_by(faces: Sequence[Face]) -> Face:
     ranked = sorted(faces, key=lambda face: -max(face.size_wh))
     rivals = [face for face in ranked[1:] if _is_rival(face, ranked[0])]
     if rivals:
-        raise RefusedError("several_faces", f"{len(rivals) + 1} faces of like size; crop the picture to one of them")
+        raise RefusedError(
+            "several_faces", f"{len(rivals) + 1} faces of similar size", "crop the picture to one of them"
+        )
     return ranked[0]
 
 
@@ -182,7 +184,7 @@ def _check_picture(crop: Crop, regions: Regions) -> None:
         raise RefusedError("dark", "the face is too dark")
     burnt = float((crop.pixels[expected & crop.inside].min(axis=-1) >= 253).mean())
     if burnt > 0.5:
-        raise RefusedError("overexposed", f"{burnt:.0%} of the mask is burnt out")
+        raise RefusedError("overexposed", f"{burnt:.0%} of the mask is overexposed")
 
 
 def _check_region(found: MaskRegion, crop: Crop) -> None:
@@ -246,9 +248,9 @@ def _hidden(name: str, yaw: float) -> bool:
 
 
 def rotation_around(pose: HeadPose) -> Rotation:
-    """The head rotations for which a mask seen at a pose will do.
+    """The head rotations that a mask is for, if it was seen at a pose.
 
-    Nobody has seen its other side; the mirrored view serves the opposite rotations.
+    Its other side was not seen, but the mirrored view serves the opposite rotations.
     """
     yaw = (pose.yaw - _YAW_REACH, pose.yaw + _YAW_REACH)
     pitch = (pose.pitch - _PITCH_REACH, pose.pitch + _PITCH_REACH)

@@ -1,4 +1,4 @@
-"""Which pixels of a photograph are the mask that somebody wears.
+"""Find the pixels of a photograph that show the mask somebody wears.
 
     face -> upright crop -> where a mask would be -> graph cut between cloth, skin and what lies around
 
@@ -25,8 +25,8 @@ from maskgen.face import Face
 from maskgen.face.head import head_to_image, points_on_face
 
 WORK_SCALE: Final = 0.6
-"""Pixels a millimetre at which the mask is found; its outline is drawn sharper afterwards."""
-# No view needs more pixels a millimetre: the catalog that ships has 1.9.
+"""Pixels per millimetre at which the mask is found; its outline is drawn sharper afterwards."""
+# No view needs more pixels per millimetre: the catalog that ships has 1.75.
 _FINEST: Final = 2.2
 # Half the side of the crop, and its middle on the head.
 _HALF_MM: Final = 135
@@ -142,12 +142,12 @@ def signed_distance(region: BoolArray, pixels_per_mm: float) -> Float32Array:
     return np.asarray((inner - outer) / pixels_per_mm, np.float32)
 
 
-# ---- which pixels are it
+# ---- which pixels show the mask
 
 
 @dataclass(frozen=True)
 class Regions:
-    """Where to look for what, (H, W) each.
+    """Where to look for mask, skin and surroundings, (H, W) each.
 
     Attributes
     ----------
@@ -266,7 +266,7 @@ class MaskRegion:
     region : bool array
         The mask.
     skinny : bool array
-        Pixels rather like skin than like the mask.
+        Pixels that look more like skin than like the mask.
     regions : Regions
         Where it was looked for.
     """
@@ -289,7 +289,7 @@ def find(crop: Crop) -> MaskRegion:
     face = signed_distance(hull(np.concatenate([p, p[17:27] + (p[27] - p[33])]), distance.shape), crop.pixels_per_mm)
     skin_share = 1 / (1 + np.exp(-face / 6))
     core = regions.core & crop.inside
-    # A nose that sticks out or a hand in front must not teach what the mask looks like, unless all of it is so.
+    # A bare nose or a hand in front must not count as the mask, unless all of the core looks like skin.
     like_skin = core & _like_bright(index, regions.skin, cv2.cvtColor(crop.pixels, cv2.COLOR_RGB2GRAY))
     if like_skin.sum() < 0.5 * core.sum():
         core = core & ~like_skin

@@ -47,7 +47,7 @@ def outlined(crop: Crop, region: BoolArray) -> tuple[Float32Array, Float32Array]
     # Half a pixel, or half a millimetre, of softness: what a lens leaves.
     edge = np.clip(distance / max(1.0, 1.0 / mm) + 0.35, 0, 1)
     mixed = trust * np.clip((mixture - 0.15) / 0.7, 0, 1) + (1 - trust) * edge
-    # What the cut decided stays decided a little way from its outline.
+    # A little way from the outline, the graph cut decides.
     decided = np.where(distance > reach, 1, np.where(distance < -reach, 0, mixed)).astype(np.float32)
     alpha = cv2.GaussianBlur(decided, (0, 0), max(0.35 * mm, 0.5))
     alpha *= np.clip((alpha - 0.04) / 0.1, 0, 1)
@@ -87,7 +87,7 @@ def delit(rgb: Float32Array, alpha: Float32Array, crop: Crop) -> Float32Array:
         solution = np.linalg.solve(normal, system.T @ (values * weight))
         rest = np.abs(values - system @ solution)
         weight = 1 / np.maximum(rest / max(1.5 * float(np.median(rest)), 1e-3), 1)
-    # A print explains what the surface leaves; the more it leaves, the less the surface is light.
+    # What the surface does not explain is a print. The more that is, the less of the surface is light.
     spread = float(np.median(rest))
     belief = float(np.clip(1.1 - spread / 0.35, 0.3, 0.9))
     grid = np.mgrid[: rgb.shape[0], : rgb.shape[1]].astype(np.float64)
@@ -106,7 +106,7 @@ def in_neutral_light(rgb: Float32Array, alpha: Float32Array, crop: Crop, skin: B
     balance = 1 + (light.balance - 1) * light.saturation
     sure = alpha > 0.9 * float(alpha.max())
     middle = np.median(rgb[sure], axis=0) + 1e-3
-    # The cloth has a say too: of the balances between none and the skin's, the one that shows it closest to grey.
+    # Of the balances between none and the skin's, the one under which the cloth is closest to grey.
     shares = np.linspace(0, 1, 11)
     tints = [float(np.ptp(middle / balance**share) / middle.max()) for share in shares]
     balance = balance ** shares[int(np.argmin(tints))]
@@ -122,7 +122,7 @@ def in_neutral_light(rgb: Float32Array, alpha: Float32Array, crop: Crop, skin: B
 def straps(crop: Crop, alpha: Float32Array) -> Float32Array:
     """Alpha (H, W) of ear loops: thin lines, in the shade of the mask or of white elastic, from its sides to the ears.
 
-    A line is followed from the rim to the ear along the path that looks most like one, as long as it looks like one.
+    Between rim and ear, the path that looks most like a line is taken, as far from the rim as it looks like one.
     """
     mm = crop.pixels_per_mm
     luma = cv2.cvtColor(crop.pixels, cv2.COLOR_RGB2LAB)[..., 0].astype(np.float32)
@@ -211,6 +211,6 @@ def colour_of(rgba: Image) -> str:
     named = np.array(list(_COLOURS.values()), np.uint8)
     both = np.concatenate([np.median(opaque, axis=0).round().astype(np.uint8)[None], named])[None]
     lab = cv2.cvtColor(both, cv2.COLOR_RGB2LAB)[0].astype(np.float32)
-    # Hue says more than lightness: folds and light are in that.
+    # Hue counts more than lightness, which folds and light change.
     apart = np.linalg.norm((lab[1:] - lab[0]) * [0.6, 1.2, 1.2], axis=1)
     return list(_COLOURS)[int(apart.argmin())]

@@ -366,7 +366,7 @@ def colour_of(text: str) -> Colour:
     if text.startswith("#") and len(digits) == 6 and all(digit in "0123456789abcdefABCDEF" for digit in digits):
         red, green, blue = (int(digits[k : k + 2], 16) for k in (0, 2, 4))
         return red, green, blue
-    raise CatalogError(f"{text!r}: no colour; give #rrggbb or one of {', '.join(COLOURS)}")
+    raise CatalogError(f"{text!r}: no colour", f"give #rrggbb or one of {', '.join(COLOURS)}")
 
 
 def random_specs(
@@ -385,7 +385,7 @@ def random_specs(
     number : int
         How many.
     seed : int
-        The same seed gives the same designs; a longer row begins with the shorter.
+        The same seed gives the same designs; the first ones do not depend on `number`.
 
     Raises
     ------
@@ -393,7 +393,7 @@ def random_specs(
         If the kind cannot be rendered or the colour is none.
     """
     if kind is not None and kind not in _MAKES:
-        raise CatalogError(f"{kind}: no mask of this kind can be rendered; there are {', '.join(_MAKES)}")
+        raise CatalogError(f"{kind}: no mask of this kind can be rendered", f"choose one of {', '.join(_MAKES)}")
     if colour is not None:
         colour_of(colour)
     return tuple(_random_spec(kind, colour, pattern, seed, index) for index in range(number))
@@ -401,7 +401,7 @@ def random_specs(
 
 def _random_spec(kind: Kind | None, colour: str | None, pattern: Print | None, seed: int, index: int) -> DesignSpec:
     rng = np.random.default_rng([seed, index])
-    # Everything is drawn, whether it is asked for or not, so that one wish does not change the rest.
+    # Everything is drawn, even what is given, so that giving one thing does not change the others.
     drawn_kind: Kind = RENDERED_KINDS[rng.integers(len(RENDERED_KINDS))]
     drawn_colour = list(COLOURS)[rng.integers(len(COLOURS))]
     drawn_pattern: Print = PATTERNS[rng.integers(1, len(PATTERNS))]

@@ -59,7 +59,7 @@ class Quality:
     spacing_mm : float
         Distance of the vertices of the cloth.
     samples : int
-        Samples a pixel, across and down.
+        Samples per pixel, across and down.
     """
 
     pixels_per_mm: float = 1.75
@@ -225,7 +225,7 @@ _AMBIENT: Final = 0.70
 _DIFFUSE: Final = 0.31
 _FROM_ABOVE: Final = 0.07
 _INSIDE: Final = 0.5
-# Where white cloth begins to be pressed together, and what it never reaches.
+# The brightness above which colours are compressed, and the one that they never reach.
 _WHITE_KNEE: Final = 0.87
 _WHITE_TOP: Final = 0.96
 # How far before the ear anchor an ear loop is gone, and how far before it begins to fade.
@@ -251,7 +251,7 @@ def _lit(model: Model, turn: Float64Array) -> Float64Array:
 
 
 def _soft_white(colours: Float64Array) -> Float64Array:
-    """Colours with the brightest pressed together: cloth is never as white as the picture can be."""
+    """Colours with the brightest compressed: cloth is never as white as the picture can be."""
     room = _WHITE_TOP - _WHITE_KNEE
     pressed: Float64Array = np.minimum(colours, _WHITE_KNEE) + room * np.tanh(
         np.maximum(colours - _WHITE_KNEE, 0) / room

@@ -343,7 +343,7 @@ def _pane(sheet: Sheet) -> tuple[Float64Array, Float64Array]:
 def _along_skin(sheet: Sheet) -> tuple[Float64Array, Float64Array]:
     """Millimetres across, negative at image left, and down.
 
-    Along the skin of a head of this roundness: laid along the net, a pattern is drawn out where the rows part.
+    Measured on a head of average roundness: along the net, a pattern would be stretched where its rows diverge.
     """
     angle = np.arctan2(np.abs(sheet.points[..., 0]), sheet.points[..., 2] - AXIS_Z_MM)
     across = 125 * angle - 22 * np.square(angle)

@@ -1,7 +1,7 @@
 """The shapes that a rendered mask is made of: the sheet of cloth, the ear loops.
 
-The cloth is found as cloth finds it: a net held along its outline shortens itself until it lies on the head or spans
-a hollow.
+The cloth takes its shape as real cloth does: a net that is held along its outline contracts until it lies on the head
+or spans a hollow.
 
 Convention
 ----------
