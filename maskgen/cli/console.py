@@ -22,6 +22,7 @@ from maskgen.errors import MaskgenError
 ERROR: Final = 1
 FAILED_INPUTS: Final = 3
 INTERRUPTED: Final = 130
+_UNBOUNDED: Final = 100_000
 
 
 class Lazy(NamedTuple):
@@ -150,6 +151,7 @@ def table(rows: Sequence[Sequence[str]], header: Sequence[str] = (), right: Sequ
         Columns that are aligned at their right.
     """
     from rich.console import Console
+    from rich.measure import Measurement
     from rich.table import Table
 
     count = max((len(row) for row in rows), default=len(header))
@@ -160,9 +162,11 @@ def table(rows: Sequence[Sequence[str]], header: Sequence[str] = (), right: Sequ
         grid.add_column(heading, no_wrap=not is_last, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
         grid.add_row(*row)
-    console = Console(
-        file=sys.stdout, width=None if _is_terminal() else 240, highlight=False, markup=False, emoji=False
-    )
+    console = Console(file=sys.stdout, width=_UNBOUNDED, highlight=False, markup=False, emoji=False)
+    if _is_terminal():
+        # Never so narrow that a figure would be cut off: the terminal may break a line, but nothing is lost.
+        needed = Measurement.get(console, console.options, grid).minimum
+        console.width = max(Console().width, needed)
     with console.capture() as capture:
         console.print(grid)
     click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))

@@ -16,8 +16,8 @@ from fakes import FakeDetectors, write_picture
 
 from maskgen import manifest, run
 from maskgen.cli import augment as augment_cli
+from maskgen.cli import console, main
 from maskgen.cli import doctor as doctor_cli
-from maskgen.cli import main
 from maskgen.detect import DetectorSpec
 from maskgen.packs.find import BUNDLED, pack_dir
 from maskgen.parallel import InProcess
@@ -390,3 +390,17 @@ def test_doctor_finds_a_missing_library(monkeypatch, invoke):
 
 def test_version_is_printed(invoke):
     assert invoke("--version").stdout.startswith("maskgen 0.")
+
+
+@pytest.mark.parametrize("columns", [None, 40])
+def test_no_cell_of_a_table_is_cut_off_however_narrow_the_terminal(monkeypatch, capsys, columns):
+    rows = [("a" * 30, "1" * 20, "word " * 30), ("b", "2", "end")]
+    if columns is not None:
+        monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.setattr(console, "_is_terminal", lambda: True)
+    console.table(rows, header=("name", "number", "text"), right=(1,))
+    printed = capsys.readouterr().out
+    assert "a" * 30 + "  " + "1" * 20 in printed
+    assert printed.count("word") == 30
+    assert len(printed.splitlines()) == (3 if columns is None else printed.count("\n"))
+    assert not any(line != line.rstrip() for line in printed.splitlines())
