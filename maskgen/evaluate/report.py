@@ -17,6 +17,7 @@ from maskgen.evaluate.embed import Embed, embeddings_of
 from maskgen.evaluate.figures import Roc
 from maskgen.evaluate.results import Condition, ConditionReport, EvalReport
 from maskgen.face import Face
+from maskgen.face.align import ARCFACE_SIDE
 from maskgen.recognition.crops import Cropper
 
 _BATCH: Final = 64
@@ -70,7 +71,7 @@ def collect(
         Gets the number of pictures done, and of all.
     """
     wants_masks = cropper.catalog is not None
-    clean = np.zeros((len(names), 112, 112, 3), np.uint8)
+    clean = np.zeros((len(names), ARCFACE_SIDE, ARCFACE_SIDE, 3), np.uint8)
     masked = np.zeros_like(clean) if wants_masks else None
     is_usable = np.zeros(len(names), bool)
     left_out: dict[str, int] = {}

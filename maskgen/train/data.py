@@ -27,6 +27,7 @@ from maskgen.errors import ConfigError, ImageError
 from maskgen.evaluate.pairs import draw_pairs
 from maskgen.evaluate.report import Pictures
 from maskgen.face import Face
+from maskgen.face.align import ARCFACE_SIDE
 from maskgen.parallel import InProcess, LocalExecutor
 from maskgen.recognition.crops import Cropper
 from maskgen.recognition.faces import faces_of
@@ -268,7 +269,7 @@ def validation(collection: Collection, seed: int) -> tuple[Pairs, Pictures] | No
     """The people held out, as pairs and crops, clean and masked; None if there are none."""
     people = collection.held_out
     has_masks = collection.mask_prob is not None or any(person.item.masked for person in people)
-    clean = np.zeros((len(people), 112, 112, 3), np.uint8)
+    clean = np.zeros((len(people), ARCFACE_SIDE, ARCFACE_SIDE, 3), np.uint8)
     masked = np.zeros_like(clean) if has_masks else None
     is_usable = np.zeros(len(people), bool)
     left_out = Counter[str]()
