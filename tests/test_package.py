@@ -1,11 +1,14 @@
-"""What is installed is complete, and importing it costs little."""
+"""What is installed is complete, what is imported is declared, and importing it costs little."""
 
+import ast
+import configparser
 import os
 import re
 import subprocess
 import sys
 import tarfile
 import zipfile
+from email import message_from_string
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,24 @@ import maskgen
 
 ROOT = Path(__file__).parent.parent
 HEAVY = ("torch", "onnxruntime", "insightface")
+# In the sdist, not in the wheel: the code that trained the bundled pack.
+LEFT_OUT = ("packtraining", "packs/training")
+# Where a library is not called what its distribution is called.
+DISTRIBUTIONS = {
+    "cv2": "opencv-python",
+    "google": "protobuf",
+    "PIL": "pillow",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+}
+# Which extras a room may count on beside the base. `maskgen eval` of a .pth asks for torch itself.
+EXTRAS = {
+    "cli/eval.py": {"train"},
+    "evaluate": {"eval"},
+    "packs/training": {"train"},
+    "packtraining": {"train"},
+    "train": {"train"},
+}
 
 
 def python(code, cwd=ROOT, **env):
@@ -59,22 +80,97 @@ def test_the_readme_opens_with_the_demo_and_the_test_command_that_ci_runs():
     assert f"{first}\n" == tests
 
 
+# ---- what is imported is declared
+
+
+def configuration():
+    config = configparser.ConfigParser(interpolation=None)
+    config.read(ROOT / "setup.cfg", encoding="utf-8")
+    return config
+
+
+def declared():
+    """The names of the required distributions: of the base (""), and of each extra with those that it takes in."""
+    setup = configuration()
+    lines = {"": setup["options"]["install_requires"], **setup["options.extras_require"]}
+    names = {
+        extra: {re.match(r"[\w.-]+(\[\w+\])?", line)[0] for line in text.split("\n") if line}
+        for extra, text in lines.items()
+    }
+    taken_in = {extra: {name for name in names if f"maskgen[{name}]" in names[extra]} for extra in names}
+    return {extra: names[extra].union(*(names[other] for other in taken_in[extra])) for extra in names}
+
+
+def imported(path):
+    """The top-level names of the libraries that a file imports, at its head or later, without the standard library."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names = [node.module]
+        else:
+            continue
+        yield from {name.partition(".")[0] for name in names} - sys.stdlib_module_names
+
+
+def lies_in(path, rooms):
+    """Those of the rooms, named from the package on, that a file of the package lies in or is."""
+    place = path.relative_to(ROOT / "maskgen")
+    return [room for room in rooms if Path(room) in (place, *place.parents)]
+
+
+def test_what_a_room_imports_is_declared_in_the_base_or_in_its_extra():
+    required = declared()
+    undeclared = set()
+    for path in (ROOT / "maskgen").rglob("*.py"):
+        extras = {"", *(extra for room in lies_in(path, EXTRAS) for extra in EXTRAS[room])}
+        allowed = {"maskgen"}.union(*(required[extra] for extra in extras))
+        needed = {DISTRIBUTIONS.get(name, name) for name in imported(path)}
+        undeclared |= {(str(path.relative_to(ROOT)), name) for name in needed - allowed}
+    assert not undeclared
+
+
+def test_what_the_tests_import_is_declared():
+    helpers = {path.stem for path in (ROOT / "tests").rglob("*.py")}
+    allowed = {"maskgen"}.union(*(names for extra, names in declared().items() if extra != "dev"))
+    needed = {name for path in (ROOT / "tests").rglob("*.py") for name in imported(path)} - helpers
+    assert {DISTRIBUTIONS.get(name, name) for name in needed} <= allowed
+
+
+def test_every_requirement_names_its_lowest_version():
+    required = declared()
+    command = [sys.executable, ROOT / ".ci" / "lowest.py", *(extra for extra in required if extra)]
+    lowest = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert lowest.returncode == 0, lowest.stderr
+    pinned = {line.partition("==")[0] for line in lowest.stdout.splitlines()}
+    assert pinned == {name for names in required.values() for name in names if not name.startswith("maskgen")}
+
+
+# ---- what is installed
+
+
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """The files of a wheel that was built from an sdist, unpacked as if installed."""
-    folder = tmp_path_factory.mktemp("dist")
-    build = "from setuptools import build_meta as b; print(b.build_{}({!r}))"
+def sdist(tmp_path_factory):
+    """The files of an sdist, unpacked."""
+    folder = tmp_path_factory.mktemp("sdist")
     source = folder / "checkout"
     source.mkdir()
     # Built in a place of its own: a build leaves folders behind.
-    for name in ("maskgen", "masks", "setup.cfg", "setup.py", "README.md", "LICENSE"):
+    for name in ("maskgen", "masks", "tests", "setup.cfg", "setup.py", "MANIFEST.in", "README.md", "LICENSE"):
         (source / name).symlink_to(ROOT / name)
-    python(build.format("sdist", str(folder)), cwd=source)
+    python(f"from setuptools import build_meta as b; b.build_sdist({str(folder)!r})", cwd=source)
     (archive,) = folder.glob("*.tar.gz")
     with tarfile.open(archive) as file:
-        file.extractall(folder / "sdist", filter="data")
-    (unpacked,) = (folder / "sdist").iterdir()
-    python(build.format("wheel", str(folder)), cwd=unpacked)
+        file.extractall(folder / "unpacked", filter="data")
+    (unpacked,) = (folder / "unpacked").iterdir()
+    return unpacked
+
+
+@pytest.fixture(scope="module")
+def wheel(sdist, tmp_path_factory):
+    """The files of a wheel that was built from an sdist, unpacked as if installed."""
+    folder = tmp_path_factory.mktemp("wheel")
+    python(f"from setuptools import build_meta as b; b.build_wheel({str(folder)!r})", cwd=sdist)
     (archive,) = folder.glob("*.whl")
     with zipfile.ZipFile(archive) as file:
         file.extractall(folder / "installed")
@@ -96,9 +192,22 @@ def test_a_wheel_from_an_sdist_holds_every_data_file(wheel):
         assert (wheel / path.relative_to(ROOT)).is_file(), path
 
 
-def test_a_wheel_from_an_sdist_holds_every_module(wheel):
-    modules = {path.relative_to(ROOT) for path in (ROOT / "maskgen").rglob("*.py")}
-    assert {path.relative_to(wheel) for path in wheel.rglob("*.py")} == modules
+def test_a_wheel_from_an_sdist_holds_every_module_but_those_that_trained_the_bundled_pack(wheel):
+    modules = {path for path in (ROOT / "maskgen").rglob("*.py") if not lies_in(path, LEFT_OUT)}
+    assert {path.relative_to(wheel) for path in wheel.rglob("*.py")} == {path.relative_to(ROOT) for path in modules}
+
+
+def test_no_module_of_the_wheel_imports_one_that_is_left_out(wheel):
+    left_out = "|".join(place.replace("/", r"\.") for place in LEFT_OUT)
+    imports = re.compile(rf"^\s*(from|import) maskgen\.({left_out})\b", re.MULTILINE)
+    assert not [path for path in wheel.rglob("*.py") if imports.search(path.read_text(encoding="utf-8"))]
+
+
+def test_an_sdist_holds_the_code_that_trained_the_bundled_pack_and_the_tests(sdist):
+    trained = {path for path in (ROOT / "maskgen").rglob("*.py") if lies_in(path, LEFT_OUT)}
+    assert trained
+    for path in (*trained, *(ROOT / "tests").rglob("*.py")):
+        assert (sdist / path.relative_to(ROOT)).is_file(), path
 
 
 def test_an_installed_wheel_finds_its_masks_and_its_head(wheel):
@@ -111,6 +220,16 @@ def test_an_installed_wheel_finds_its_masks_and_its_head(wheel):
 
 
 def test_a_wheel_brings_the_command_and_the_licence(wheel):
-    (metadata,) = wheel.glob("*.dist-info")
-    assert "maskgen = maskgen.cli:main" in (metadata / "entry_points.txt").read_text()
-    assert list(metadata.rglob("LICENSE"))
+    (info,) = wheel.glob("*.dist-info")
+    assert "maskgen = maskgen.cli:main" in (info / "entry_points.txt").read_text()
+    assert list(info.rglob("LICENSE"))
+    metadata = message_from_string((info / "METADATA").read_text(encoding="utf-8"))
+    assert metadata["License-Expression"] == "MIT AND CC0-1.0"
+    assert metadata["License"] is None
+
+
+def test_classifiers_name_each_version_of_python_that_is_admitted():
+    setup = configuration()
+    first, beyond = re.fullmatch(r">=3\.(\d+),<3\.(\d+)", setup["options"]["python_requires"]).groups()
+    named = re.findall(r":: 3\.(\d+)$", setup["metadata"]["classifiers"], re.MULTILINE)
+    assert [int(minor) for minor in named] == list(range(int(first), int(beyond)))
