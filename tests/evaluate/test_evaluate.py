@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from PIL import Image
 from strategies import face_at
 
-pytest.importorskip("sklearn", reason="evaluation needs the extra [train]")
+pytest.importorskip("sklearn", reason="evaluation needs the extra [eval]")
 
 from maskgen.cli.eval import evaluate as eval_cli
 from maskgen.datasets import verification
