@@ -42,6 +42,16 @@ def test_a_verification_set_is_read_whatever_the_protocol(content, protocol, tmp
         assert np.array_equal(found.read(str(number)), people.portrait(number, 0))
 
 
+@pytest.mark.parametrize("protocol", range(3))
+def test_an_empty_picture_of_an_old_pickle_is_an_unreadable_picture_in_a_readable_set(protocol, tmp_path):
+    # Old protocols write empty bytes as a call of bytes().
+    (tmp_path / "a.bin").write_bytes(pickle.dumps(([PICTURES[0], b""], [True]), protocol))
+    found = read_bin(tmp_path / "a.bin")
+    assert np.array_equal(found.read("0"), people.portrait(0, 0))
+    with pytest.raises(ImageError, match="empty file"):
+        found.read("1")
+
+
 def test_pixels_of_older_sets_are_bgr(tmp_path):
     pixels = [people.portrait(i, 0)[..., ::-1] for i in range(2)]
     (tmp_path / "a.bin").write_bytes(pickle.dumps((pixels, [True])))
