@@ -185,7 +185,7 @@ def _source(ctx: click.Context, folders: tuple[Path, ...], demo: bool) -> Iterat
 
 def _run(ctx: click.Context, job: run.Job) -> run.Summary:
     recorded = run.Progress(0)
-    with console.progress() as show, console.sigterm_like_ctrl_c():
+    with console.progress() as show:
 
         def on_progress(now: run.Progress) -> None:
             nonlocal recorded
@@ -244,7 +244,7 @@ def _say_summary(summary: run.Summary, target: Path, seconds: float, as_json: bo
         return
     rows = [
         ("inputs", f"{counts.inputs}, {summary.progress.taken} of them now, {seconds:.1f} s"),
-        ("done", f"{counts.done}: {counts.masked} masks on {counts.faces} faces"),
+        ("done", f"{counts.done}: {console.counted(counts.masked, 'mask')} on {console.counted(counts.faces, 'face')}"),
         ("skipped", str(counts.skipped)),
         ("failed", str(counts.failed)),
     ]
@@ -252,5 +252,5 @@ def _say_summary(summary: run.Summary, target: Path, seconds: float, as_json: bo
         rows.append(("reasons", _listed(counts.reasons)))
     if summary.left:
         rows.append(("left", f"{summary.left}, for a run without --limit"))
-    rows.append(("written", f"{counts.files} pictures, manifest.jsonl and run.json to {target}"))
+    rows.append(("written", f"{console.counted(counts.files, 'picture')}, manifest.jsonl and run.json to {target}"))
     console.table(rows)

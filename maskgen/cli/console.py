@@ -66,9 +66,12 @@ class LazyGroup(click.Group):
             formatter.write_dl(rows)
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run a command; Ctrl-C ends it with 130."""
+        """Run a command; Ctrl-C ends it with 130, and so does SIGTERM."""
         try:
-            return super().invoke(ctx)
+            if ctx.parent is not None:
+                return super().invoke(ctx)
+            with _sigterm_like_ctrl_c():
+                return super().invoke(ctx)
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             ctx.exit(INTERRUPTED)
@@ -131,6 +134,11 @@ def answer_markdown(text: str) -> None:
 
 def _is_terminal() -> bool:
     return sys.stdout.isatty()
+
+
+def counted(number: int, what: str) -> str:
+    """A number and what is counted, in the plural where it must be: ``1 mask``, ``2 masks``."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def note(text: str) -> None:
@@ -238,7 +246,7 @@ def progress(what: str = "", *, says_lines: bool = False) -> Iterator[Callable[[
 
 
 @contextmanager
-def sigterm_like_ctrl_c() -> Iterator[None]:
+def _sigterm_like_ctrl_c() -> Iterator[None]:
     """End a job cleanly on SIGTERM too, with which batch schedulers stop it."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:

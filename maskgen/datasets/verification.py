@@ -92,7 +92,7 @@ def read_bin(path: Path) -> VerificationSet:
         raise ImageError(f"{path}: not a verification set: expected (pictures, is_same)")
     pictures, is_same = (list(part) if isinstance(part, list | tuple | np.ndarray) else [] for part in content)
     if not is_same or len(pictures) != 2 * len(is_same):
-        raise ImageError(f"{path}: {len(pictures)} pictures for {len(is_same)} pairs, expected two a pair")
+        raise ImageError(f"{path}: {len(pictures)} pictures for {len(is_same)} pairs, expected two per pair")
     for number, flag in enumerate(is_same):
         if not isinstance(flag, bool | np.bool_ | int):
             raise ImageError(f"{path}: pair {number}: {type(flag).__name__} instead of a bool")

@@ -274,7 +274,7 @@ def speed(data: Path, detector: FaceDetector) -> Figures:
         start = time.perf_counter()
         detector.detect(image)
         times.append(time.perf_counter() - start)
-    return {"milliseconds_a_picture": 1000 * float(np.median(times))}
+    return {"milliseconds_per_picture": 1000 * float(np.median(times))}
 
 
 def _worst_points(

@@ -24,10 +24,10 @@ from maskgen.masking.augment import worn
 ROUNDS = 15
 
 
-def face_of(pixels_a_mm: float, side: int) -> Face:
+def face_of(pixels_per_mm: float, side: int) -> Face:
     """The mean head, turned a little, in the middle of a square image."""
     pose = HeadPose(yaw=12, pitch=5, roll=3)
-    points = mean_head().points_68 @ rotation_matrix(pose).T * pixels_a_mm
+    points = mean_head().points_68 @ rotation_matrix(pose).T * pixels_per_mm
     points = (points[:, :2] + [side / 2, side * 0.4]).astype(np.float32)
     return Face(bbox_of_points(points), keypoints_of(points), points, pose)
 
@@ -65,8 +65,8 @@ def main() -> None:
     rng = np.random.default_rng(0)
     catalog = Catalog.load()
     print("image      face px   plain warp   warp    ratio   blend   (ms)")
-    for side, pixels_a_mm in ((112, 0.55), (250, 0.8), (1000, 3.4)):
-        face = face_of(pixels_a_mm, side)
+    for side, pixels_per_mm in ((112, 0.55), (250, 0.8), (1000, 3.4)):
+        face = face_of(pixels_per_mm, side)
         view = catalog.designs[0].views_for(face.pose.yaw, face.pose.pitch)[0]
         image = cv2.GaussianBlur(rng.integers(60, 200, (side, side, 3)).astype(np.uint8), (0, 0), 1.5)
         overlay = worn(view, face, (side, side))

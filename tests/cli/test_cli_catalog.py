@@ -39,7 +39,7 @@ class OneFace:
         height, width = image.shape[:2]
         if image[height // 2, width // 2].max() < 20:
             return []
-        return [face_at(pixels_a_mm=height / 300, centre=(width / 2, height * 0.4))]
+        return [face_at(pixels_per_mm=height / 300, centre=(width / 2, height * 0.4))]
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def portrait(path, mask=(150, 190, 215), size=300):
     """A drawn person wearing a mask where `OneFace` expects it; without one if there is no colour."""
     path.parent.mkdir(exist_ok=True)
     rng = np.random.default_rng(1)
-    face = face_at(pixels_a_mm=size / 300, centre=(size / 2, size * 0.4))
+    face = face_at(pixels_per_mm=size / 300, centre=(size / 2, size * 0.4))
     image = np.full((size, size, 3), (70, 90, 70), np.uint8)
     x1, y1, x2, y2 = face.bbox
     middle = (int((x1 + x2) / 2), int((y1 + y2) / 2))

@@ -100,10 +100,10 @@ def test_a_small_face_gets_a_small_texture_whose_detail_is_averaged(tmp_path):
     assert np.abs(rgba[inside][:, :3] - 0.5).max() < 0.12
 
 
-@pytest.mark.parametrize("pixels_a_mm", [4.0, 1.0, 0.6, 0.3, 0.1])
-def test_a_texture_has_a_pixel_for_every_pixel_of_the_face_and_hardly_more_than_two(tmp_path, pixels_a_mm):
+@pytest.mark.parametrize("pixels_per_mm", [4.0, 1.0, 0.6, 0.3, 0.1])
+def test_a_texture_has_a_pixel_for_every_pixel_of_the_face_and_hardly_more_than_two(tmp_path, pixels_per_mm):
     view = Catalog.load(small_catalog(tmp_path, {"red": 1})).designs[0].views[0]
-    on_face = points_on_face(view.names, face_at(HeadPose(0, 0, 0), pixels_a_mm, (400, 300)).landmarks_68)
+    on_face = points_on_face(view.names, face_at(HeadPose(0, 0, 0), pixels_per_mm, (400, 300)).landmarks_68)
     texture, points = fitting_scale(view, on_face)
     per_pixel = np.ptp(points, axis=0).max() / np.ptp(on_face, axis=0).max()
     assert per_pixel < 2.05 or min(texture.shape[:2]) < 50

@@ -214,7 +214,7 @@ def test_no_face_and_several_faces_are_refused():
 
 
 def test_a_second_face_in_the_background_does_no_harm():
-    large, small = face_at(centre=(150, 130)), face_at(pixels_a_mm=0.3, centre=(40, 40))
+    large, small = face_at(centre=(150, 130)), face_at(pixels_per_mm=0.3, centre=(40, 40))
     assert harvest.worn_by([small, large]) is large
 
 
@@ -227,7 +227,7 @@ def test_a_detection_within_the_face_is_no_second_person():
 @pytest.mark.parametrize(
     ("face", "reason"),
     [
-        (face_at(pixels_a_mm=0.3, centre=(150, 130)), "too_small"),
+        (face_at(pixels_per_mm=0.3, centre=(150, 130)), "too_small"),
         (face_at(HeadPose(65, 0, 0), centre=(150, 130)), "turned_away"),
         (face_at(centre=(150, 260)), "cut_off"),
         (face_at(centre=(150, 130)), "dark"),

@@ -88,7 +88,7 @@ def add(
     added: list[dict[str, Any]] = []
     refused: list[intake.Refusal] = []
     taken = intake.take(pictures, intake.Request(about, points, model), LocalExecutor(workers))
-    with console.progress() as show, console.sigterm_like_ctrl_c():
+    with console.progress() as show:
         for number, (file, result) in enumerate(taken, start=1):
             if isinstance(result, intake.Refusal):
                 outcome: intake.Refusal | None = result
@@ -110,11 +110,12 @@ def add(
         console.answer_json(report, indent=1)
     else:
         for entry in added:
+            views = console.counted(entry["views"], "view")
             console.answer(
-                f"added    {entry['name']}  {entry['kind']}  {entry['colour']}  {entry['views']} views  "
-                f"from {entry['file']}"
+                f"added    {entry['name']}  {entry['kind']}  {entry['colour']}  {views}  from {entry['file']}"
             )
-        console.answer(f"{root}: {len(added)} designs added, {len(refused)} pictures refused")
+        pictures_refused = console.counted(len(refused), "picture")
+        console.answer(f"{root}: {console.counted(len(added), 'design')} added, {pictures_refused} refused")
     if refused:
         ctx.exit(console.ERROR if is_one else console.FAILED_INPUTS)
 

@@ -27,7 +27,7 @@ def export(
     if missing := sorted(set(names) - {design.entry.name for design in chosen.designs}):
         raise CatalogError(f"{chosen.root}: no design {', '.join(map(repr, missing))}")
     bundle.export(chosen, out)
-    console.answer(f"written  {out}: {len(chosen.designs)} designs")
+    console.answer(f"written  {out}: {console.counted(len(chosen.designs), 'design')}")
 
 
 @click.command("import", cls=console.Command)

@@ -83,6 +83,6 @@ def render(
         (name,) = edit.add(root, [design], on_clash or "refuse")
         added.append({"name": name, "kind": spec.kind, "colour": spec.colour, "views": len(design.views)})
         if not as_json:
-            console.answer(f"added    {name}  {spec.kind}  {spec.colour}  {len(design.views)} views")
+            console.answer(f"added    {name}  {spec.kind}  {spec.colour}  {console.counted(len(design.views), 'view')}")
     if as_json:
         console.answer_json({"catalog": str(root), "added": added}, indent=1)
