@@ -16,6 +16,7 @@ import argparse
 import ast
 import json
 import os
+import queue
 import random
 import shutil
 import sqlite3
@@ -23,6 +24,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -212,6 +214,14 @@ def is_killed(mutant: Mutant, tests: list[str], copy_of: Path) -> bool:
         path.write_text(original)
 
 
+def checkout(path: Path) -> Path:
+    """A copy of this checkout, to change."""
+    shutil.rmtree(path, ignore_errors=True)
+    return Path(
+        shutil.copytree(ROOT, path, ignore=shutil.ignore_patterns(".git", "*venv*", "__pycache__", ".mypy_cache"))
+    )
+
+
 def _environment(copy_of: Path) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(copy_of), "PYTHONDONTWRITEBYTECODE": "1"}
 
@@ -221,35 +231,42 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="keeps coverage and results")
     parser.add_argument("--number", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=1, help="mutants to try at a time")
     parser.add_argument("--again", action="store_true", help="try the survivors of an earlier run once more")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
-    copy_of = options.work / "checkout"
-    shutil.rmtree(copy_of, ignore_errors=True)
-    shutil.copytree(ROOT, copy_of, ignore=shutil.ignore_patterns(".git", "*venv*", "__pycache__", ".mypy_cache"))
     results = options.work / f"results-{options.seed}.jsonl"
     known = {}
     for line in results.read_text().splitlines() if results.exists() else ():
         row = json.loads(line)
         known[row["name"]] = row
-    coverage = measure(options.work, copy_of)
+    copies: queue.Queue[Path] = queue.Queue()
+    for number in range(options.jobs):
+        copies.put(checkout(options.work / f"checkout-{number}"))
+    coverage = measure(options.work, copies.queue[0])
     mutants = draw(options.number, options.seed)
-    with results.open("a") as file:
-        for number, mutant in enumerate(mutants, start=1):
-            former = known.get(mutant.name)
-            if former is not None and (former["killed"] or not options.again):
-                continue
+
+    def attempt(mutant: Mutant) -> dict[str, object]:
+        copy_of = copies.get()
+        try:
             started, tests = time.monotonic(), tests_of(mutant, coverage)
-            row = {
-                "name": mutant.name,
-                "killed": bool(tests) and is_killed(mutant, tests, copy_of),
-                "tests": len(tests),
-            }
-            known[mutant.name] = row
+            killed = bool(tests) and is_killed(mutant, tests, copy_of)
+            seconds = round(time.monotonic() - started)
+            return {"name": mutant.name, "killed": killed, "tests": len(tests), "seconds": seconds}
+        finally:
+            copies.put(copy_of)
+
+    pending = [m for m in mutants if m.name not in known or (options.again and not known[m.name]["killed"])]
+    with results.open("a") as file, ThreadPoolExecutor(options.jobs) as pool:
+        for number, row in enumerate(pool.map(attempt, pending), start=1):
+            known[row["name"]] = row
             file.write(json.dumps(row) + "\n")
             file.flush()
-            print(f"{number:3}/{len(mutants)} {'killed  ' if row['killed'] else 'SURVIVED'} {mutant.name} "
-                  f"({len(tests)} tests, {time.monotonic() - started:.0f} s)", flush=True)  # fmt: skip
+            verdict = "killed  " if row["killed"] else "SURVIVED"
+            print(
+                f"{number:3}/{len(pending)} {verdict} {row['name']} ({row['tests']} tests, {row['seconds']} s)",
+                flush=True,
+            )
     survivors = [mutant for mutant in mutants if not known[mutant.name]["killed"]]
     spared = [mutant for mutant in survivors if _spared(mutant)]
     print(f"\n{len(mutants)} mutants, {len(mutants) - len(survivors)} killed, {len(spared)} spared with a reason, "
