@@ -382,3 +382,18 @@ def test_weights_reach_the_settings(tmp_path, monkeypatch):
     assert result.exit_code == 0, result.output
     assert seen["settings"].wear == (("correct", 0.75), ("nose_out", 0.25))
     assert seen["settings"].recolor == 0.25
+
+
+def test_alpha_is_where_the_mask_is_and_nowhere_else(shipped):
+    image = np.full((300, 300, 3), 120, np.uint8)
+    detector = Faces(face_at(HeadPose(5, 0, 0), 1.2, (150, 110)))
+    masked = augment_image(image, detector, shipped.select(names=["cloth-black"]), np.random.default_rng(7))
+    assert masked.alpha.shape == image.shape[:2]
+    assert (masked.alpha >= 0).all()
+    assert (masked.alpha <= 1).all()
+    opaque = masked.alpha > 0.99
+    assert opaque.mean() > 0.1
+    assert (np.abs(masked.image.astype(int) - image).max(axis=2)[opaque] > 20).all()
+    bare = augment_image(image, Faces(), shipped, np.random.default_rng(7))
+    assert not bare.alpha.any()
+    assert np.array_equal(bare.image, image)

@@ -23,6 +23,7 @@ from maskgen.catalog.store import Catalog
 from maskgen.datasets import folder
 from maskgen.datasets.folder import FolderWriter
 from maskgen.errors import CatalogError, ConfigError, ImageError, MaskgenError, ModelError
+from maskgen.masking import light
 from maskgen.masking.augment import augment_image
 from maskgen.parallel import local
 from maskgen.run import worker
@@ -730,6 +731,25 @@ def test_a_picture_is_detected_once_for_all_its_variants(tmp_path, job_of, monke
     monkeypatch.setattr("fakes.FakeDetector.detect", lambda self, image: calls.append(1) or detect(self, image))
     mask(job_of(source, variants=5))
     assert len(calls) == 1
+
+
+def test_each_face_is_observed_once_on_the_bare_photograph_whatever_the_variants(tmp_path, job_of, monkeypatch):
+    source, seen = tmp_path / "in", []
+    write_picture(source / "1.png", "two_faces")
+    appearance_of = light.appearance_of
+    monkeypatch.setattr(light, "appearance_of", lambda image, face: seen.append(image) or appearance_of(image, face))
+    mask(job_of(source, variants=3, faces="all"))
+    assert len(seen) == 2
+    assert all(np.array_equal(image, images.read(source / "1.png").pixels) for image in seen)
+
+
+def test_faces_that_get_no_mask_are_not_observed(tmp_path, job_of, monkeypatch):
+    source, seen = tmp_path / "in", []
+    write_picture(source / "1.png", "two_faces")
+    appearance_of = light.appearance_of
+    monkeypatch.setattr(light, "appearance_of", lambda image, face: seen.append(face) or appearance_of(image, face))
+    mask(job_of(source))
+    assert len(seen) == 1
 
 
 def test_settings_refuse_what_they_do_not_know():
