@@ -3,5 +3,5 @@
 listed = verification.read_pairs(path, root)        # or a verification .bin
 pictures = report.collect(names, keys, faces, ...)  # aligned crops, masked on the way
 rows, curves = report.evaluate(name, embed.Embedder(path), listed, pictures, conditions)
-print(report.table(report.EvalReport(...)))
+report.table(results.EvalReport(...))             # cells, to be laid out
 """
