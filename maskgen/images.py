@@ -33,6 +33,7 @@ _READABLE: Final = (
 )
 # What Pillow raises for files that are not what they say they are.
 _MALFORMED: Final = (OSError, SyntaxError, ValueError, TypeError, EOFError, IndexError, KeyError, struct.error)
+_RESTORE: Final = "restore it from its source"
 _JPEG_QUALITY: Final = 95
 _FULL_COLOUR: Final = 0  # Pillow's number for 4:4:4
 
@@ -126,7 +127,7 @@ def decode(raw: bytes, path: PurePath, max_pixels: int = MAX_PIXELS) -> Picture:
         If the bytes are no such picture, are cut short, or hold too many pixels or samples of 32 bits.
     """
     if not raw:
-        raise ImageError(f"{path}: empty file (0 bytes)")
+        raise ImageError(f"{path}: empty file (0 bytes)", _RESTORE)
     try:
         with warnings.catch_warnings():
             # Our own limit is checked below, and a picture that decodes is good enough.
@@ -138,9 +139,12 @@ def decode(raw: bytes, path: PurePath, max_pixels: int = MAX_PIXELS) -> Picture:
             f"{path}: more than {PILLOW_MAX_PIXELS / 1e6:.0f} megapixels", "scale it down first"
         ) from error
     except UnidentifiedImageError as error:
-        raise ImageError(f"{path}: not a picture that can be read (no JPEG, PNG, WebP, BMP, TIFF or GIF)") from error
+        raise ImageError(
+            f"{path}: not a picture that can be read (no JPEG, PNG, WebP, BMP, TIFF or GIF)",
+            "convert it to one of these",
+        ) from error
     except _MALFORMED as error:
-        raise ImageError(f"{path}: damaged picture: {error}") from error
+        raise ImageError(f"{path}: damaged picture: {error}", _RESTORE) from error
 
 
 def encode(pixels: Image, encoding: Encoding, path: PurePath, quality: int | None = None) -> bytes:

@@ -107,6 +107,7 @@ def test_failed_rows_say_what_is_wrong_without_naming_where_the_folder_lies(tree
     mask(job)
     rows = rows_of(job.target)
     assert rows["empty.png"].message == "empty file (0 bytes)"
+    assert all(row.remedy for row in rows.values() if row.status == "failed")
     assert rows["broken.jpg"].message.startswith("damaged picture: image file is truncated")
     assert str(tree.parent) not in (job.target / "manifest.jsonl").read_text()
 
