@@ -33,7 +33,12 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("masking", "run", "catalog", "datasets", "parallel")
 # (file, source of the line without spaces at its ends) -> why a mutant there may live.
-SPARED: dict[tuple[str, str], str] = {}
+SPARED: dict[tuple[str, str], str] = {
+    (
+        "maskgen/masking/light.py",
+        "return float(min(np.median(response) / 0.6745 / 6 / 255, 0.03))",
+    ): "255 or 256: a change of 0.4 % in an estimate that is off by ten",
+}
 # A mutant may loop for ever.
 _SECONDS = 240
 _FLIPPED = {

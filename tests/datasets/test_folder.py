@@ -153,6 +153,15 @@ def test_parts_of_a_dataset_are_not_taken_for_people_and_the_likely_root_is_name
     assert caught.value.remedy
 
 
+def test_a_single_folder_around_a_few_people_is_not_taken_for_a_person(tmp_path):
+    for person in range(3):
+        write_picture(tmp_path / "faces" / f"person{person}" / "1.png")
+    with pytest.raises(ConfigError, match=rf"likely {tmp_path / 'faces'}"):
+        people.open_people(tmp_path)
+    write_picture(tmp_path / "more" / "person0" / "1.png")
+    assert {item.identity for item in people.open_people(tmp_path).items} == {"faces", "more"}
+
+
 def test_people_whose_pictures_lie_in_folders_of_their_own_are_people(tmp_path):
     for person in range(4):
         for video in range(3):

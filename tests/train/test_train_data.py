@@ -237,9 +237,10 @@ def test_rows_without_a_face_are_left_out_and_counted(tmp_path):
     with people.files.Log(root / "manifest.jsonl") as log:
         log.append(people.Row(key=people.name(0, 0), status="skipped", reason="no_face").model_dump_json())
         log.append(people.Row(key="person_00/9.png", status="failed", reason="bad_image").model_dump_json())
+        log.append(people.Row(key="loose.png", status="skipped", faces=(people.face_row(),)).model_dump_json())
     found = datasets.open_people(root)
     assert len(found.items) == 17
-    assert dict(found.left_out) == {"no_face": 1, "bad_image": 1}
+    assert dict(found.left_out) == {"no_face": 1, "bad_image": 1, "no_identity": 1}
 
 
 @pytest.mark.parametrize("name", ["train.rec", "shards-{0..3}.tar"])
