@@ -39,8 +39,8 @@ SPARED: dict[tuple[str, str], str] = {
         "return float(min(np.median(response) / 0.6745 / 6 / 255, 0.03))",
     ): "255 or 256: a change of 0.4 % in an estimate that is off by ten",
 }
-# A mutant may loop for ever.
-_SECONDS = 240
+# A mutant may loop for ever: it gets this many seconds, and so many times what its tests take.
+_SECONDS, _TIMES = 60, 4
 _FLIPPED = {
     ast.Lt: ast.GtE,
     ast.LtE: ast.Gt,
@@ -195,8 +195,8 @@ def measure(work: Path, copy_of: Path) -> Path:
     return path
 
 
-def is_killed(mutant: Mutant, tests: list[str], copy_of: Path) -> bool:
-    """Whether a test fails, or never ends, with the mutant in place."""
+def run_with(mutant: Mutant, tests: list[str], copy_of: Path) -> str:
+    """What the tests say with the mutant in place: "killed", "survived", or "late" where they do not end."""
     path = copy_of / mutant.file
     original = path.read_text()
     path.write_text(mutant.source())
@@ -210,11 +210,12 @@ def is_killed(mutant: Mutant, tests: list[str], copy_of: Path) -> bool:
         start_new_session=True,
     )
     try:
-        return process.wait(_SECONDS) != 0
+        seconds = _SECONDS + _TIMES * sum(_seconds(copy_of.parent).get(name, 1.0) for name in tests)
+        return "killed" if process.wait(seconds) else "survived"
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, 9)
         process.wait()
-        return True
+        return "late"
     finally:
         path.write_text(original)
 
@@ -237,7 +238,7 @@ def main() -> None:
     parser.add_argument("--number", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1, help="mutants to try at a time")
-    parser.add_argument("--again", action="store_true", help="try the survivors of an earlier run once more")
+    parser.add_argument("--again", action="store_true", help="try what was not killed earlier once more")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     results = options.work / f"results-{options.seed}.jsonl"
@@ -255,27 +256,25 @@ def main() -> None:
         copy_of = copies.get()
         try:
             started, tests = time.monotonic(), tests_of(mutant, coverage)
-            killed = bool(tests) and is_killed(mutant, tests, copy_of)
+            verdict = run_with(mutant, tests, copy_of) if tests else "survived"
             seconds = round(time.monotonic() - started)
-            return {"name": mutant.name, "killed": killed, "tests": len(tests), "seconds": seconds}
+            return {"name": mutant.name, "verdict": verdict, "tests": len(tests), "seconds": seconds}
         finally:
             copies.put(copy_of)
 
-    pending = [m for m in mutants if m.name not in known or (options.again and not known[m.name]["killed"])]
+    pending = [m for m in mutants if m.name not in known or (options.again and known[m.name]["verdict"] != "killed")]
     with results.open("a") as file, ThreadPoolExecutor(options.jobs) as pool:
         for number, row in enumerate(pool.map(attempt, pending), start=1):
             known[row["name"]] = row
             file.write(json.dumps(row) + "\n")
             file.flush()
-            verdict = "killed  " if row["killed"] else "SURVIVED"
-            print(
-                f"{number:3}/{len(pending)} {verdict} {row['name']} ({row['tests']} tests, {row['seconds']} s)",
-                flush=True,
-            )
-    survivors = [mutant for mutant in mutants if not known[mutant.name]["killed"]]
+            of = f"{row['name']} ({row['tests']} tests, {row['seconds']} s)"
+            print(f"{number:3}/{len(pending)} {row['verdict']:8} {of}", flush=True)
+    late = sum(known[mutant.name]["verdict"] == "late" for mutant in mutants)
+    survivors = [mutant for mutant in mutants if known[mutant.name]["verdict"] == "survived"]
     spared = [mutant for mutant in survivors if _spared(mutant)]
-    print(f"\n{len(mutants)} mutants, {len(mutants) - len(survivors)} killed, {len(spared)} spared with a reason, "
-          f"{len(survivors) - len(spared)} survive")  # fmt: skip
+    print(f"\n{len(mutants)} mutants, {len(mutants) - len(survivors)} killed ({late} of them as the tests never ended), "
+          f"{len(spared)} spared with a reason, {len(survivors) - len(spared)} survive")  # fmt: skip
     for mutant in survivors:
         print(f"  {mutant.name}: {_spared(mutant) or 'no test notices'}")
 
