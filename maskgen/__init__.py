@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -12,6 +13,11 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = ["Catalog", "FaceDetector", "__version__", "augment_image"]
+
+# Nothing is sent. onnxruntime tells its maker about machine and program, and albumentations, which insightface imports
+# where it is installed, asks for its newest version, unless these are set before their import. Whatever of maskgen is
+# imported, this comes first; worker processes inherit it.
+os.environ.update({"ORT_DISABLE_TELEMETRY": "1", "NO_ALBUMENTATIONS_UPDATE": "1"})
 
 _HOMES: Final = {
     "Catalog": "maskgen.catalog.store",

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import sys
+import types
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -52,7 +57,7 @@ def face_analysis(pack: Path, tasks: list[str], device: Device) -> Any:
             "install the extra gpu, then 'maskgen doctor' shows what is wrong; or use {device=cpu}",
         )
     providers = ["CUDAExecutionProvider"] * (device == "cuda") + ["CPUExecutionProvider"]
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _postponed("requests"):
         warnings.simplefilter("ignore")  # deprecations inside InsightFace, nothing a user can act on
         from insightface.app import FaceAnalysis
     try:
@@ -71,6 +76,32 @@ def face_analysis(pack: Path, tasks: list[str], device: Device) -> Any:
             "install its libraries (pip install 'onnxruntime-gpu[cuda,cudnn]'), or use {device=cpu}",
         )
     return app
+
+
+class _Stand(types.ModuleType):
+    """Stands for a module, which is imported when it is used."""
+
+    def __getattr__(self, name: str) -> object:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+@contextlib.contextmanager
+def _postponed(name: str) -> Iterator[None]:
+    """Whoever imports a module meanwhile gets a stand-in for it.
+
+    InsightFace imports `requests` for its downloads, and with it urllib3, which opens a socket to learn whether there
+    is IPv6. Only ``maskgen models fetch`` needs a socket.
+    """
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = _Stand(name)
+    try:
+        yield
+    finally:
+        del sys.modules[name]
 
 
 def _options(threads: int) -> Any:

@@ -273,8 +273,10 @@ def main() -> None:
     late = sum(known[mutant.name]["verdict"] == "late" for mutant in mutants)
     survivors = [mutant for mutant in mutants if known[mutant.name]["verdict"] == "survived"]
     spared = [mutant for mutant in survivors if _spared(mutant)]
-    print(f"\n{len(mutants)} mutants, {len(mutants) - len(survivors)} killed ({late} of them as the tests never ended), "
-          f"{len(spared)} spared with a reason, {len(survivors) - len(spared)} survive")  # fmt: skip
+    print(
+        f"\n{len(mutants)} mutants, {len(mutants) - len(survivors)} killed, {late} of them as tests never ended; "
+        f"{len(spared)} spared with a reason, {len(survivors) - len(spared)} survive"
+    )
     for mutant in survivors:
         print(f"  {mutant.name}: {_spared(mutant) or 'no test notices'}")
 
