@@ -234,7 +234,7 @@ def test_an_installed_wheel_finds_its_masks_and_its_head(wheel):
 
 def test_a_wheel_brings_the_command_and_the_licence(wheel):
     (info,) = wheel.glob("*.dist-info")
-    assert "maskgen = maskgen.cli:main" in (info / "entry_points.txt").read_text()
+    assert "maskgen = maskgen.__main__:main" in (info / "entry_points.txt").read_text()
     assert list(info.rglob("LICENSE"))
     metadata = message_from_string((info / "METADATA").read_text(encoding="utf-8"))
     assert metadata["License-Expression"] == "MIT AND CC0-1.0"

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import importlib
 import json
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from types import FrameType
 from typing import Any, Final, NamedTuple
 
 import click
@@ -66,12 +64,9 @@ class LazyGroup(click.Group):
             formatter.write_dl(rows)
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run a command; Ctrl-C ends it with 130, and so does SIGTERM."""
+        """Run a command; Ctrl-C ends it with 130."""
         try:
-            if ctx.parent is not None:
-                return super().invoke(ctx)
-            with _sigterm_like_ctrl_c():
-                return super().invoke(ctx)
+            return super().invoke(ctx)
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             ctx.exit(INTERRUPTED)
@@ -243,17 +238,3 @@ def progress(what: str = "", *, says_lines: bool = False) -> Iterator[Callable[[
         yield show
     finally:
         bar.stop()
-
-
-@contextmanager
-def _sigterm_like_ctrl_c() -> Iterator[None]:
-    """End a job cleanly on SIGTERM too, with which batch schedulers stop it."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    former = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, former)

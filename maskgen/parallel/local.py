@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
+import ctypes
 import itertools
 import os
 import signal
-import tempfile
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -18,6 +20,7 @@ from joblib.externals.loky import get_reusable_executor
 
 from maskgen.errors import MaskgenError
 from maskgen.parallel.base import Crash
+from maskgen.scratch import scratch
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -27,6 +30,8 @@ _AHEAD: Final = 2
 # How often in a row workers may die before they take up anything.
 _STILLBORN: Final = 3
 _IDLE_SECONDS: Final = 30
+# From <sys/prctl.h>: the signal that a process gets when its parent dies.
+_PR_SET_PDEATHSIG: Final = 1
 # Each worker has one core; libraries that start threads of their own would fight over it.
 _ONE_THREAD: Final = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
@@ -71,8 +76,7 @@ class LocalExecutor:
         taken: dict[int, Sequence[T]] = {}  # handed to workers, no result yet
         again: list[int] = []  # of those, the ones to hand out anew
         stillborn = 0
-        with tempfile.TemporaryDirectory(prefix="maskgen-") as folder:
-            marks = Path(folder)
+        with scratch() as marks:
             while workers:
                 try:
                     for number, result in _pool_results(work, workers, pending, taken, again, marks):
@@ -106,7 +110,8 @@ def _pool_results(
     futures: dict[Any, int] = {}
 
     def submit(number: int) -> None:
-        futures[pool.submit(_marking, work, number, taken[number], marks)] = number
+        with _without_ctrl_c():
+            futures[pool.submit(_marking, work, number, taken[number], marks)] = number
 
     try:
         for number in again:
@@ -137,7 +142,9 @@ def _isolated(work: Callable[[Sequence[T]], R], chunk: Sequence[T]) -> Iterator[
     """The results of a chunk that may have killed its worker; in a process of its own, halved if it does so again."""
     pool = _pool(1)
     try:
-        yield pool.submit(work, chunk).result()
+        with _without_ctrl_c():
+            future = pool.submit(work, chunk)
+        yield future.result()
     except concurrent.futures.BrokenExecutor:
         if len(chunk) == 1:
             yield Crash(chunk[0])
@@ -152,8 +159,28 @@ def _isolated(work: Callable[[Sequence[T]], R], chunk: Sequence[T]) -> Iterator[
 
 def _pool(workers: int) -> Any:
     return get_reusable_executor(
-        max_workers=workers, timeout=_IDLE_SECONDS, initializer=_start_worker, env=dict(_ONE_THREAD)
+        max_workers=workers,
+        timeout=_IDLE_SECONDS,
+        initializer=_start_worker,
+        initargs=(os.getpid(),),
+        env=dict(_ONE_THREAD),
     )
+
+
+@contextlib.contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """Processes and threads that are started meanwhile never see Ctrl-C; this one sees it afterwards.
+
+    A new process takes a while before it can say for itself that only its parent, which keeps the records, is to act.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
 
 
 def _marking(work: Callable[[Sequence[T]], R], number: int, chunk: Sequence[T], marks: Path) -> R:
@@ -176,14 +203,17 @@ def _marked(marks: Path) -> set[int]:
     return numbers
 
 
-def _start_worker() -> None:
-    # Ctrl-C reaches the whole process group; only the parent, which keeps the records, is to act on it.
+def _start_worker(parent: int) -> None:
+    # Ctrl-C reaches the whole process group.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    # A parent that is killed cannot end its workers; they would go on writing, and hold memory for minutes.
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # It may have been killed before this process came so far, and not every system tells of it.
+    threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
 
 
 def _end_with_parent(parent: int) -> None:
-    # A parent that is killed cannot end its workers; they would go on writing, and hold memory for minutes.
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)

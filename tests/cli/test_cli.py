@@ -2,9 +2,7 @@
 
 import importlib.metadata
 import json
-import os
 import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +19,6 @@ from maskgen.cli import doctor as doctor_cli
 from maskgen.detect import DetectorSpec
 from maskgen.packs.find import BUNDLED, pack_dir
 from maskgen.parallel import InProcess
-from maskgen.run import worker
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -208,11 +205,27 @@ def test_exit_code_130_after_ctrl_c_and_a_line_on_how_to_go_on(tmp_path, invoke)
     assert len(list(manifest.read(tmp_path / "out" / "manifest.jsonl"))) == 1
 
 
-def test_sigterm_ends_a_run_like_ctrl_c(tmp_path, invoke, monkeypatch):
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("where", ["maskgen.cli", "maskgen.cli.augment", "maskgen.detect"])
+def test_a_signal_at_any_moment_ends_a_command_with_one_line_and_130(tmp_path, name, where):
     write_picture(tmp_path / "in" / "1.png")
-    monkeypatch.setattr(worker, "augment_entry", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
-    assert invoke("augment", tmp_path / "in", tmp_path / "out").exit_code == 130
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    # The signal comes while a module is imported: the command line, the command, or what the command needs.
+    code = f"""
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, *_):
+        if name == {where!r}:
+            os.kill(os.getpid(), signal.{name})
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from maskgen.__main__ import main
+sys.meta_path.insert(0, Finder())
+sys.argv = ["maskgen", "augment", {str(tmp_path / "in")!r}, {str(tmp_path / "out")!r}]
+main()
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout) == (130, "")
+    assert ended.stderr.startswith("interrupted")
+    assert ended.stderr.count("\n") == 1
 
 
 def test_resume_overwrite_retry_and_limit_reach_the_run(tree, tmp_path, invoke):
