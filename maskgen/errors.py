@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import ClassVar
 
 _SETTING = re.compile(r"\{([a-z_]+)(?:=([a-z0-9_]+))?\}")
 
@@ -61,6 +62,15 @@ class MaskgenError(Exception):
 
 class ImageError(MaskgenError):
     """A picture cannot be read or written."""
+
+    reason: ClassVar[str] = "bad_image"
+    """What the manifest calls it."""
+
+
+class PlaceTakenError(ImageError):
+    """Where a picture would be written, there is something that maskgen did not write."""
+
+    reason = "in_the_way"
 
 
 class ModelError(MaskgenError):

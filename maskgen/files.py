@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import re
+import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final
 
-from maskgen.errors import ImageError, MaskgenError
+from maskgen.errors import ImageError, MaskgenError, PlaceTakenError
 
 _TEMPORARY: Final = ".maskgen-{}.tmp"
 _IS_TEMPORARY: Final = re.compile(r"\.maskgen-[0-9a-f]{32}\.tmp")
+# What a file system says that knows no hard links.
+_NO_LINKS: Final = frozenset({errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL})
 # What operating systems and tools leave beside data: resource forks of macOS, its index of a zip, thumbnails of
 # Synology and of Windows, checkpoints of Jupyter.
 _NO_DATA: Final = frozenset({"__macosx", "@eadir", "thumbs.db", "desktop.ini", ".ds_store"})
@@ -33,7 +37,7 @@ def is_no_data(name: str, is_folder: bool) -> bool:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Make a file appear with all its bytes, or not at all; folders are made as needed.
+    """Make a file appear with all its bytes, or not at all, in the place of what was there; folders are made as needed.
 
     Raises
     ------
@@ -42,21 +46,120 @@ def write_whole(path: Path, data: bytes) -> None:
     MaskgenError
         If nothing can be written there: no space, no permission.
     """
+    with _named_faults(path), _temporary(path) as temporary:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            # Or a power cut could leave the new name with none of the new bytes.
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+
+
+def write_new(path: Path, data: bytes, announce: Callable[[str], None]) -> bool:
+    """Make a file appear with all its bytes, or not at all, where there is none yet; folders are made as needed.
+
+    Parameters
+    ----------
+    path : Path
+        Where; a file with the same bytes may be there, and stays.
+    data : bytes
+        What.
+    announce : callable
+        Is told the file's stamp, see `stamp_of`, before the file appears under its name.
+
+    Returns
+    -------
+    bool
+        Whether there was none.
+
+    Raises
+    ------
+    PlaceTakenError
+        If something else is there.
+    ImageError, MaskgenError
+        As `write_whole`.
+    """
+    with _named_faults(path), _temporary(path) as temporary:
+        temporary.write_bytes(data)
+        stamp = stamp_of(temporary)
+        assert stamp is not None
+        announce(stamp)
+        try:
+            _rename_to_new(temporary, path)
+            return True
+        except FileExistsError:
+            if _holds(path, data):
+                return False
+            raise PlaceTakenError(
+                f"{path}: in the way, and no run of maskgen wrote it", "move it, then use {retry_failed}"
+            ) from None
+
+
+def _rename_to_new(source: Path, target: Path) -> None:
+    if os.name == "nt":
+        source.rename(target)  # never replaces a file there
+        return
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if os.path.lexists(target):
+            raise FileExistsError from None
+        source.rename(target)
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    try:
+        return not path.is_symlink() and path.stat().st_size == len(data) and path.read_bytes() == data
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def _temporary(path: Path) -> Iterator[Path]:
+    """A name beside a file, or the rename could cross a file system and would not be atomic."""
+    make_folder(path.parent)
     temporary = path.with_name(temporary_name())
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            # In the same folder, or the rename could cross a file system and would not be atomic.
-            temporary.write_bytes(data)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _named_faults(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             raise ImageError(f"{path}: cannot be written: {error.strerror}", "shorten the name") from error
         raise MaskgenError(
             f"{path}: cannot be written: {error.strerror}", "see to it, then run the same again"
         ) from error
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those it lies in, however many; `Path.mkdir` calls itself once a folder."""
+    missing = list(itertools.takewhile(lambda folder: not folder.is_dir(), (path, *path.parents)))
+    for folder in reversed(missing):
+        folder.mkdir(exist_ok=True)
+
+
+def stamp_of(path: Path) -> str | None:
+    """Size and time of change of a file, in one word; None if there is no file."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return stamp(status) if stat.S_ISREG(status.st_mode) else None
+
+
+def stamp(status: os.stat_result) -> str:
+    """Size and time of change of a file whose status is known."""
+    return f"{status.st_size}-{status.st_mtime_ns}"
 
 
 def temporary_name() -> str:
@@ -70,11 +173,16 @@ def is_temporary(name: str) -> bool:
 
 
 def leftovers(folder: Path) -> Iterator[Path]:
-    """The temporary files that a killed process left under a folder."""
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            if is_temporary(name):
-                yield Path(parent, name)
+    """The temporary files that a killed process left under a folder; links are not followed."""
+    # A stack of our own: folders may lie deeper in each other than Python calls functions.
+    stack = [folder]
+    while stack:
+        with contextlib.suppress(OSError), os.scandir(stack.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    stack.append(Path(entry.path))
+                elif is_temporary(entry.name):
+                    yield Path(entry.path)
 
 
 class LockedError(MaskgenError):
@@ -101,7 +209,7 @@ def locked(path: Path) -> Iterator[None]:
     from filelock import FileLock, SoftFileLock, Timeout
 
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         lock: FileLock | SoftFileLock = FileLock(path, timeout=0)
         try:
             lock.acquire()
@@ -164,6 +272,30 @@ def lines(path: Path) -> Iterator[tuple[int, bytes]]:
                 return
             yield offset, line[:-1]
             offset += len(line)
+
+
+def rewrite(path: Path, offsets: Iterable[int], see: Callable[[bytes], None] = lambda line: None) -> None:
+    """Keep only the lines at these offsets of a `Log`, in this order; the file is replaced whole.
+
+    Parameters
+    ----------
+    path : Path
+        The log.
+    offsets : iterable of int
+        Of the lines to keep.
+    see : callable
+        Is shown each of them.
+    """
+    with _named_faults(path), _temporary(path) as temporary:
+        with path.open("rb") as old, temporary.open("wb") as new:
+            for offset in offsets:
+                old.seek(offset)
+                line = old.readline()
+                see(line)
+                new.write(line)
+            new.flush()
+            os.fsync(new.fileno())
+        os.replace(temporary, path)
 
 
 def _cut_torn_line(path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Final, Literal
 
@@ -168,8 +168,8 @@ class Row(Strict):
         Done if at least one masked picture was written.
     reason : str or None
         Why not done, in one word. Skipped: ``no_face``, ``no_view_for_pose``, ``too_small``, ``not_an_image``,
-        ``no_data``, ``folder_loop``. Failed: ``bad_image``, ``name_clash``, ``bad_name``, ``unreadable_folder``,
-        ``unexpected``, ``crashed``.
+        ``no_data``, ``folder_loop``, ``folder_twice``. Failed: ``bad_image``, ``in_the_way``, ``name_clash``,
+        ``bad_name``, ``unreadable_folder``, ``unexpected``, ``crashed``.
     message, remedy : str or None
         What failed, and what to do; settings are called as in ``run.json``.
     size_wh : tuple of 2 ints or None
@@ -213,6 +213,8 @@ class Counts(Strict):
     ----------
     inputs : int
         Rows: done, skipped and failed together.
+    read : int
+        Of those, the pictures that could be read.
     reasons : dict
         Reason -> how many were skipped or failed for it.
     faces, masked : int
@@ -222,6 +224,7 @@ class Counts(Strict):
     """
 
     inputs: int = 0
+    read: int = 0
     done: int = 0
     skipped: int = 0
     failed: int = 0
@@ -330,18 +333,15 @@ def sort(path: Path) -> Counts:
     """
     offsets = {row.key: offset for offset, row in _read_with_offsets(path)}
     tally = _Tally()
-    temporary = path.with_name(files.temporary_name())
-    try:
-        with path.open("rb") as unsorted, temporary.open("wb") as result:
-            for key in sorted(offsets):
-                unsorted.seek(offsets[key])
-                line = unsorted.readline()
-                tally.add(Row.model_validate_json(line))
-                result.write(line)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    files.rewrite(
+        path, (offsets[key] for key in sorted(offsets)), lambda line: tally.add(Row.model_validate_json(line))
+    )
     return tally.counts()
+
+
+def drop(path: Path, keys: Collection[str]) -> None:
+    """Take the rows of some inputs out of a manifest."""
+    files.rewrite(path, (offset for offset, row in _read_with_offsets(path) if row.key not in keys))
 
 
 def read_run(path: Path) -> RunFile:
@@ -368,12 +368,13 @@ def write_run(path: Path, run: RunFile) -> None:
 
 class _Tally:
     def __init__(self) -> None:
-        self._numbers = dict.fromkeys(("inputs", "done", "skipped", "failed", "faces", "masked", "files"), 0)
+        self._numbers = dict.fromkeys(("inputs", "read", "done", "skipped", "failed", "faces", "masked", "files"), 0)
         self._reasons: dict[str, int] = {}
 
     def add(self, row: Row) -> None:
         numbers = self._numbers
         numbers["inputs"] += 1
+        numbers["read"] += row.size_wh is not None
         numbers[row.status] += 1
         numbers["faces"] += len(row.faces)
         numbers["masked"] += sum(mask.design is not None for variant in row.variants for mask in variant.masks)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -20,6 +19,7 @@ from maskgen.catalog.schema import WEARS, Kind, WearShares, wear_shares
 from maskgen.cli import console, samples
 from maskgen.cli.settings import setting
 from maskgen.masking.recipe import Faces
+from maskgen.scratch import scratch
 
 DEMO: Final = (samples.GROUP, samples.CROP, samples.ASTRONAUT)
 
@@ -125,6 +125,10 @@ _setting = partial(setting, run.AugmentSettings)
 )
 @click.option("--overwrite", "existing", flag_value="overwrite", help="Delete what a former run wrote and start anew.")
 @click.option("--retry-failed", is_flag=True, help="Also try inputs again that failed in a former run.")
+@click.option(
+    "--checksum", is_flag=True, help="See by contents which files changed since a former run, not by size and time."
+)
+@click.option("--prune", is_flag=True, help="Drop rows and outputs of inputs that are gone.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 @click.option("--verbose", is_flag=True, help="Show where unexpected failures come from.")
@@ -138,6 +142,8 @@ def augment(
     limit: int | None,
     existing: str | None,
     retry_failed: bool,
+    checksum: bool,
+    prune: bool,
     dry_run: bool,
     as_json: bool,
     verbose: bool,
@@ -153,7 +159,7 @@ def augment(
     if verbose:
         logging.basicConfig(format="%(message)s")
         logging.getLogger("maskgen").setLevel(logging.DEBUG)
-    execution = run.Execution(workers, limit, existing or "auto", retry_failed)  # type: ignore[arg-type]
+    execution = run.Execution(workers, limit, existing or "auto", retry_failed, checksum, prune)  # type: ignore[arg-type]
     with _source(ctx, folders, demo) as (source, target):
         if demo and ctx.get_parameter_source("faces") is not click.core.ParameterSource.COMMANDLINE:
             settings["faces"] = "all"
@@ -177,10 +183,11 @@ def _source(ctx: click.Context, folders: tuple[Path, ...], demo: bool) -> Iterat
     if not demo:
         yield folders[0], folders[1]
         return
-    with tempfile.TemporaryDirectory(prefix="maskgen-demo-") as folder:
+    with scratch() as folder:
         for photograph in samples.photographs(DEMO):
-            shutil.copyfile(photograph, Path(folder, photograph.name))
-        yield Path(folder), folders[0]
+            # With its time of change, by which the next run knows it again.
+            shutil.copy2(photograph, folder)
+        yield folder, folders[0]
 
 
 def _run(ctx: click.Context, job: run.Job) -> run.Summary:
@@ -208,6 +215,8 @@ def _say_plan(plan: run.Plan, as_json: bool) -> None:
         "pending": len(plan.pending),
         "without_work": len(plan.faults),
         "settled": plan.settled,
+        "outdated": len(plan.outdated),
+        "vanished": len(plan.vanished),
         "left": plan.left,
     }
     if as_json:
@@ -216,9 +225,10 @@ def _say_plan(plan: run.Plan, as_json: bool) -> None:
     reasons = Counter(fault.reason for fault in plan.faults)
     console.table(
         [
-            ("would mask", f"{numbers['pending']} pictures"),
+            ("would mask", f"{numbers['pending']} pictures, {numbers['outdated']} of them again"),
             ("no work", f"{numbers['without_work']} entries: {_listed(reasons)}"),
             ("settled before", str(numbers["settled"])),
+            ("gone since", f"{numbers['vanished']} inputs"),
             ("left for later", str(numbers["left"])),
         ]
     )
@@ -238,6 +248,7 @@ def _say_summary(summary: run.Summary, target: Path, seconds: float, as_json: bo
                 **counts.model_dump(),
                 "taken": summary.progress.taken,
                 "left": summary.left,
+                "vanished": summary.vanished,
                 "seconds": round(seconds, 3),
             }
         )
@@ -252,5 +263,7 @@ def _say_summary(summary: run.Summary, target: Path, seconds: float, as_json: bo
         rows.append(("reasons", _listed(counts.reasons)))
     if summary.left:
         rows.append(("left", f"{summary.left}, for a run without --limit"))
+    if summary.vanished:
+        rows.append(("gone", f"{summary.vanished} inputs; their rows and pictures stay, --prune drops them"))
     rows.append(("written", f"{console.counted(counts.files, 'picture')}, manifest.jsonl and run.json to {target}"))
     console.table(rows)

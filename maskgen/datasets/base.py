@@ -69,10 +69,21 @@ class Fault:
 
 @dataclass(frozen=True)
 class Sample:
-    """An encoded picture, and what lies beside it, by name."""
+    """An encoded picture, and what lies beside it, by name.
+
+    Attributes
+    ----------
+    raw : bytes
+        The picture.
+    extras : dict
+        Name -> bytes.
+    stamp : str or None
+        As `Reader.stamp`, of what was read.
+    """
 
     raw: bytes = field(repr=False)
     extras: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    stamp: str | None = None
 
 
 class Reader(Protocol):
@@ -96,6 +107,10 @@ class Reader(Protocol):
         """
         ...
 
+    def stamp(self, entry: Entry) -> str | None:
+        """What changes when an entry's picture does, known without reading it; None if there is none any more."""
+        ...
+
     def fingerprint(self) -> str:
         """What tells this dataset from another; a resume compares it."""
         ...
@@ -116,11 +131,17 @@ class PartWriter(Protocol):
 
         Raises
         ------
+        PlaceTakenError
+            If something is there that maskgen did not write.
         ImageError
             If this picture cannot be written under its name.
         MaskgenError
             If nothing can be written.
         """
+        ...
+
+    def take_back(self, entry: Entry) -> None:
+        """Delete what was put for an entry."""
         ...
 
 
@@ -138,11 +159,27 @@ class Writer(Protocol):
         ...
 
     def part(self, name: str) -> AbstractContextManager[PartWriter]:
-        """A part; its name is that of no other attempt, and it appears whole or not at all."""
+        """A part; its name is that of no other attempt."""
         ...
 
-    def is_intact(self, row: Row) -> bool:
-        """Whether all that a row names is there."""
+    def settle(self, name: str) -> None:
+        """The rows of a part are recorded: what it wrote has its owner."""
+        ...
+
+    def unsettled(self) -> set[str]:
+        """Places written by parts that were never settled, and not touched since: those of a run that was killed."""
+        ...
+
+    def forget_unsettled(self) -> None:
+        """Each of those places has its row, or was discarded."""
+        ...
+
+    def stamp(self, place: str) -> str | None:
+        """What changes when something that was written does; None if it is gone."""
+        ...
+
+    def checksum(self, place: str) -> str | None:
+        """The SHA-256 of something that was written; None if it is gone."""
         ...
 
     def in_the_way(self, keys: Iterable[str]) -> Iterator[str]:
@@ -153,8 +190,8 @@ class Writer(Protocol):
         """Inputs of which something would be written where another's goes; what is settled keeps its place."""
         ...
 
-    def discard(self, rows: Iterable[Row]) -> None:
-        """Delete what rows name, and nothing else."""
+    def discard(self, places: Iterable[str]) -> None:
+        """Delete what is at these places, and nothing else."""
         ...
 
     def finish(self, rows: Iterable[Row]) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from maskgen.datasets.base import Reader, Writer
-from maskgen.datasets.folder import FolderReader, FolderWriter
+from maskgen.datasets.folder import FolderReader
+from maskgen.datasets.folder_writer import FolderWriter
 from maskgen.errors import ConfigError
 
 _LATER: Final = {".rec": "RecordIO", ".idx": "RecordIO", ".tar": "WebDataset", ".bin": "a verification set"}

@@ -6,16 +6,17 @@ import importlib
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from maskgen.run.job import Progress, Summary, run
+    from maskgen.run.job import NothingReadError, Progress, Summary, run
     from maskgen.run.plan import Plan, prepare
     from maskgen.run.settings import AugmentSettings, Execution, Job
 
-__all__ = ["AugmentSettings", "Execution", "Job", "Plan", "Progress", "Summary", "prepare", "run"]
+__all__ = ["AugmentSettings", "Execution", "Job", "NothingReadError", "Plan", "Progress", "Summary", "prepare", "run"]
 
 _HOMES: Final = {
     "AugmentSettings": "settings",
     "Execution": "settings",
     "Job": "settings",
+    "NothingReadError": "job",
     "Plan": "plan",
     "Progress": "job",
     "Summary": "job",

@@ -1,6 +1,6 @@
 """A run, from its plan to its summary.
 
-plan = prepare(job)                       # what a former run of the same settings left to do
+plan = plan_of(job, reader, writer)       # what a former run of the same settings left to do
 for outcome in _outcomes(task, plan):     # worker processes; pixels stay in them
     log.append(outcome.row)
 counts = manifest.sort(...)               # the same bytes, whoever finished first
@@ -10,20 +10,23 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from maskgen import files, manifest
-from maskgen.errors import ConfigError
+from maskgen.datasets.base import Entry
+from maskgen.errors import ConfigError, MaskgenError
 from maskgen.manifest import Counts, Row, RunFile
 from maskgen.parallel import Crash, Executor, LocalExecutor, chunks_of
 from maskgen.parallel.base import chunk_size
-from maskgen.run.plan import Plan, open_both, prepare
+from maskgen.run import stamps
+from maskgen.run.plan import Plan, former_rows, open_both, plan_of
 from maskgen.run.record import LOCK_FILE, detectors_of
 from maskgen.run.settings import Job
-from maskgen.run.worker import Outcome, Task, failed, row_of_fault, work
+from maskgen.run.stamps import stamps_of
+from maskgen.run.worker import Done, Outcome, Task, failed, row_of_fault, work
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -64,17 +67,24 @@ class Summary:
         The share of this run.
     left : int
         Pictures left for later.
+    vanished : int
+        Rows that stand though their inputs are gone.
     """
 
     record: RunFile
     progress: Progress
     left: int
+    vanished: int = 0
 
     @property
     def counts(self) -> Counts:
         """The whole manifest in numbers."""
         assert self.record.counts is not None
         return self.record.counts
+
+
+class NothingReadError(MaskgenError):
+    """Not one picture of the input could be read. The manifest says of each why not."""
 
 
 def run(
@@ -102,24 +112,34 @@ def run(
         If the folders overlap, the output folder is another's, or its settings differ.
     ModelError, CatalogError
         If the model pack or the catalog cannot be used.
+    NothingReadError
+        If not one picture could be read.
     MaskgenError
         If nothing can be written, or worker processes die as they start. What is done is recorded; the same call goes
         on.
     KeyboardInterrupt
         Passed on once the workers have ended. What is done is recorded; the same call goes on.
     """
-    open_both(job)  # refused before the output folder is made
+    reader, writer = open_both(job)  # refused before the output folder is made
     target = job.target.resolve()
     with _sole_writer(job):
-        plan = prepare(job)
+        plan = plan_of(job, reader, writer)
         _clear_the_way(job, plan)
         manifest.write_run(target / manifest.RUN_FILE, plan.record)
         progress = _work_and_record(job, plan, executor or LocalExecutor(job.execution.workers), on_progress)
+        _discard_unnamed(plan)
         plan.writer.finish(manifest.read(target / manifest.MANIFEST_FILE))
         counts = manifest.sort(target / manifest.MANIFEST_FILE)
+        stamps.tidy(target / stamps.STAMPS_FILE, (row.key for row in manifest.read(target / manifest.MANIFEST_FILE)))
         record = plan.record.model_copy(update={"state": "limited" if plan.left else "complete", "counts": counts})
         manifest.write_run(target / manifest.RUN_FILE, record)
-    return Summary(record, progress, plan.left)
+    if not counts.read:
+        reasons = ", ".join(f"{number} {reason}" for reason, number in counts.reasons.items())
+        raise NothingReadError(
+            f"{job.source}: no picture in it could be read: {reasons}",
+            f"{target / manifest.MANIFEST_FILE} says of each what to do",
+        )
+    return Summary(record, progress, plan.left, 0 if job.execution.prune else len(plan.vanished))
 
 
 @contextlib.contextmanager
@@ -139,9 +159,24 @@ def _clear_the_way(job: Job, plan: Plan) -> None:
         return
     for leftover in list(files.leftovers(plan.target)):
         leftover.unlink(missing_ok=True)
-    if job.execution.existing == "overwrite" and path.exists():
-        plan.writer.discard(manifest.read(path))
-        path.unlink()
+    _discard_unnamed(plan)
+    if job.execution.existing == "overwrite":
+        plan.writer.discard(place for row in former_rows(plan.target) for place in row.places)
+        path.unlink(missing_ok=True)
+        (plan.target / stamps.STAMPS_FILE).unlink(missing_ok=True)
+    elif job.execution.prune and plan.vanished:
+        plan.writer.discard(place for places in plan.vanished.values() for place in places)
+        manifest.drop(path, plan.vanished.keys())
+
+
+def _discard_unnamed(plan: Plan) -> None:
+    """Delete what workers wrote that were killed before their rows were recorded."""
+    unnamed = plan.writer.unsettled()
+    if unnamed:
+        for row in former_rows(plan.target):
+            unnamed.difference_update(row.places)
+        plan.writer.discard(unnamed)
+    plan.writer.forget_unsettled()
 
 
 def _work_and_record(job: Job, plan: Plan, executor: Executor, on_progress: Callable[[Progress], None]) -> Progress:
@@ -159,36 +194,48 @@ def _work_and_record(job: Job, plan: Plan, executor: Executor, on_progress: Call
     on_progress(progress)
     with (
         files.Log(plan.target / manifest.MANIFEST_FILE) as log,
+        files.Log(plan.target / stamps.STAMPS_FILE) as stamps_log,
         contextlib.closing(_outcomes(task, plan, executor)) as outcomes,
     ):
-        for outcome in outcomes:
-            log.append(outcome.row.model_dump_json())
-            if outcome.traceback is not None:
-                _LOG.debug("%s: %s\n%s", outcome.row.key, outcome.row.message, outcome.traceback)
-            progress = progress.with_row(outcome.row)
-            on_progress(progress)
+        for done in outcomes:
+            for outcome in done.outcomes:
+                log.append(outcome.row.model_dump_json())
+                if outcome.stamps is not None:
+                    stamps_log.append(outcome.stamps.line())
+                if outcome.traceback is not None:
+                    _LOG.debug("%s: %s\n%s", outcome.row.key, outcome.row.message, outcome.traceback)
+                progress = progress.with_row(outcome.row)
+                on_progress(progress)
+            if done.part:
+                plan.writer.settle(done.part)
     return progress
 
 
-def _outcomes(task: Task, plan: Plan, executor: Executor) -> Generator[Outcome, None, None]:
-    for fault in plan.faults:
-        yield Outcome(row_of_fault(fault))
+def _outcomes(task: Task, plan: Plan, executor: Executor) -> Generator[Done, None, None]:
+    yield Done("", [Outcome(row_of_fault(fault)) for fault in plan.faults])
     chunks = chunks_of(plan.pending, chunk_size(len(plan.pending), executor.workers))
-    results = executor.run(partial(work, task), chunks)
+    results = executor.run(partial(work, task), _cleared(chunks, plan))
     try:
         for result in results:
-            if isinstance(result, Crash):
-                yield Outcome(
-                    failed(
-                        result.item,
-                        "crashed",
-                        "the process that worked on it died, twice: for lack of memory, or by a fault that the picture "
-                        "causes in a library",
-                        "{retry_failed} with fewer {workers} tries again",
-                    )
-                )
-            else:
-                yield from result
+            yield Done("", [_crashed(task, result.item)]) if isinstance(result, Crash) else result
     finally:
         if isinstance(results, Generator):
             results.close()
+
+
+def _cleared(chunks: Iterable[Sequence[Entry]], plan: Plan) -> Iterator[Sequence[Entry]]:
+    """The chunks; what a former run wrote for their entries is deleted just before they are worked on."""
+    for chunk in chunks:
+        plan.writer.discard(place for entry in chunk for place in plan.outdated.get(entry.key, ()))
+        yield chunk
+
+
+def _crashed(task: Task, entry: Entry) -> Outcome:
+    row = failed(
+        entry,
+        "crashed",
+        "the process that worked on it died, twice: for lack of memory, or by a fault that the picture causes in a "
+        "library",
+        "{retry_failed} with fewer {workers} tries again",
+    )
+    return Outcome(row, stamps_of(row, None, task.reader, entry, task.writer))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import maskgen
-from maskgen import files, manifest
+from maskgen import manifest
 from maskgen.catalog.store import Catalog
 from maskgen.detect import DetectorSource, DetectorSpec
 from maskgen.errors import ConfigError
@@ -83,7 +83,7 @@ def former_run(target: Path, execution: Execution, record: RunFile) -> RunFile |
 
 
 def _is_foreign(name: str) -> bool:
-    return name != LOCK_FILE and not files.is_temporary(name)
+    return not name.startswith(".maskgen")
 
 
 def _differences(former: RunFile, now: RunFile) -> list[str]:

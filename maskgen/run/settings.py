@@ -107,12 +107,18 @@ class Execution:
         is something to go on with; delete what the former run wrote and start anew.
     retry_failed : bool
         Take the inputs again that failed.
+    checksum : bool
+        See by their contents which inputs and outputs have changed since the former run, not by size and time.
+    prune : bool
+        Drop the rows of inputs that are gone, with what was written for them.
     """
 
     workers: int | None = None
     limit: int | None = None
     existing: Existing = "auto"
     retry_failed: bool = False
+    checksum: bool = False
+    prune: bool = False
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from maskgen.masking.vary import Recolor
 from maskgen.run import patterns
 from maskgen.run.record import catalog_of
 from maskgen.run.settings import AugmentSettings
+from maskgen.run.stamps import RowStamps, stamps_of
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,19 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A row, and the traceback if something unknown went wrong."""
+    """A row, what its files looked like, and the traceback if something unknown went wrong."""
 
     row: Row
+    stamps: RowStamps | None = None
     traceback: str | None = None
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a chunk, and the name of the part that holds what was written for it."""
+
+    part: str
+    outcomes: list[Outcome]
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,7 @@ class _Tools:
     recipe: Recipe
 
 
-def work(task: Task, chunk: Sequence[Entry]) -> list[Outcome]:
+def work(task: Task, chunk: Sequence[Entry]) -> Done:
     """Mask the pictures of a chunk.
 
     Raises
@@ -64,23 +74,23 @@ def work(task: Task, chunk: Sequence[Entry]) -> list[Outcome]:
         If the run cannot go on: the pack or the catalog is unusable, or nothing can be written.
     """
     tools = _tools(task)
-    with task.writer.part(uuid.uuid4().hex) as part:
-        return [_outcome(task, tools, part, entry) for entry in chunk]
+    name = uuid.uuid4().hex
+    with task.writer.part(name) as part:
+        return Done(name, [_outcome(task, tools, part, entry) for entry in chunk])
 
 
-def augment_entry(task: Task, tools: _Tools, part: PartWriter, entry: Entry) -> Row:
-    """Mask one picture and write what comes of it.
+def augment_entry(task: Task, tools: _Tools, part: PartWriter, entry: Entry, sample: Sample) -> Row:
+    """Mask the picture of an entry and write what comes of it.
 
     Raises
     ------
     ImageError
-        If the picture cannot be read, or cannot be written under its name.
+        If the picture cannot be decoded, or cannot be written under its name.
     MaskgenError
         If nothing can be written.
     """
     settings = task.settings
     name = PurePosixPath(entry.key)
-    sample = task.reader.read(entry)
     picture = images.decode(sample.raw, name, settings.max_pixels)
     faces = tools.detector.detect(picture.pixels)
     observed = observe_all(picture.pixels, faces, recipe=tools.recipe)
@@ -162,15 +172,20 @@ def _tools(task: Task) -> _Tools:
 
 
 def _outcome(task: Task, tools: _Tools, part: PartWriter, entry: Entry) -> Outcome:
+    sample = trace = None
     try:
-        return Outcome(augment_entry(task, tools, part, entry))
+        sample = task.reader.read(entry)
+        row = augment_entry(task, tools, part, entry, sample)
     except ImageError as error:
-        return Outcome(failed(entry, "bad_image", error.fault, error.remedy))
+        row = failed(entry, error.reason, error.fault, error.remedy)
     except MaskgenError:
         raise
     except Exception as error:
         # One picture must not end the run: its row tells, the exit code is 3, and the log shows where.
-        return Outcome(failed(entry, "unexpected", f"{type(error).__name__}: {error}"), traceback.format_exc())
+        row, trace = failed(entry, "unexpected", f"{type(error).__name__}: {error}"), traceback.format_exc()
+    if row.status == "failed":
+        part.take_back(entry)
+    return Outcome(row, stamps_of(row, sample, task.reader, entry, task.writer), trace)
 
 
 def _row(entry: Entry, **fields: object) -> Row:

@@ -9,7 +9,8 @@ from fakes import write_picture
 
 from maskgen.datasets import people
 from maskgen.datasets.base import Entry, Fault, Meta, Sample
-from maskgen.datasets.folder import FolderReader, FolderWriter, identity_of
+from maskgen.datasets.folder import FolderReader, identity_of
+from maskgen.datasets.folder_writer import FolderWriter
 from maskgen.errors import ConfigError, ImageError
 
 
@@ -56,6 +57,29 @@ def test_linked_folders_are_followed_and_loops_are_named(tmp_path):
     (tmp_path / "in" / "again").symlink_to(tmp_path / "in")
     assert entries(tmp_path / "in") == ["bob/1.png"]
     assert faults(tmp_path / "in") == {"again": "folder_loop"}
+
+
+def test_folders_that_link_to_each_other_are_listed_once_each(tmp_path):
+    names = [f"f{number}" for number in range(9)]
+    for name in names:
+        write_picture(tmp_path / name / "1.png")
+    for name in names:
+        for other in names:
+            if other != name:
+                (tmp_path / name / f"to_{other}").symlink_to(tmp_path / other)
+    assert entries(tmp_path) == [f"{name}/1.png" for name in names]
+    assert len(faults(tmp_path)) == 9 * 8
+    assert set(faults(tmp_path).values()) == {"folder_twice"}
+
+
+def test_a_folder_comes_before_the_links_to_it_and_a_link_before_a_later_one(tmp_path):
+    write_picture(tmp_path / "in" / "z" / "1.png")
+    write_picture(tmp_path / "elsewhere" / "2.png")
+    (tmp_path / "in" / "a").symlink_to(tmp_path / "in" / "z")
+    for name in ("c", "b"):
+        (tmp_path / "in" / name).symlink_to(tmp_path / "elsewhere")
+    assert entries(tmp_path / "in") == ["b/2.png", "z/1.png"]
+    assert faults(tmp_path / "in") == {"a": "folder_twice", "c": "folder_twice"}
 
 
 def test_folders_may_lie_deeper_than_python_calls_functions(tmp_path):
@@ -120,8 +144,8 @@ def test_nothing_is_written_through_a_link_that_leads_out(tmp_path):
 
 def test_a_name_that_is_too_long_is_an_error_of_its_picture_that_names_no_folder(tmp_path):
     key = "x" * 300 + ".jpg"
-    with pytest.raises(ImageError, match=rf"^{key}: cannot be written"):
-        FolderWriter(tmp_path).put(Sample(b"data"), Meta(Entry(key), 1))
+    with pytest.raises(ImageError, match=rf"^{key}: cannot be written"), FolderWriter(tmp_path).part("x") as part:
+        part.put(Sample(b"data"), Meta(Entry(key), 1))
 
 
 # ---- people

@@ -20,8 +20,8 @@ from PIL import Image
 
 from maskgen import files, formats, images, manifest, run
 from maskgen.catalog.store import Catalog
-from maskgen.datasets import folder
-from maskgen.datasets.folder import FolderWriter
+from maskgen.datasets import folder, folder_writer
+from maskgen.datasets.folder_writer import FolderWriter
 from maskgen.errors import CatalogError, ConfigError, ImageError, MaskgenError, ModelError
 from maskgen.masking import light
 from maskgen.masking.augment import augment_image
@@ -39,7 +39,7 @@ def state_of(folder):
 
 
 def files_in(folder):
-    found = (path for path in folder.rglob("*") if path.is_file() and path.name != LOCK_FILE)
+    found = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".maskgen"))
     return sorted(str(path.relative_to(folder)) for path in found)
 
 
@@ -210,7 +210,7 @@ def test_names_that_differ_in_case_alone_clash_where_the_file_system_ignores_cas
     source = tmp_path / "in"
     write_picture(source / "A.png")
     write_picture(source / "a.png")
-    monkeypatch.setattr(folder, "ignores_case_of", lambda folder: True)
+    monkeypatch.setattr(folder_writer, "ignores_case_of", lambda folder: True)
     job = job_of(source)
     mask(job)
     assert {path: row.status for path, row in rows_of(job.target).items()} == {"A.png": "done", "a.png": "failed"}
@@ -218,7 +218,7 @@ def test_names_that_differ_in_case_alone_clash_where_the_file_system_ignores_cas
 
 def test_this_file_system_is_asked_whether_it_ignores_case(tmp_path):
     (tmp_path / "Probe").mkdir()
-    assert folder.ignores_case_of(tmp_path / "Probe") == (tmp_path / "pROBE").exists()
+    assert folder_writer.ignores_case_of(tmp_path / "Probe") == (tmp_path / "pROBE").exists()
 
 
 # ---- listing
@@ -256,14 +256,20 @@ def test_pipes_and_resource_forks_are_no_pictures(tmp_path, job_of):
 
 def test_a_name_that_is_not_unicode_fails_with_a_row(tmp_path, job_of):
     source = tmp_path / "in"
-    write_picture(source / "a.png")
-    try:
-        os.rename(os.fsencode(source / "a.png"), os.fsencode(source) + b"/\xe9.png")
-    except OSError:
-        pytest.skip("this file system refuses such names")
+    for name in (b"/\xe9.png", b"/\\udce9.png", b"/\\udce9\xff.png", b"/\xe9\xff.png"):
+        write_picture(source / "a.png")
+        try:
+            os.rename(os.fsencode(source / "a.png"), os.fsencode(source) + name)
+        except OSError:
+            pytest.skip("this file system refuses such names")
     job = job_of(source)
     mask(job)
-    assert [(row.key, row.reason) for row in rows_of(job.target).values()] == [("\\udce9.png", "bad_name")]
+    assert {row.key: row.reason for row in rows_of(job.target).values()} == {
+        "\\udce9.png": None,
+        "\\udce9.png (2)": "bad_name",
+        "\\udce9\\udcff.png": "bad_name",
+        "\\udce9\\udcff.png (2)": "bad_name",
+    }
 
 
 def test_a_folder_that_cannot_be_listed_fails_with_a_row(tree, job_of, monkeypatch):
@@ -280,11 +286,25 @@ def test_a_folder_that_cannot_be_listed_fails_with_a_row(tree, job_of, monkeypat
     assert rows_of(job.target)["ann"].message == "cannot be listed: Permission denied"
 
 
-def test_an_empty_folder_gives_an_empty_manifest(tmp_path, job_of):
+def test_a_folder_without_pictures_is_refused_and_nothing_is_written(tmp_path, job_of):
     (tmp_path / "in").mkdir()
-    job = job_of(tmp_path / "in")
-    assert mask(job).counts.inputs == 0
-    assert (job.target / "manifest.jsonl").read_bytes() == b""
+    with pytest.raises(ConfigError, match="no picture in it, it is empty"):
+        mask(job_of(tmp_path / "in"))
+    (tmp_path / "in" / "train.rec").write_bytes(b"")
+    with pytest.raises(ConfigError, match=r"no picture in it, but 1 not_an_image, such as train\.rec"):
+        mask(job_of(tmp_path / "in"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_input_of_which_nothing_can_be_read_ends_with_an_error_after_all_rows_are_written(tmp_path, job_of):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "1.jpg").write_bytes(b"")
+    (tmp_path / "in" / "2.png").write_bytes(b"no picture")
+    with pytest.raises(run.NothingReadError, match="no picture in it could be read: 2 bad_image"):
+        mask(job_of(tmp_path / "in"))
+    assert [row.reason for row in rows_of(tmp_path / "out").values()] == ["bad_image", "bad_image"]
+    write_picture(tmp_path / "in" / "3.png")
+    assert mask(job_of(tmp_path / "in")).counts.read == 1
 
 
 # ---- folders that are refused
@@ -584,13 +604,13 @@ def test_a_picture_that_somebody_removed_from_the_output_is_made_again(tree, job
     assert hash_of_tree(job.target) == before
 
 
-def test_failed_inputs_are_left_alone_unless_they_are_to_be_retried(tree, job_of):
-    mask(job_of(tree))
-    write_picture(tree / "broken.jpg")
-    assert mask(job_of(tree)).progress.taken == 0
-    summary = mask(job_of(tree, execution={"retry_failed": True}))
-    assert summary.progress == run.Progress(2, done=1, failed=1)
-    assert rows_of(job_of(tree).target)["broken.jpg"].status == "done"
+def test_failed_inputs_are_left_alone_unless_they_are_to_be_retried(tmp_path, job_of):
+    source = tmp_path / "in"
+    write_picture(source / "1.png", "bug")
+    write_picture(source / "2.png")
+    assert mask(job_of(source)).progress == run.Progress(2, done=1, failed=1)
+    assert mask(job_of(source)).progress.taken == 0
+    assert mask(job_of(source, execution={"retry_failed": True})).progress == run.Progress(1, failed=1)
 
 
 def test_resume_insists_on_a_former_run(tree, job_of):
@@ -697,7 +717,8 @@ def test_an_unknown_fault_fails_one_picture_and_keeps_its_traceback(tmp_path, jo
 
 def test_huge_pictures_fail_with_a_row(tree, job_of):
     job = job_of(tree, max_pixels=10_000)
-    mask(job)
+    with pytest.raises(run.NothingReadError):
+        mask(job)
     assert "more than the 10,000 allowed" in rows_of(job.target)["ann/1.jpg"].message
 
 
@@ -713,11 +734,12 @@ def test_a_catalog_without_a_fitting_design_ends_the_run_before_it_starts(tree, 
 
 
 def test_a_full_disk_ends_the_run_and_the_next_goes_on(tree, job_of, monkeypatch):
-    def full(path, data):
-        raise OSError(errno.ENOSPC, "No space left on device")
+    def full(path, data, announce):
+        with files._named_faults(path):
+            raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_bytes", full)
+        patch.setattr(files, "write_new", full)
         with pytest.raises(MaskgenError, match="No space left on device") as caught:
             mask(job_of(tree))
     assert not isinstance(caught.value, ImageError)

@@ -1,0 +1,212 @@
+"""A folder of pictures to write: the tree of the input once more."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import Any, Final
+
+from maskgen import files
+from maskgen.datasets.base import Entry, Fault, Meta, Sample
+from maskgen.errors import ConfigError, ImageError
+from maskgen.manifest import Row, inside
+
+# Hidden files in the folder itself, not files in a hidden folder: readers such as torchvision's take every folder for a
+# person.
+_JOURNAL: Final = ".maskgen-{}.journal"
+
+
+@dataclass(frozen=True)
+class FolderWriter:
+    """Writes the same tree of pictures to another folder.
+
+    The input's own name if it is the only picture that comes of it; else ``name_m1.jpg``, ``name_m2.jpg``, ..., beside
+    each other and beside the copy of the original, so that a folder per identity stays one.
+
+    Parameters
+    ----------
+    root : Path
+        The folder, resolved.
+    variants : int
+        Masked pictures per input.
+    originals, copy_skipped : bool
+        Whether originals are copied beside masked pictures, or where there are none.
+    """
+
+    root: Path
+    variants: int = 1
+    originals: bool = False
+    copy_skipped: bool = False
+
+    def check(self, settings: Any) -> None:
+        """As `Writer.check`: a folder holds whatever there is."""
+        if self.root.exists() and not self.root.is_dir():
+            raise ConfigError(f"{self.root}: not a folder", "the output must be a new or empty folder")
+
+    def places(self, key: str) -> list[str]:
+        """Where the masked pictures of an input go, relative to the folder."""
+        if self.variants == 1 and not self.originals:
+            return [key]
+        stem, suffix = os.path.splitext(key)
+        return [f"{stem}_m{number}{suffix}" for number in range(1, self.variants + 1)]
+
+    @contextlib.contextmanager
+    def part(self, name: str) -> Iterator[FolderPart]:
+        """As `Writer.part`: files appear one by one, each whole, and a journal tells which."""
+        with FolderPart(self, self.root / _JOURNAL.format(name)) as part:
+            yield part
+
+    def settle(self, name: str) -> None:
+        """As `Writer.settle`."""
+        (self.root / _JOURNAL.format(name)).unlink(missing_ok=True)
+
+    def unsettled(self) -> set[str]:
+        """As `Writer.unsettled`."""
+        return {place for journal in self._journals() for place, stamp in _read(journal) if self.stamp(place) == stamp}
+
+    def forget_unsettled(self) -> None:
+        """As `Writer.forget_unsettled`."""
+        for journal in self._journals():
+            journal.unlink(missing_ok=True)
+
+    def stamp(self, place: str) -> str | None:
+        """As `Writer.stamp`: size and time of change."""
+        path = self.root / place
+        return None if path.is_symlink() else files.stamp_of(path)
+
+    def checksum(self, place: str) -> str | None:
+        """As `Writer.checksum`."""
+        if self.stamp(place) is None:
+            return None
+        try:
+            return hashlib.sha256((self.root / place).read_bytes()).hexdigest()
+        except OSError:
+            return None
+
+    def finish(self, rows: Iterable[Row]) -> None:
+        """As `Writer.finish`: nothing is left to do."""
+
+    def in_the_way(self, keys: Iterable[str]) -> Iterator[str]:
+        """As `Writer.in_the_way`."""
+        for key in keys:
+            yield from (place for place in {key, *self.places(key)} if os.path.lexists(self.root / place))
+
+    def discard(self, places: Iterable[str]) -> None:
+        """As `Writer.discard`; folders that are left empty go too."""
+        for place in places:
+            self._delete(place)
+
+    def clashes(self, keys: Sequence[str], settled: frozenset[str]) -> list[Fault]:
+        """As `Writer.clashes`."""
+        ignores_case = ignores_case_of(self.root)
+        if not ignores_case and self.places("a.jpg") == ["a.jpg"]:
+            return []
+        fold = _folded if ignores_case else str
+        keeps_names = self.originals or self.copy_skipped
+        owners: dict[str, str] = {}
+        # Files go into the folders of their inputs, and no file can be where such a folder is.
+        folders = {fold(str(folder)): key for key in keys for folder in PurePosixPath(key).parents}
+        clashes = {}
+        # Inputs keep their own names first; what stands from a former run keeps its place.
+        order = sorted(keys, key=lambda key: (key not in settled, key))
+        for places_of in (lambda key: [key] if keeps_names else [], self.places):
+            for key in order:
+                for place in places_of(key):
+                    owner = folders.get(fold(place)) or owners.setdefault(fold(place), key)
+                    if owner != key:
+                        message = f"{place} would overwrite what comes of {owner}"
+                        clashes[key] = Fault(key, "failed", "name_clash", message, "rename one of the two")
+        return list(clashes.values())
+
+    def _journals(self) -> list[Path]:
+        return sorted(self.root.glob(_JOURNAL.format("*")))
+
+    def _delete(self, place: str) -> None:
+        path = self.root / place
+        if not path.parent.resolve().is_relative_to(self.root):
+            return
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            path.unlink()
+        for folder in path.parents:
+            if folder == self.root:
+                break
+            try:
+                folder.rmdir()
+            except OSError:  # not empty
+                break
+
+
+class FolderPart:
+    """What one worker writes in one go.
+
+    Parameters
+    ----------
+    writer : FolderWriter
+        Where.
+    journal : Path
+        A file that gets the place and the stamp of each picture before the picture appears under its name. If the run
+        is killed, the next one knows by it what is its own.
+    """
+
+    def __init__(self, writer: FolderWriter, journal: Path) -> None:
+        self._writer = writer
+        self._journal = files.Log(journal)
+        self._put: dict[str, list[str]] = {}
+
+    def __enter__(self) -> FolderPart:
+        self._journal.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self._journal.__exit__(kind, error, where)
+
+    def put(self, sample: Sample, meta: Meta) -> str:
+        """As `PartWriter.put`."""
+        root, key = self._writer.root, meta.entry.key
+        place = key if meta.variant is None else self._writer.places(key)[meta.variant - 1]
+        path = root / place
+        # On resume a folder of the output may have become a link to anywhere, the input included.
+        if not path.parent.resolve().is_relative_to(root):
+            raise ConfigError(f"{path.parent}: a link that leads out of the output folder", "remove it")
+        try:
+            is_new = files.write_new(path, sample.raw, lambda stamp: self._journal.append(json.dumps([place, stamp])))
+        except ImageError as error:
+            # The manifest must not depend on where the folder lies.
+            raise type(error)(error.fault.replace(f"{root}{os.sep}", "", 1), error.remedy) from error
+        if is_new:
+            self._put.setdefault(key, []).append(place)
+        return place
+
+    def take_back(self, entry: Entry) -> None:
+        """As `PartWriter.take_back`."""
+        self._writer.discard(self._put.pop(entry.key, []))
+
+
+def _read(journal: Path) -> Iterator[tuple[str, str]]:
+    for _, line in files.lines(journal):
+        # Journals are ours, but lie in a folder of the user's.
+        with contextlib.suppress(ValueError):
+            place, stamp = json.loads(line)
+            yield inside(place), stamp
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def ignores_case_of(folder: Path) -> bool:
+    """Whether a file system takes names that differ in case only for the same, as on macOS and Windows."""
+    for existing in (folder, *folder.parents):
+        other = existing.with_name(existing.name.swapcase()) if existing.name else existing
+        if existing.exists() and other != existing:
+            return other.exists() and other.samefile(existing)
+    return False
