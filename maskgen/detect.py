@@ -22,6 +22,16 @@ from maskgen.packs.session import Device, face_analysis
 
 # A face this small at an input of 320 hints at smaller ones beside it.
 _SMALL_FACE: Final = 40
+# The longer side of what detection looks at, pixels: twice its largest input.
+_LONGEST: Final = 1920
+# A picture this many times as long as it is narrow would come to nothing at the smallest input.
+_NARROWEST: Final = 64
+# Below this score a face may stand on its head; another way up must be surer by so much to be taken. Upright, an
+# upside-down face never reached the first, and 15 % of upright ones stay below.
+_SURE: Final = 0.85
+_CLEARLY: Final = 0.05
+# Half a side of what the landmark network is shown, in longer sides of the box; it sees 0.75.
+_PATCH: Final = 0.8
 _LANDMARK_TASKS: Final = {68: "landmark_3d_68", 106: "landmark_2d_106"}
 _LANDMARK_FILES: Final = {68: "1k3d68*.onnx", 106: "2d106*.onnx"}
 
@@ -109,6 +119,8 @@ class FaceDetector:
         self.scheme: Literal[68, 106] = landmarks
         self.aligned = aligned
         self.threshold = threshold
+        # What a face must score that is looked for where none was seen.
+        self._surer = threshold + (1 - threshold) / 3
         app = face_analysis(self.pack, ["detection", _LANDMARK_TASKS[landmarks]], device)
         self._detector = app.models["detection"]
         self._landmarker = app.models.get(_LANDMARK_TASKS[landmarks])
@@ -121,7 +133,7 @@ class FaceDetector:
         self._on_our_head = metadata.get(MEAN_HEAD_KEY) == "maskgen"
 
     def detect(self, image: Image) -> list[Face]:
-        """The faces of an image, largest first.
+        """The faces of an image, largest first; also those that lie on their side or stand on their head.
 
         Parameters
         ----------
@@ -133,13 +145,30 @@ class FaceDetector:
         ImageError
             If the detector expects aligned crops and the image is not square.
         """
-        bgr = np.ascontiguousarray(image[..., ::-1])
-        boxes, scores = self._aligned_box(bgr) if self.aligned else self._boxes(bgr)
+        boxes, scores, turns = self._aligned_box(image) if self.aligned else self._boxes(image)
         order = np.argsort(-np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), kind="stable")
-        return [self._face(bgr, boxes[i], float(scores[i])) for i in order]
+        return [self._face(image, boxes[i], float(scores[i]), turns) for i in order]
 
-    def _boxes(self, bgr: Image) -> tuple[Float32Array, Float32Array]:
-        """Boxes (K, 4) and scores (K,), by a ladder of input sizes.
+    def _boxes(self, image: Image) -> tuple[Float32Array, Float32Array, int]:
+        """Boxes (K, 4) and scores (K,), and the number of quarter turns counter-clockwise that make the faces upright.
+
+        The boxes lie in the turned image. Detectors know upright faces. One that stands on its head they find, but with
+        eyes where the mouth is, and are not sure of it. So where they are not sure, all four ways up are tried, and another
+        one is taken if it is clearly surer.
+        """
+        reduced = _reduced(image)
+        found, turns = self._ladder(reduced), 0
+        if _surest(found) < _SURE:
+            needed = max(_surest(found) + _CLEARLY, self._surer)
+            for number in (1, 2, 3):
+                turned = self._ladder(np.ascontiguousarray(np.rot90(reduced, number)))
+                if _surest(turned) >= needed:
+                    found, turns, needed = turned, number, _surest(turned)
+        scale = np.float32(max(image.shape[:2]) / max(reduced.shape[:2]))
+        return found[:, :4] * scale, found[:, 4], turns
+
+    def _ladder(self, bgr: Image) -> Float32Array:
+        """Detections (K, 5): x1, y1, x2, y2, score, by a ladder of input sizes.
 
         A detector made for faces of middling size overlooks those that fill the frame (InsightFace issue 2782), and a
         small input those in the back row. Large pictures and crowds get a second look at twice the size; where nobody
@@ -150,16 +179,15 @@ class FaceDetector:
         sides = (found[:, 2:4] - found[:, :2]).max(axis=1)
         if longer > 480 or (sides * 320 / longer < _SMALL_FACE).any():
             found = self._look(bgr, [320, 640], 0.0, self.threshold)
-        surer = self.threshold + (1 - self.threshold) / 3
         for inputs, margin in (([160], 0.0), ([160, 320], 0.5), ([640], 0.0), ([960], 0.0)):
             # Beyond that enlargement there is nothing more to see, and texture turns into faces.
             if len(found) or max(inputs) > 2.5 * longer or (max(inputs) == 640 and longer > 480):
                 continue
-            found = self._look(bgr, inputs, margin, surer)
-        return found[:, :4], found[:, 4]
+            found = self._look(bgr, inputs, margin, self._surer)
+        return found
 
     def _look(self, bgr: Image, sides: list[int], margin: float, threshold: float) -> Float32Array:
-        """Detections (K, 5): x1, y1, x2, y2, score; the picture gets a margin that is a share of its longer side."""
+        """Detections (K, 5) at some input sizes; the picture gets a margin that is a share of its longer side."""
         border = round(margin * max(bgr.shape[:2]))
         padded = cv2.copyMakeBorder(bgr, border, border, border, border, cv2.BORDER_CONSTANT) if border else bgr
         found, _ = self._detector.detect(padded, input_size=[(side, side) for side in sides], det_thresh=threshold)
@@ -168,19 +196,21 @@ class FaceDetector:
         kept: Float32Array = found[sane]
         return kept
 
-    def _aligned_box(self, bgr: Image) -> tuple[Float32Array, Float32Array]:
-        height, width = bgr.shape[:2]
+    def _aligned_box(self, image: Image) -> tuple[Float32Array, Float32Array, int]:
+        height, width = image.shape[:2]
         if height != width:
             raise ImageError(
                 f"an aligned crop is square, this image has {width}x{height} pixels",
                 "leave out {aligned} for photographs",
             )
-        return (aligned_bbox() * np.float32(width / ARCFACE_SIDE))[None], np.ones(1, np.float32)
+        return (aligned_bbox() * np.float32(width / ARCFACE_SIDE))[None], np.ones(1, np.float32), 0
 
-    def _face(self, bgr: Image, bbox: Float32Array, score: float) -> Face:
+    def _face(self, image: Image, bbox: Float32Array, score: float, turns: int) -> Face:
+        """The face in a box of the image turned by so many quarters counter-clockwise."""
         import insightface.app.common
 
-        seen = insightface.app.common.Face(bbox=bbox.copy())
+        bgr, corner = _patch(image, bbox, turns)
+        seen = insightface.app.common.Face(bbox=bbox - np.concatenate([corner, corner]))
         points = np.asarray(self._landmarker.get(bgr, seen), np.float32)
         if self.scheme == 106:
             pose = pose_from_106(points)
@@ -190,4 +220,50 @@ class FaceDetector:
         else:
             pitch, yaw, roll = (float(angle) for angle in seen["pose"])
             pose = HeadPose(yaw=yaw, pitch=pitch, roll=roll)
-        return Face(bbox.astype(np.float32), keypoints_of(points), points, pose, score)
+        points[:, :2] = _turned_back(points[:, :2] + corner, image, turns)
+        corners = _turned_back(bbox.reshape(2, 2), image, turns)
+        bbox = np.concatenate([corners.min(axis=0), corners.max(axis=0)]).astype(np.float32)
+        roll = (pose.roll + 90 * turns + 180) % 360 - 180
+        return Face(bbox, keypoints_of(points), points, HeadPose(pose.yaw, pose.pitch, roll), score)
+
+
+def _surest(found: Float32Array) -> float:
+    return float(found[:, 4].max(initial=0.0))
+
+
+def _reduced(image: Image) -> Image:
+    """BGR, no larger than detection looks at, and not so narrow that a side would come to nothing."""
+    height, width = image.shape[:2]
+    scale = min(_LONGEST / max(height, width), 1.0)
+    size_wh = max(round(width * scale), 1), max(round(height * scale), 1)
+    small = cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA) if scale < 1 else image
+    lacking = [max(max(size_wh) // _NARROWEST - side, 0) for side in size_wh]
+    if any(lacking):
+        small = cv2.copyMakeBorder(small, 0, lacking[1], 0, lacking[0], cv2.BORDER_CONSTANT)
+    return np.ascontiguousarray(small[..., ::-1])
+
+
+def _patch(image: Image, bbox: Float32Array, turns: int) -> tuple[Image, Float32Array]:
+    """BGR of what the landmark network sees of a box, and a little more; and its top left corner, pixels.
+
+    Box, patch and corner are those of the image turned by so many quarters counter-clockwise.
+    """
+    turned = np.rot90(image, turns)
+    height, width = turned.shape[:2]
+    # InsightFace's networks take a square 1.5 times as large as the box.
+    reach = _PATCH * max(float(bbox[2] - bbox[0]), float(bbox[3] - bbox[1]))
+    x, y = (bbox[:2] + bbox[2:]) / 2
+    left, right = (int(np.clip(edge, 0, width)) for edge in (x - reach, x + reach + 1))
+    top, bottom = (int(np.clip(edge, 0, height)) for edge in (y - reach, y + reach + 1))
+    # A box beyond the edge still needs a pixel to look at.
+    left, top = min(left, width - 1), min(top, height - 1)
+    patch = turned[top : max(bottom, top + 1), left : max(right, left + 1), ::-1]
+    return np.ascontiguousarray(patch), np.array([left, top], np.float32)
+
+
+def _turned_back(points: Float32Array, image: Image, turns: int) -> Float32Array:
+    """Points (N, 2) of the image turned by so many quarters counter-clockwise, in the image itself."""
+    height, width = image.shape[:2]
+    x, y = points.T
+    back = {0: (x, y), 1: (width - 1 - y, x), 2: (width - 1 - x, height - 1 - y), 3: (y, height - 1 - x)}[turns]
+    return np.stack(back, axis=1)
