@@ -15,12 +15,21 @@ FORMATS: Final = {
     ".bmp": "BMP",
     ".tif": "TIFF",
     ".tiff": "TIFF",
+    ".heic": "HEIF",
+    ".heif": "HEIF",
+    ".avif": "AVIF",
 }
 """File ending, lower case -> the format that is written under it."""
 
-MAX_PIXELS: Final = 100_000_000
+MAX_PIXELS: Final = 50_000_000
 PILLOW_MAX_PIXELS: Final = 178_956_970
 """Pillow itself refuses pictures with more pixels."""
+_METADATA_ROOM: Final = 2**26
+
+
+def max_bytes(max_pixels: int) -> int:
+    """The size of the largest file that can be a picture of so many pixels: RGBA of 16 bits, and room for metadata."""
+    return 8 * max_pixels + _METADATA_ROOM
 
 
 def format_of(name: str) -> str | None:
