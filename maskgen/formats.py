@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Final
+from typing import Final, Literal
 
 FORMATS: Final = {
     ".jpg": "JPEG",
@@ -25,6 +25,10 @@ MAX_PIXELS: Final = 50_000_000
 PILLOW_MAX_PIXELS: Final = 178_956_970
 """Pillow itself refuses pictures with more pixels."""
 _METADATA_ROOM: Final = 2**26
+
+
+Truncated = Literal["keep", "fail"]
+"""What to do with a picture that was cut short: take what is there, or raise an error."""
 
 
 def max_bytes(max_pixels: int) -> int:

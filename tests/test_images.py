@@ -2,6 +2,7 @@
 
 import io
 import os
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -216,7 +217,7 @@ def test_what_is_no_picture_is_called_so(tmp_path):
 def test_any_bytes_give_a_picture_or_an_image_error(raw):
     for start in (b"", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"RIFF\x10\0\0\0WEBPVP8L", b"BM", b"II*\0"):
         try:
-            images.decode(start + raw, images.Path("x.jpg"), max_pixels=10_000)
+            images.decode(start + raw, Path("x.jpg"), max_pixels=10_000)
         except ImageError as error:
             assert str(error).startswith("x.jpg: ")  # noqa: PT017
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from maskgen import files, formats
+from maskgen import files, formats, images
 from maskgen.datasets.base import Entry, Fault, Meta, Sample
 from maskgen.errors import ConfigError, ImageError
 from maskgen.manifest import Row
@@ -34,6 +34,8 @@ class FolderReader:
         A folder that no link may lead to, because it is written to.
     is_deep : bool
         Whether folders in the folder are listed too.
+    max_pixels : int, optional
+        Files larger than any picture of so many pixels are not read.
 
     Raises
     ------
@@ -44,6 +46,7 @@ class FolderReader:
     root: Path
     avoid: Path | None = None
     is_deep: bool = True
+    max_pixels: int | None = None
 
     @cached_property
     def listed(self) -> tuple[Entry | Fault, ...]:
@@ -52,7 +55,7 @@ class FolderReader:
 
     def __getstate__(self) -> dict[str, object]:
         # A worker reads what it is handed; it needs no list.
-        return {"root": self.root, "avoid": self.avoid, "is_deep": self.is_deep}
+        return {"root": self.root, "avoid": self.avoid, "is_deep": self.is_deep, "max_pixels": self.max_pixels}
 
     def chunks(self, size: int) -> Iterator[Sequence[Entry | Fault]]:
         """As `Reader.chunks`."""
@@ -64,10 +67,7 @@ class FolderReader:
 
     def read(self, entry: Entry) -> Sample:
         """As `Reader.read`."""
-        try:
-            return Sample((self.root / entry.key).read_bytes())
-        except OSError as error:
-            raise ImageError(f"{entry.key}: cannot be read: {error.strerror}") from error
+        return Sample(images.read_bytes(self.root / entry.key, self.max_pixels, name=entry.key))
 
     def fingerprint(self) -> str:
         """The folder's path."""

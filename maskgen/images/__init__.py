@@ -1,6 +1,6 @@
 """Picture files: decoded upright to RGB, encoded the way their source was."""
 
-from maskgen.images.decoding import Picture, Truncated, decode, decode_rgba, read
+from maskgen.images.decoding import Picture, decode, decode_rgba, read
 from maskgen.images.encoding import LUMA, LUMA_WEIGHTS, Encoding, encode
 from maskgen.images.source import read_bytes
 
@@ -9,7 +9,6 @@ __all__ = [
     "LUMA_WEIGHTS",
     "Encoding",
     "Picture",
-    "Truncated",
     "decode",
     "decode_rgba",
     "encode",

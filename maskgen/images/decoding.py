@@ -18,13 +18,11 @@ from PIL import TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
 from maskgen.arrays import Image
 from maskgen.errors import ImageError
-from maskgen.formats import MAX_PIXELS, PILLOW_MAX_PIXELS, format_of
+from maskgen.formats import MAX_PIXELS, PILLOW_MAX_PIXELS, Truncated, format_of
 from maskgen.images import heif, jpeg, orientation, png, tiff
 from maskgen.images.encoding import Encoding, encoding_of
 from maskgen.images.essentials import Essentials
 from maskgen.images.source import read_bytes
-
-Truncated = Literal["keep", "fail"]
 
 # GIF as well: scraped datasets hide it behind a wrong ending. Pillow knows TIFF and WebP only once their modules are
 # imported.
@@ -112,9 +110,7 @@ def read(path: Path, max_pixels: int | None = None, truncated: Truncated | None 
     return decode(read_bytes(path, max_pixels), path, max_pixels, truncated)
 
 
-def decode(
-    raw: bytes, path: PurePath, max_pixels: int | None = None, truncated: Truncated | None = None
-) -> Picture:
+def decode(raw: bytes, path: PurePath, max_pixels: int | None = None, truncated: Truncated | None = None) -> Picture:
     """The picture in a file's bytes.
 
     The orientation that EXIF or XMP gives is applied. Transparency is composed on white. Samples of 16 bits are scaled
@@ -163,18 +159,25 @@ def _source(raw: bytes, path: PurePath, max_pixels: int | None, truncated: Trunc
             f"{path}: more than {PILLOW_MAX_PIXELS / 1e6:.0f} megapixels", "scale it down first"
         ) from error
     except UnidentifiedImageError as error:
-        for beginning, name in _BEGINNINGS.items():
-            if raw.startswith(beginning):
-                raise ImageError(
-                    f"{path}: {name} that is damaged, or of a kind that cannot be read",
-                    f"{_RESTORE}, or convert it to RGB of 8 bits",
-                ) from error
+        begun = (name for beginning, name in _BEGINNINGS.items() if raw.startswith(beginning))
+        name = heif.format_of_bytes(raw) or next(begun, None)
+        if name is not None:
+            kind = (tiff.kind_of(raw) if name == "TIFF" else None) or name
+            raise ImageError(
+                f"{path}: {kind} that is damaged, or of a kind that cannot be read",
+                f"{_RESTORE}, or convert it to RGB of 8 bits",
+            ) from error
         raise ImageError(
             f"{path}: not a picture that can be read (no JPEG, PNG, WebP, BMP, TIFF, GIF, HEIC or AVIF)",
             "convert it to one of these",
         ) from error
     except _MALFORMED as error:
-        raise ImageError(f"{path}: damaged picture: {error}", _RESTORE) from error
+        raise _damaged(path, error, _RESTORE) from error
+
+
+def _damaged(path: PurePath, error: Exception, remedy: str) -> ImageError:
+    # Some libraries end their sentences with a line break.
+    return ImageError(f"{path}: damaged picture: {' '.join(str(error).split())}", remedy)
 
 
 def _opened(raw: bytes, path: PurePath, max_pixels: int | None, truncated: Truncated | None) -> _Source:
@@ -254,13 +257,14 @@ def _loaded(source: _Source, path: PurePath, truncated: Truncated | None) -> _So
         if not _has_part(image):
             raise
         if truncated != "keep":
-            raise ImageError(f"{path}: damaged picture: {error}", _RESTORE if truncated is None else _KEEP) from error
+            raise _damaged(path, error, _RESTORE if truncated is None else _KEEP) from error
         return replace(source, notes=(*source.notes, "truncated"))
     return source
 
 
 def _has_part(image: PillowImage.Image) -> bool:
     try:
+        image.load()
         return any(np.asarray(strip).any() for _, strip in _strips(image))
     except _MALFORMED:
         return False
@@ -268,9 +272,18 @@ def _has_part(image: PillowImage.Image) -> bool:
 
 def _loaded_jpeg(source: _Source, taken: jpeg.Jpeg, path: PurePath, truncated: Truncated | None) -> _Source:
     # libjpeg makes up what is missing and tells nobody. What it makes up depends on the bytes that follow.
-    expected = None if taken.probe is None else _checksum(_open(taken.probe))
-    source = _loaded(source, path, truncated)
-    if not taken.has_all_scans or (expected is not None and expected != _checksum(source.image)):
+    is_whole = taken.has_all_scans
+    if taken.probe is None:
+        source = _loaded(source, path, truncated)
+    else:
+        probe = _open(taken.probe)
+        probe.load()
+        first_row = _first_row_to_compare(probe, taken)
+        expected = _checksum(probe, first_row)
+        del probe
+        source = _loaded(source, path, truncated)
+        is_whole = is_whole and expected == _checksum(source.image, first_row)
+    if not is_whole:
         fault, note = "pixels at its end are missing", "truncated"
     elif not taken.has_end:
         fault, note = "its end marker is missing", "no_end_marker"
@@ -281,10 +294,20 @@ def _loaded_jpeg(source: _Source, taken: jpeg.Jpeg, path: PurePath, truncated: T
     return replace(source, notes=(*source.notes, note))
 
 
-def _checksum(image: PillowImage.Image) -> int:
-    image.load()
+def _first_row_to_compare(probe: PillowImage.Image, taken: jpeg.Jpeg) -> int:
+    """From where on a loaded probe differs from the picture if pixels are missing.
+
+    They are missing at the end of a scan, so in the last rows. If so many are missing that the filler ends before them,
+    the last rows of a single scan are mid-grey in both.
+    """
+    width, height = probe.size
+    is_grey = set(probe.crop((width - 1, height - 1, width, height)).tobytes()) <= {127, 128}
+    return 0 if is_grey or taken.scans > 1 else max(height - jpeg.MAX_BLOCK_ROWS, 0)
+
+
+def _checksum(image: PillowImage.Image, first_row: int) -> int:
     checksum = 0
-    for _, strip in _strips(image):
+    for _, strip in _strips(image, first_row):
         checksum = zlib.crc32(strip.tobytes(), checksum)
     return checksum
 
@@ -299,18 +322,19 @@ def _loaded_tiff(
         merged = PillowImage.frombytes(image.mode, size_wh, planes.tobytes())
         return replace(source, image=merged, has_16_bits=True)
     tiff.leave_as_stored(image)
-    source = replace(
-        source, white_is_zero=tiff.is_white_zero(image), greatest_sample=tiff.greatest_sample(image)
-    )
+    source = replace(source, white_is_zero=tiff.is_white_zero(image), greatest_sample=tiff.greatest_sample(image))
     return _loaded(source, path, truncated)
 
 
-def _strips(image: PillowImage.Image) -> Iterator[tuple[int, PillowImage.Image]]:
+def _strips(image: PillowImage.Image, first_row: int = 0) -> Iterator[tuple[int, PillowImage.Image]]:
     """Parts of a decoded picture from top to bottom, each with its first row."""
     # Not those of the picture: a TIFF that lies on its side says how large it is when upright.
     width, height = image.im.size
     rows = max(_STRIP_PIXELS // width, 1)
-    for top in range(0, height, rows):
+    if rows >= height and first_row == 0 and image.size == (width, height):
+        yield 0, image
+        return
+    for top in range(first_row, height, rows):
         yield top, image.crop((0, top, width, min(top + rows, height)))
 
 
@@ -327,8 +351,9 @@ def _upright(source: _Source, path: PurePath, channels: Literal[3, 4]) -> tuple[
     for top, strip in _strips(image):
         rgba = _rgba(strip, source)
         if rgba is None:
-            stored[top : top + strip.height, :, :3] = np.asarray(strip.convert("RGB"))
-            stored[top : top + strip.height, :, 3:] = 255
+            rows = stored[top : top + strip.height]
+            rows[..., :3] = np.asarray(strip if strip.mode == "RGB" else strip.convert("RGB"))
+            rows[..., 3:] = 255
             continue
         has_alpha |= rgba.getchannel("A").getextrema() != (255, 255)
         if channels == 3:

@@ -43,7 +43,8 @@ def require(format: str, path: PurePath) -> None:
         # A Pillow can come with the plugin and without the library.
         if plugin is None or not plugin.SUPPORTED:
             raise ImageError(
-                f"{path}: AVIF, which the installed Pillow cannot read", "install a newer one: pip install 'pillow>=11.3'"
+                f"{path}: AVIF, which the installed Pillow cannot read",
+                "install a newer one: pip install 'pillow>=11.3'",
             )
     elif "HEIF" not in PillowImage.OPEN:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import struct
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from maskgen.images.essentials import Essentials
 from maskgen.images.orientation import first_number
 
 SIGNATURE: Final = b"\xff\xd8\xff"
+MAX_BLOCK_ROWS: Final = 32
+"""The most rows that are coded together."""
 _START: Final = b"\xff\xd8"
 _END: Final = b"\xff\xd9"
 _SOF: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -24,8 +27,9 @@ _MARKER: Final = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])", re.DOTALL)
 _EXIF: Final = b"Exif\0\0"
 _XMP: Final = b"http://ns.adobe.com/xap/1.0/\0"
 _PICTURES_IN_MPF: Final = 0xB001
-# Any bytes that are no marker and do not repeat: where pixels are missing, a decoder makes something of them.
-_FILLER: Final = bytes((37 * number * number + 91 * number + 53) % 251 for number in range(64))
+# Any bytes that are no marker and do not repeat: where pixels are missing, a decoder makes something of them. It takes
+# missing bits for zeros, so the first is a one.
+_FILLER: Final = bytes((37 * number * number + 91 * number + 181) % 251 for number in range(64))
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ class Jpeg:
     ----------
     essentials : Essentials
         Its first picture, closed with an end marker.
+    scans : int
+        How many scans its pixels come in.
     probe : bytes or None
         The same with other bytes where pixels end: it decodes to the same pixels if they are all there, and to others
         if they are not. None where that cannot be told.
@@ -46,6 +52,7 @@ class Jpeg:
     """
 
     essentials: Essentials
+    scans: int
     probe: bytes | None
     has_end: bool
     has_all_scans: bool
@@ -110,12 +117,12 @@ def take_apart(raw: bytes) -> Jpeg | None:
     header = b"".join(kept)
     ends, has_end = _ends_of_scans(raw, at, scans)
     stops = [start, *ends]
-    pieces = [raw[begin:stop] for begin, stop in zip(stops, stops[1:], strict=False)]
+    pieces = [raw[begin:stop] for begin, stop in itertools.pairwise(stops)]
     whole = b"".join([header, *pieces, _END])
     probe = None
     if scans.frame in _HUFFMAN:
         probe = b"".join([header, *(piece + _FILLER for piece in pieces), _END])
-    return Jpeg(Essentials(whole, exif or None, xmp, max(pictures, 1)), probe, has_end, scans.is_complete)
+    return Jpeg(Essentials(whole, exif or None, xmp, max(pictures, 1)), len(ends), probe, has_end, scans.is_complete)
 
 
 def tables_of(
@@ -144,7 +151,7 @@ def tables_of(
 
 def _segment(raw: bytes, at: int) -> tuple[int, bytes | None, int]:
     """Code and content of the segment whose marker is at or after a place, and where it ends; None where it is cut."""
-    while 0 <= at and at + 4 <= len(raw):
+    while at >= 0 and at + 4 <= len(raw):
         code = raw[at + 1]
         if code == 0xFF:
             at += 1

@@ -6,8 +6,6 @@ import re
 import struct
 from typing import Final
 
-import numpy as np
-
 from maskgen.arrays import Image
 
 ORIENTATION: Final = 0x0112
@@ -78,14 +76,9 @@ def as_stored(upright: Image, orientation: int) -> Image:
     orientation : int
         1 to 8.
     """
-    transposed = upright.transpose(1, 0, 2)
-    return {
-        1: upright,
-        2: upright[:, ::-1],
-        3: upright[::-1, ::-1],
-        4: upright[::-1],
-        5: transposed,
-        6: np.rot90(upright),
-        7: transposed[::-1, ::-1],
-        8: np.rot90(upright, -1),
-    }[orientation]
+    if is_sideways(orientation):
+        upright = upright.transpose(1, 0, 2)
+    # What is left to do is to turn over rows, columns or both.
+    rows = slice(None, None, -1 if orientation in (3, 4, 6, 7) else 1)
+    columns = slice(None, None, -1 if orientation in (2, 3, 7, 8) else 1)
+    return upright[rows, columns]

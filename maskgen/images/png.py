@@ -78,7 +78,10 @@ def _chunks(raw: bytes) -> Iterator[_Chunk]:
             return
         end = start + 8 + length
         data = view[start + 8 : end]
-        if kind == b"IDAT":
+        if kind == b"IDAT" and end > len(raw):
+            # What follows must not be taken for pixels.
+            yield _Chunk(kind, data, memoryview(_made(kind, data)), True)
+        elif kind == b"IDAT":
             # Nobody checks their sums: the compressed pixels have one of their own.
             yield _Chunk(kind, data, view[start : end + 4], True)
         else:
@@ -88,8 +91,8 @@ def _chunks(raw: bytes) -> Iterator[_Chunk]:
         start = end + 4
 
 
-def _made(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I4s", len(data), kind) + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
+def _made(kind: bytes, data: bytes | memoryview) -> bytes:
+    return struct.pack(">I4s", len(data), kind) + bytes(data) + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
 
 
 def _transparency(chunk: _Chunk, form: tuple[int, int]) -> bytes | memoryview:

@@ -12,7 +12,7 @@ from PIL import TiffImagePlugin as Tiff
 
 from maskgen.arrays import Image
 from maskgen.errors import ImageError
-from maskgen.images.orientation import ORIENTATION, UPRIGHT
+from maskgen.images.orientation import ORIENTATION, UPRIGHT, first_number
 
 _INK_SET: Final = 332
 _EXIF_DIRECTORY, _GPS_DIRECTORY = 34665, 34853
@@ -34,6 +34,7 @@ def refuse_misread(image: Tiff.TiffImageFile, path: PurePath) -> None:
     tags = image.tag_v2
     photometric = tags.get(Tiff.PHOTOMETRIC_INTERPRETATION, _WHITE_IS_ZERO)
     is_raw = tags.get(Tiff.COMPRESSION, _RAW) == _RAW
+    is_planar = tags.get(Tiff.PLANAR_CONFIGURATION, 1) == _PLANES and len(image.getbands()) > 1
     sample_formats = set(_numbers(tags.get(Tiff.SAMPLEFORMAT, _UNSIGNED)))
     fault = None
     if image.mode in ("I", "F") and max(_bits(image)) > 16:
@@ -46,8 +47,12 @@ def refuse_misread(image: Tiff.TiffImageFile, path: PurePath) -> None:
         fault = "inks other than cyan, magenta, yellow and black cannot be read"
     elif photometric == _YCBCR and is_raw and _numbers(tags.get(Tiff.YCBCRSUBSAMPLING, (2, 2))) != (1, 1):
         fault = "uncompressed YCbCr with fewer samples of colour cannot be read"
-    elif is_deep_planar(image) and (Tiff.STRIPOFFSETS not in tags or image.mode not in ("RGB", "CMYK")):
-        fault = "uncompressed planes of 16 bits cannot be read in tiles or with opacity"
+    elif is_planar and is_raw and image.mode not in ("RGB", "CMYK"):
+        fault = "uncompressed planes, one of them with opacity, cannot be read"
+    elif is_planar and image.mode in ("LA", "La"):
+        fault = "planes of grey and of opacity cannot be read"
+    elif is_deep_planar(image) and Tiff.STRIPOFFSETS not in tags:
+        fault = "uncompressed planes of 16 bits in tiles cannot be read"
     if fault is not None:
         raise ImageError(f"{path}: {fault}", _RGB_8)
 
@@ -63,6 +68,19 @@ def leave_as_stored(image: Tiff.TiffImageFile) -> None:
     # Pillow would follow these on; damage there has nothing to do with pixels.
     for tag in (_EXIF_DIRECTORY, _GPS_DIRECTORY):
         exif.pop(tag, None)
+
+
+def kind_of(raw: bytes) -> str | None:
+    """What a TIFF that cannot be opened holds; None if its tags cannot be read."""
+    tags = {
+        "photometric interpretation": Tiff.PHOTOMETRIC_INTERPRETATION,
+        "bits per sample": Tiff.BITSPERSAMPLE,
+        "samples per pixel": Tiff.SAMPLESPERPIXEL,
+        "compression": Tiff.COMPRESSION,
+    }
+    numbers = {name: first_number(raw, tag) for name, tag in tags.items()}
+    said = [f"{name} {number}" for name, number in numbers.items() if number is not None]
+    return f"TIFF with {', '.join(said)}" if said else None
 
 
 def is_deep_planar(image: Tiff.TiffImageFile) -> bool:

@@ -95,7 +95,7 @@ def open_both(job: Job) -> tuple[Reader, Writer]:
         If they cannot be read there, or cannot go there.
     """
     settings = job.settings
-    reader = open_reader(job.source, job.target)
+    reader = open_reader(job.source, job.target, settings.max_pixels)
     writer = open_writer(job.target, settings.variants, settings.originals, settings.copy_skipped)
     writer.check(settings)
     return reader, writer
