@@ -21,7 +21,8 @@ FORMATS: Final = {
 }
 """File ending, lower case -> the format that is written under it."""
 
-MAX_PIXELS: Final = 50_000_000
+MAX_PIXELS: Final = 51_000_000
+"""As many as cameras of 50 megapixels take (8192 x 6144). A worker needs 0.8 GB for such a JPEG, 1 GB for a WebP."""
 PILLOW_MAX_PIXELS: Final = 178_956_970
 """Pillow itself refuses pictures with more pixels."""
 _METADATA_ROOM: Final = 2**26

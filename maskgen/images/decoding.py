@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import warnings
 import zlib
@@ -14,7 +15,7 @@ from typing import Final, Literal
 
 import numpy as np
 from PIL import Image as PillowImage
-from PIL import TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
+from PIL import ImageFile, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
 from maskgen.arrays import Image
 from maskgen.errors import ImageError
@@ -59,6 +60,9 @@ _MALFORMED: Final = (
     struct.error,
     zlib.error,
 )
+# How Pillow begins when it knows what a picture is, and cannot read it.
+_UNSUPPORTED: Final = re.compile("unsupported|unknown raw mode|cannot handle|conversion", re.IGNORECASE)
+_CONVERT: Final = "convert it to RGB of 8 bits"
 _RESTORE: Final = "restore it from its source"
 _KEEP: Final = "restore it from its source, or use {truncated=keep}"
 # Pixels that are converted at a time: Pillow holds a picture once more, at four bytes per pixel.
@@ -165,7 +169,7 @@ def _source(raw: bytes, path: PurePath, max_pixels: int | None, truncated: Trunc
             kind = (tiff.kind_of(raw) if name == "TIFF" else None) or name
             raise ImageError(
                 f"{path}: {kind} that is damaged, or of a kind that cannot be read",
-                f"{_RESTORE}, or convert it to RGB of 8 bits",
+                f"{_RESTORE}, or {_CONVERT}",
             ) from error
         raise ImageError(
             f"{path}: not a picture that can be read (no JPEG, PNG, WebP, BMP, TIFF, GIF, HEIC or AVIF)",
@@ -177,7 +181,10 @@ def _source(raw: bytes, path: PurePath, max_pixels: int | None, truncated: Trunc
 
 def _damaged(path: PurePath, error: Exception, remedy: str) -> ImageError:
     # Some libraries end their sentences with a line break.
-    return ImageError(f"{path}: damaged picture: {' '.join(str(error).split())}", remedy)
+    said = " ".join(str(error).split())
+    if _UNSUPPORTED.match(said):
+        return ImageError(f"{path}: a kind of picture that cannot be read: {said}", _CONVERT)
+    return ImageError(f"{path}: damaged picture: {said}", remedy)
 
 
 def _opened(raw: bytes, path: PurePath, max_pixels: int | None, truncated: Truncated | None) -> _Source:
@@ -188,6 +195,8 @@ def _opened(raw: bytes, path: PurePath, max_pixels: int | None, truncated: Trunc
     parts = _essentials(raw, taken)
     image = _open(parts.raw)
     _refuse_large(image, path, max_pixels)
+    if image.mode == "P" and image.palette is None:
+        raise ValueError("no palette")
     notes = list(parts.notes)
     content = {"MPO": "JPEG", "DIB": "BMP"}.get(str(image.format), str(image.format))
     if content != format_of(path.name):
@@ -212,7 +221,7 @@ def _essentials(raw: bytes, taken: jpeg.Jpeg | None) -> Essentials:
     return png.essentials(raw) if raw.startswith(png.SIGNATURE) else Essentials(raw)
 
 
-def _open(raw: bytes) -> PillowImage.Image:
+def _open(raw: bytes) -> ImageFile.ImageFile:
     formats = [*_READABLE, *(format for format in ("AVIF", "HEIF") if format in PillowImage.OPEN)]
     return PillowImage.open(io.BytesIO(raw), formats=formats)
 
@@ -249,6 +258,7 @@ def _orientation(image: PillowImage.Image, parts: Essentials) -> int:
 def _loaded(source: _Source, path: PurePath, truncated: Truncated | None) -> _Source:
     """The same with its pixels decoded, as far as there are any."""
     image = source.image
+    assert isinstance(image, ImageFile.ImageFile)
     try:
         image.load()
     except _MALFORMED as error:

@@ -37,7 +37,7 @@ def essentials(raw: bytes) -> Essentials:
     texts: dict[bytes, bytes] = {}
     exif = None
     form = (0, 0)
-    frames, is_default_extra, has_pixels = 1, True, False
+    frames, is_in_animation, has_pixels = 0, False, False
     notes = []
     for chunk in _chunks(raw):
         if chunk.kind == b"IHDR" and len(chunk.data) >= 10:
@@ -59,14 +59,14 @@ def essentials(raw: bytes) -> Essentials:
         elif chunk.kind in (b"tEXt", b"zTXt", b"iTXt"):
             texts |= _text(chunk)
         elif chunk.kind == b"acTL" and len(chunk.data) == 8 and not has_pixels:
-            frames = max(struct.unpack_from(">I", chunk.data)[0], 1)
+            frames = struct.unpack_from(">I", chunk.data)[0]
         elif chunk.kind == b"fcTL" and not has_pixels:
-            is_default_extra = False
+            is_in_animation = True
     kept.append(_made(b"IEND", b""))
     for name in _EXIF_AS_TEXT:
         exif = exif or _exif_of_text(texts.get(name, b""))
-    count = frames + 1 if frames > 1 and is_default_extra else frames
-    return Essentials(b"".join(kept), exif, texts.get(_XMP), count, tuple(notes))
+    count = frames if is_in_animation else frames + 1
+    return Essentials(b"".join(kept), exif, texts.get(_XMP), max(count, 1), tuple(notes))
 
 
 def _chunks(raw: bytes) -> Iterator[_Chunk]:

@@ -33,8 +33,8 @@ def read_bytes(path: Path, max_pixels: int | None = None, *, name: str | None = 
     try:
         # Opening a pipe would wait for somebody who writes to it.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        with open(descriptor, "rb") as file:
-            status = os.fstat(file.fileno())
+        try:
+            status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise ImageError(f"{called}: cannot be read: not a regular file", "put the picture itself there")
             limit = max_bytes(MAX_PIXELS if max_pixels is None else max_pixels)
@@ -43,7 +43,10 @@ def read_bytes(path: Path, max_pixels: int | None = None, *, name: str | None = 
                     f"{called}: {status.st_size:,} bytes, more than the {limit:,} that a picture may have",
                     "scale it down" if max_pixels is None else "scale it down or raise {max_pixels}",
                 )
-            # A file that grows meanwhile is not followed.
-            return file.read(status.st_size)
+            with open(descriptor, "rb", closefd=False) as file:
+                # A file that grows meanwhile is not followed.
+                return file.read(status.st_size)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise ImageError(f"{called}: cannot be read: {error.strerror}") from error
