@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from catalogs import huge_png
 from click.testing import CliRunner
+from pictures import chunk, exif_of, saved, smooth, with_chunks
 from PIL import Image
 from skimage import data
 from strategies import face_at
@@ -237,6 +238,30 @@ def test_a_folder_is_taken_with_a_reason_for_each_refusal(tmp_path, invoke, own)
     assert len(lines) == 5
     assert "name_taken" in lines[0]
     assert "no_mask" in lines[1]
+
+
+def test_the_refusal_of_a_picture_names_no_option_that_catalog_add_lacks(tmp_path, invoke):
+    whole = portrait(tmp_path / "whole.jpg").read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(whole[:-300])
+    Image.new("1", (9000, 9000)).save(tmp_path / "huge.png")
+    with (tmp_path / "long.jpg").open("wb") as file:
+        file.truncate(3 * 2**30)
+    for name, fault in (("cut.jpg", "cut short"), ("huge.png", "9000 x 9000 pixels"), ("long.jpg", "bytes, more than")):
+        refused = invoke("add", tmp_path / name)
+        assert fault in refused.stderr
+        assert not re.search("truncated|max.pixels", refused.stderr)
+
+
+def test_a_cut_out_with_odd_metadata_is_taken_upright(tmp_path, invoke, own):
+    rgba = np.dstack([smooth(120, 80), np.full((80, 120), 255, np.uint8)])
+    rgba[:10, :, 3] = 0
+    turned = with_chunks(
+        saved(np.ascontiguousarray(np.rot90(rgba)), "PNG"),
+        chunk(b"eXIf", exif_of([(0x0112, 3, 1, b"\6\0\0\0"), (0x011A, 10, 1, b"\xff\xff\xff\x7f")])),
+        chunk(b"pHYs", b""),
+    )
+    (tmp_path / "cut-out.png").write_bytes(turned)
+    assert "bad_image" not in invoke("add", tmp_path / "cut-out.png").stderr
 
 
 def test_taken_names_can_be_renamed_or_replaced(tmp_path, invoke, own):
