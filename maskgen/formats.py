@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Final
+from typing import Final, Literal
 
 FORMATS: Final = {
     ".jpg": "JPEG",
@@ -15,12 +15,26 @@ FORMATS: Final = {
     ".bmp": "BMP",
     ".tif": "TIFF",
     ".tiff": "TIFF",
+    ".heic": "HEIF",
+    ".heif": "HEIF",
+    ".avif": "AVIF",
 }
 """File ending, lower case -> the format that is written under it."""
 
-MAX_PIXELS: Final = 100_000_000
+MAX_PIXELS: Final = 51_000_000
+"""As many as cameras of 50 megapixels take (8192 x 6144). A worker needs 0.8 GB for such a JPEG, 1 GB for a WebP."""
 PILLOW_MAX_PIXELS: Final = 178_956_970
 """Pillow itself refuses pictures with more pixels."""
+_METADATA_ROOM: Final = 2**26
+
+
+Truncated = Literal["keep", "fail"]
+"""What to do with a picture that was cut short: take what is there, or raise an error."""
+
+
+def max_bytes(max_pixels: int) -> int:
+    """The size of the largest file that can be a picture of so many pixels: RGBA of 16 bits, and room for metadata."""
+    return 8 * max_pixels + _METADATA_ROOM
 
 
 def format_of(name: str) -> str | None:

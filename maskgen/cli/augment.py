@@ -119,6 +119,12 @@ _setting = partial(setting, run.AugmentSettings)
     type=click.IntRange(1, formats.PILLOW_MAX_PIXELS),
     help="Refuse larger pictures.",
 )
+@_setting(
+    "--truncated",
+    "truncated",
+    type=click.Choice(get_args(formats.Truncated)),
+    help="What to do with pictures that were cut short: mask what is left of them, or let them fail.",
+)
 @click.option("--limit", type=click.IntRange(min=1), help="Take only this many pictures, the first ones.")
 @click.option(
     "--resume", "existing", flag_value="resume", help="Go on with a former run; the default when there is one."

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from maskgen import files, formats
+from maskgen import files, formats, images
 from maskgen.datasets.base import Entry, Fault, Sample
-from maskgen.errors import ConfigError, ImageError
+from maskgen.errors import ConfigError
 from maskgen.parallel import chunks_of
 
 _Identity = tuple[int, int]
@@ -33,6 +33,8 @@ class FolderReader:
         A folder that no link may lead to, because it is written to.
     is_deep : bool
         Whether folders in the folder are listed too.
+    max_pixels : int, optional
+        Files larger than any picture of so many pixels are not read.
 
     Raises
     ------
@@ -43,6 +45,7 @@ class FolderReader:
     root: Path
     avoid: Path | None = None
     is_deep: bool = True
+    max_pixels: int | None = None
 
     @cached_property
     def listed(self) -> tuple[Entry | Fault, ...]:
@@ -51,7 +54,7 @@ class FolderReader:
 
     def __getstate__(self) -> dict[str, object]:
         # A worker reads what it is handed; it needs no list.
-        return {"root": self.root, "avoid": self.avoid, "is_deep": self.is_deep}
+        return {"root": self.root, "avoid": self.avoid, "is_deep": self.is_deep, "max_pixels": self.max_pixels}
 
     def chunks(self, size: int) -> Iterator[Sequence[Entry | Fault]]:
         """As `Reader.chunks`."""
@@ -65,10 +68,7 @@ class FolderReader:
         """As `Reader.read`."""
         # The stamp is taken first: what changes while it is read is read again by the next run.
         stamp = self.stamp(entry)
-        try:
-            return Sample((self.root / entry.key).read_bytes(), stamp=stamp)
-        except OSError as error:
-            raise ImageError(f"{entry.key}: cannot be read: {error.strerror}") from error
+        return Sample(images.read_bytes(self.root / entry.key, self.max_pixels, name=entry.key), stamp=stamp)
 
     def stamp(self, entry: Entry) -> str | None:
         """As `Reader.stamp`: size and time of change."""

@@ -13,7 +13,7 @@ from maskgen.errors import ConfigError
 _LATER: Final = {".rec": "RecordIO", ".idx": "RecordIO", ".tar": "WebDataset", ".bin": "a verification set"}
 
 
-def open_reader(source: Path, target: Path) -> Reader:
+def open_reader(source: Path, target: Path, max_pixels: int | None = None) -> Reader:
     """A dataset to read.
 
     Parameters
@@ -22,6 +22,8 @@ def open_reader(source: Path, target: Path) -> Reader:
         A folder of pictures.
     target : Path
         Where the result will be written; it may not lie in the source, nor the source in it.
+    max_pixels : int, optional
+        Files larger than any picture of so many pixels are not read.
 
     Raises
     ------
@@ -37,7 +39,7 @@ def open_reader(source: Path, target: Path) -> Reader:
             f"{target}: input and output folder lie in each other ({resolved}, {other})",
             "the input is never written to, so choose an output folder beside it",
         )
-    return FolderReader(resolved, avoid=other)
+    return FolderReader(resolved, avoid=other, max_pixels=max_pixels)
 
 
 def open_writer(target: Path, variants: int, originals: bool, copy_skipped: bool) -> Writer:

@@ -73,7 +73,7 @@ def read_bin(path: Path) -> VerificationSet:
         If it is no such file, or asks for anything but lists, bytes, bools and arrays.
     """
     try:
-        content = _Admitting(io.BytesIO(images.read_bytes(path)), encoding="bytes").load()
+        content = _Admitting(io.BytesIO(images.read_bytes(path, any_size=True)), encoding="bytes").load()
     except ImageError:
         raise
     # What a pickle that is cut short, or made up, can raise.

@@ -113,7 +113,7 @@ def open_both(job: Job) -> tuple[Reader, Writer]:
         If they cannot be read there, there are none, or they cannot go there.
     """
     settings = job.settings
-    reader = open_reader(job.source, job.target)
+    reader = open_reader(job.source, job.target, settings.max_pixels)
     writer = open_writer(job.target, settings.variants, settings.originals, settings.copy_skipped)
     writer.check(settings)
     if not any(isinstance(found, Entry) for chunk in reader.chunks(1024) for found in chunk):

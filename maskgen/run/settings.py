@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, field_validator
 
 from maskgen.catalog.schema import CORRECT, WearShares, wear_shares
-from maskgen.formats import MAX_PIXELS, PILLOW_MAX_PIXELS
+from maskgen.formats import MAX_PIXELS, PILLOW_MAX_PIXELS, Truncated
 from maskgen.masking.recipe import Faces
 from maskgen.schema import Strict
 
@@ -62,6 +62,8 @@ class AugmentSettings(Strict):
         Of JPEG and WebP; None keeps the source's own.
     max_pixels : int
         Larger pictures fail.
+    truncated : {"keep", "fail"}
+        Whether pictures that were cut short fail, or are masked as far as they go.
     """
 
     seed: int = Field(default=0, ge=0)
@@ -85,6 +87,7 @@ class AugmentSettings(Strict):
     save_landmarks: bool = False
     quality: int | None = Field(default=None, ge=1, le=100)
     max_pixels: int = Field(default=MAX_PIXELS, ge=1, le=PILLOW_MAX_PIXELS)
+    truncated: Truncated = "fail"
 
     @field_validator("wear", mode="before")
     @classmethod

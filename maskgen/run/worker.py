@@ -91,7 +91,7 @@ def augment_entry(task: Task, tools: _Tools, part: PartWriter, entry: Entry, sam
     """
     settings = task.settings
     name = PurePosixPath(entry.key)
-    picture = images.decode(sample.raw, name, settings.max_pixels)
+    picture = images.decode(sample.raw, name, settings.max_pixels, settings.truncated)
     faces = tools.detector.detect(picture.pixels)
     observed = observe_all(picture.pixels, faces, recipe=tools.recipe)
     variants = []

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import re
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -13,8 +11,6 @@ from typing import Annotated, Final
 
 import cv2
 import numpy as np
-from PIL import Image as PillowImage
-from PIL import ImageOps
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from maskgen import images
@@ -94,7 +90,7 @@ def design_from(path: Path, detector: Detector, about: About, points: PointsFile
     picture = images.decode(raw, path)
     name = about.name or name_of(path)
     if "alpha_on_white" in picture.notes:
-        return _cutout(_with_alpha(raw), path, name, about, points)
+        return _cutout(_with_alpha(raw, path), path, name, about, points)
     faces = detector.detect(picture.pixels)
     if not faces:
         try:
@@ -241,11 +237,8 @@ def _cutout(rgba: Image, path: Path, name: str, about: About, points: PointsFile
     return NewDesign(name, about.kind, about.license, tuple(views), colour, tags, about.weight, mirror)
 
 
-def _with_alpha(raw: bytes) -> Image:
-    """The same picture with its transparency; it has been decoded before, so its size and content are sound."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with PillowImage.open(io.BytesIO(raw)) as image:
-            rgba: Image = np.array(ImageOps.exif_transpose(image).convert("RGBA"), np.uint8)
+def _with_alpha(raw: bytes, path: Path) -> Image:
+    """The same picture with its transparency."""
+    rgba = images.decode_rgba(raw, path)
     rgba[rgba[..., 3] == 0] = 0
     return rgba

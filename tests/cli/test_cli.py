@@ -245,14 +245,15 @@ def test_settings_reach_the_run(tree, tmp_path, invoke):
     invoke(
         "augment", tree, out, "--seed", 9, "--variants", 2, "--originals", "--copy-skipped", "--faces", "all",
         "--min-face", 3, "--landmarks", 106, "--kind", "cloth", "--tag", "red", "--design", "red", "--save-landmarks",
-        "--quality", 90, "--max-pixels", 1000000, "--aligned", "--model", "some", "--device", "cuda",
+        "--quality", 90, "--max-pixels", 1000000, "--truncated", "keep", "--aligned", "--model", "some",
+        "--device", "cuda",
         "--wear", "correct=3,nose_out=1", "--recolor", 0.5, "--pattern-dir", tree / "ann", "--pattern-share", 0.2,
     )  # fmt: skip
     settings = manifest.read_run(out / "run.json").settings
     assert {name: settings[name] for name in settings if name not in ("catalog", "pattern_dir")} == {
         "seed": 9, "variants": 2, "originals": True, "copy_skipped": True, "faces": "all", "min_face": 3.0,
         "landmarks": 106, "kinds": ["cloth"], "tags": ["red"], "designs": ["red"], "save_landmarks": True,
-        "quality": 90, "max_pixels": 1000000, "aligned": True, "model": "some", "device": "cuda",
+        "quality": 90, "max_pixels": 1000000, "truncated": "keep", "aligned": True, "model": "some", "device": "cuda",
         "wear": [["correct", 0.75], ["nose_out", 0.25]], "recolor": 0.5, "pattern_share": 0.2,
     }  # fmt: skip
 

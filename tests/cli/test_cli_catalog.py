@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from catalogs import huge_png
 from click.testing import CliRunner
+from pictures import chunk, exif_of, saved, with_chunks
 from PIL import Image
 from skimage import data
 from strategies import face_at
@@ -237,6 +238,25 @@ def test_a_folder_is_taken_with_a_reason_for_each_refusal(tmp_path, invoke, own)
     assert len(lines) == 5
     assert "name_taken" in lines[0]
     assert "no_mask" in lines[1]
+
+
+def test_the_refusal_of_a_picture_names_no_option_that_catalog_add_lacks(tmp_path, invoke):
+    whole = portrait(tmp_path / "whole.jpg").read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(whole[:-300])
+    Image.new("1", (9000, 9000)).save(tmp_path / "huge.png")
+    with (tmp_path / "long.jpg").open("wb") as file:
+        file.truncate(3 * 2**30)
+    for name, fault in (("cut.jpg", "cut short"), ("huge.png", "9000 x 9000 pixels"), ("long.jpg", "bytes, more than")):
+        refused = invoke("add", tmp_path / name)
+        assert fault in refused.stderr
+        assert not re.search("truncated|max.pixels", refused.stderr)
+
+
+def test_odd_metadata_does_not_keep_a_cut_out_from_being_looked_at(tmp_path, invoke):
+    raw = saved(np.zeros((90, 90, 4), np.uint8), "PNG")
+    odd = exif_of([(0x0112, 3, 1, b"\6\0\0\0"), (0x011A, 10, 1, b"\xff\xff\xff\x7f")])
+    (tmp_path / "x.png").write_bytes(with_chunks(raw, chunk(b"eXIf", odd), chunk(b"pHYs", b"")))
+    assert "transparent everywhere" in invoke("add", tmp_path / "x.png").stderr
 
 
 def test_taken_names_can_be_renamed_or_replaced(tmp_path, invoke, own):

@@ -108,7 +108,7 @@ def test_failed_rows_say_what_is_wrong_without_naming_where_the_folder_lies(tree
     rows = rows_of(job.target)
     assert rows["empty.png"].message == "empty file (0 bytes)"
     assert all(row.remedy for row in rows.values() if row.status == "failed")
-    assert rows["broken.jpg"].message.startswith("damaged picture: image file is truncated")
+    assert rows["broken.jpg"].message.startswith("cut short: pixels at its end are missing")
     assert str(tree.parent) not in (job.target / "manifest.jsonl").read_text()
 
 
@@ -720,6 +720,28 @@ def test_huge_pictures_fail_with_a_row(tree, job_of):
     with pytest.raises(run.NothingReadError):
         mask(job)
     assert "more than the 10,000 allowed" in rows_of(job.target)["ann/1.jpg"].message
+
+
+def test_pictures_that_were_cut_short_fail_or_are_kept_and_noted_as_the_settings_say(tree, job_of):
+    cut = tree / "ann" / "cut.jpg"
+    cut.write_bytes((tree / "ann" / "1.jpg").read_bytes()[:-2])
+    for setting, status in (("fail", "failed"), ("keep", "done")):
+        job = job_of(tree, setting, truncated=setting)
+        mask(job)
+        row = rows_of(job.target)["ann/cut.jpg"]
+        assert row.status == status
+        assert row.notes == (("no_end_marker",) if setting == "keep" else ())
+        assert ("truncated=keep" in (row.remedy or "")) == (setting == "fail")
+
+
+def test_files_that_are_too_large_for_any_picture_fail_with_a_row(tree, job_of):
+    with (tree / "ann" / "huge.jpg").open("wb") as file:
+        file.truncate(3 * 2**30)
+    job = job_of(tree)
+    mask(job)
+    row = rows_of(job.target)["ann/huge.jpg"]
+    assert (row.status, row.reason) == ("failed", "bad_image")
+    assert "max_pixels" in row.remedy
 
 
 @pytest.mark.parametrize("workers", [1, 2])

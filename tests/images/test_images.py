@@ -2,36 +2,30 @@
 
 import io
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pictures import CASES, saved, smooth
 from PIL import Image, ImageCms
 
 from maskgen import files, formats, images
 from maskgen.errors import ImageError, MaskgenError
+from maskgen.images import decoding, heif, jpeg
 
 ENDINGS = sorted(formats.FORMATS)
 
 
-def smooth(width=48, height=32):
-    """A picture without sharp edges, which JPEG and WebP keep well."""
-    x, y = np.meshgrid(np.linspace(0, 200, width), np.linspace(0, 200, height))
-    return np.stack([x, y, (x + y) / 2], axis=-1).astype(np.uint8)
-
-
-def saved(pixels, format, **options):
-    buffer = io.BytesIO()
-    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
-    image.save(buffer, format, **options)
-    return buffer.getvalue()
-
-
-@pytest.mark.parametrize("name", ["a.jpg", "a.JPG", "a.b.c.Png", "ü é.TIFF", "x y.webp", ".hidden.bmp"])
+@pytest.mark.parametrize(
+    "name", ["a.jpg", "a.JPG", "a.b.c.Png", "ü é.TIFF", "I.HEIC", "a.avif", "x y.webp", ".hidden.bmp"]
+)
 def test_a_picture_is_known_by_its_ending_in_any_case(name):
-    assert formats.format_of(name) in {"JPEG", "PNG", "WEBP", "BMP", "TIFF"}
+    assert formats.format_of(name) in {"JPEG", "PNG", "WEBP", "BMP", "TIFF", "HEIF", "AVIF"}
 
 
 @pytest.mark.parametrize("name", ["a", "a.txt", ".jpg", "jpg", "a.jpg.part", "a.gif"])
@@ -39,9 +33,20 @@ def test_other_names_are_no_pictures(name):
     assert formats.format_of(name) is None
 
 
+def readable(suffix):
+    """Skip where what reads a format is not installed."""
+    format = formats.format_of(f"x{suffix}")
+    if format in ("AVIF", "HEIF"):
+        try:
+            heif.require(format, Path(f"x{suffix}"))
+        except ImageError as error:
+            pytest.skip(f"{format}: {error.remedy}")
+
+
 @pytest.mark.parametrize("suffix", ENDINGS)
 def test_a_written_picture_reads_back_with_its_size_and_about_its_colours(suffix, tmp_path):
     path = tmp_path / f"picture{suffix}"
+    readable(suffix)
     files.write_whole(path, images.encode(smooth(), images.Encoding(), path))
     picture = images.read(path)
     assert picture.pixels.shape == (32, 48, 3)
@@ -216,7 +221,7 @@ def test_what_is_no_picture_is_called_so(tmp_path):
 def test_any_bytes_give_a_picture_or_an_image_error(raw):
     for start in (b"", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"RIFF\x10\0\0\0WEBPVP8L", b"BM", b"II*\0"):
         try:
-            images.decode(start + raw, images.Path("x.jpg"), max_pixels=10_000)
+            images.decode(start + raw, Path("x.jpg"), max_pixels=10_000)
         except ImageError as error:
             assert str(error).startswith("x.jpg: ")  # noqa: PT017
 
@@ -272,3 +277,107 @@ def test_a_place_where_nothing_can_be_written_is_not_the_fault_of_the_picture(tm
     with pytest.raises(MaskgenError, match="cannot be written") as caught:
         files.write_whole(tmp_path / "file" / "x.jpg", b"")
     assert not isinstance(caught.value, ImageError)
+
+
+def with_tables_numbered(raw, numbers):
+    """A JPEG of Pillow's with its two quantisation tables numbered anew."""
+    changed = bytearray(raw)
+    for at in [at for at in range(len(raw)) if raw[at : at + 2] == b"\xff\xdb"]:
+        changed[at + 4] = numbers[raw[at + 4]]
+    frame = raw.index(b"\xff\xc0")
+    for component in range(3):
+        place = frame + 12 + 3 * component
+        changed[place] = numbers[raw[place]]
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("numbers", [(2, 3), (3, 2), (1, 0), (0, 3)])
+def test_a_jpeg_keeps_its_tables_whatever_their_numbers(numbers):
+    path = Path("x.jpg")
+    plain = saved(smooth(), "JPEG", quality=60)
+    numbered = images.decode(with_tables_numbered(plain, numbers), path)
+    assert numbered.notes == ()
+    assert numbered.encoding == images.decode(plain, path).encoding
+    assert images.encode(numbered.pixels, numbered.encoding, path) == images.encode(
+        numbered.pixels, images.decode(plain, path).encoding, path
+    )
+
+
+def test_each_colour_keeps_a_table_of_its_own():
+    path = Path("x.jpg")
+    tables = [[n + 1] * 64 for n in range(3)]
+    picture = images.decode(saved(smooth(), "JPEG", qtables=tables), path)
+    assert [table[0] for table in picture.encoding.jpeg_tables] == [1, 2, 3]
+    again = images.decode(images.encode(picture.pixels, picture.encoding, path), path)
+    assert again.encoding == picture.encoding
+
+
+def test_tables_that_are_not_known_are_replaced_and_noted(monkeypatch):
+    path = Path("x.jpg")
+    raw = saved(smooth(), "JPEG")
+    # The table of the colours comes after the first of three scans, which is lawful.
+    assert jpeg.tables_of({0: [1] * 64}, [(1, 1, 1, 0), (2, 1, 1, 1)]) is None
+    monkeypatch.setattr(jpeg, "tables_of", lambda *_: None)
+    picture = images.decode(raw, path)
+    assert picture.notes == ("unknown_tables",)
+    assert images.encode(picture.pixels, picture.encoding, path) == saved(
+        picture.pixels, "JPEG", quality=95, subsampling=0
+    )
+
+
+def test_the_jpeg_with_tables_2_and_3_is_written_with_its_own():
+    path = CASES / "jpeg" / "tables_2_3.jpg"
+    if not path.is_file():
+        pytest.skip(f"{path} is not there")
+    picture = images.read(path)
+    again = images.decode(images.encode(picture.pixels, picture.encoding, path), path)
+    assert again.encoding == picture.encoding
+    assert np.abs(again.pixels.astype(int) - picture.pixels).mean() < 0.3
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 3000), (3000, 1), (65_500, 20), (20, 65_500), (40_000, 40), (1, 1)])
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "BMP", "TIFF"])
+def test_extreme_shapes_are_decoded(width, height, format):
+    pixels = smooth(width, height)
+    picture = images.decode(saved(pixels, format), Path("x"))
+    assert picture.pixels.shape == (height, width, 3)
+    assert np.abs(picture.pixels.astype(int) - pixels).mean() < 3
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_picture_converted_in_many_strips_is_the_one_converted_at_once(orientation, monkeypatch):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for mode, format in (("RGB", "PNG"), ("RGBA", "PNG"), ("L", "TIFF"), ("RGB", "JPEG")):
+        raw = saved(Image.fromarray(smooth()).convert(mode), format, exif=exif)
+        once = images.decode(raw, Path("x"))
+        with monkeypatch.context() as patch:
+            patch.setattr(decoding, "_STRIP_PIXELS", 100)
+            assert np.array_equal(images.decode(raw, Path("x")).pixels, once.pixels)
+
+
+def test_opacity_is_kept_where_it_is_asked_for():
+    rgba = np.dstack([smooth(), smooth()[..., 0]])
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    assert np.array_equal(images.decode_rgba(saved(rgba, "PNG", exif=exif), Path("x.png")), np.rot90(rgba, -1))
+    opaque = images.decode_rgba(saved(smooth(), "PNG"), Path("x.png"))
+    assert np.array_equal(opaque[..., :3], smooth())
+    assert (opaque[..., 3] == 255).all()
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="tells its peak of memory on Linux only")
+@pytest.mark.parametrize("format", ["JPEG", "PNG"])
+def test_decoding_holds_a_picture_about_twice(format, tmp_path):
+    path = tmp_path / f"x.{format.lower()}"
+    side = 3000
+    path.write_bytes(saved(smooth(side, side), format))
+    code = (
+        "import sys; from pathlib import Path; from maskgen import images\n"
+        "peak = lambda: int(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0]) * 1024\n"
+        "path = Path(sys.argv[1]); raw = path.read_bytes(); before = peak()\n"
+        "images.decode(raw, path); print(peak() - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
+    # Four bytes per pixel with Pillow, three that are returned.
+    assert int(done.stdout) < 8.5 * side**2

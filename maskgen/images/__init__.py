@@ -1,0 +1,17 @@
+"""Picture files: decoded upright to RGB, encoded the way their source was."""
+
+from maskgen.images.decoding import Picture, decode, decode_rgba, read
+from maskgen.images.encoding import LUMA, LUMA_WEIGHTS, Encoding, encode
+from maskgen.images.source import read_bytes
+
+__all__ = [
+    "LUMA",
+    "LUMA_WEIGHTS",
+    "Encoding",
+    "Picture",
+    "decode",
+    "decode_rgba",
+    "encode",
+    "read",
+    "read_bytes",
+]

@@ -1,0 +1,52 @@
+"""A picture file's bytes: of regular files only, and of no more than a picture can need."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from maskgen.errors import ImageError
+from maskgen.formats import MAX_PIXELS, max_bytes
+
+
+def read_bytes(path: Path, max_pixels: int | None = None, *, name: str | None = None, any_size: bool = False) -> bytes:
+    """A file's bytes.
+
+    Parameters
+    ----------
+    path : Path
+        A regular file, or a link to one.
+    max_pixels : int, optional
+        A file larger than any picture of so many pixels is not read. Only if given, the remedy names the setting.
+    name : str, optional
+        What messages call the file; by default its path.
+    any_size : bool
+        Whether the file may be of any size, because it is not one picture.
+
+    Raises
+    ------
+    ImageError
+        If the file is missing, may not be read, is no regular file or too large.
+    """
+    called = path if name is None else name
+    try:
+        # Opening a pipe would wait for somebody who writes to it.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise ImageError(f"{called}: cannot be read: not a regular file", "put the picture itself there")
+            limit = max_bytes(MAX_PIXELS if max_pixels is None else max_pixels)
+            if status.st_size > limit and not any_size:
+                raise ImageError(
+                    f"{called}: {status.st_size:,} bytes, more than the {limit:,} that a picture may have",
+                    "scale it down" if max_pixels is None else "scale it down or raise {max_pixels}",
+                )
+            with open(descriptor, "rb", closefd=False) as file:
+                # A file that grows meanwhile is not followed.
+                return file.read(status.st_size)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise ImageError(f"{called}: cannot be read: {error.strerror}") from error
