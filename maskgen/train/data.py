@@ -20,8 +20,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from maskgen.arrays import Float32Array, Image, IntArray
 from maskgen.catalog.store import Catalog
+from maskgen.datasets.pairs import Pairs
 from maskgen.datasets.people import Item, open_people
-from maskgen.datasets.verification import Pairs
 from maskgen.detect import DetectorSpec
 from maskgen.errors import ConfigError, ImageError
 from maskgen.evaluate.pairs import draw_pairs

@@ -20,7 +20,7 @@ from torch import nn
 
 from maskgen import files
 from maskgen.arrays import Float64Array
-from maskgen.datasets.verification import Pairs
+from maskgen.datasets.pairs import Pairs
 from maskgen.errors import ConfigError, MaskgenError
 from maskgen.evaluate.report import Pictures, evaluate
 from maskgen.evaluate.results import Condition, ConditionReport
