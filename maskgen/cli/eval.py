@@ -129,7 +129,7 @@ def _embedder(name: str, threads: int) -> Embed:
     from maskgen.train.bases import embed_with, load
 
     torch.set_num_threads(threads or torch.get_num_threads())
-    return embed_with(load(str(path)))
+    return embed_with(load(str(path)), name)
 
 
 class _Listed(NamedTuple):
