@@ -145,14 +145,13 @@ def _backbone_of_pth(path: Path) -> Backbone:
     if empty := [name for name, value in state.items() if not value.numel()]:
         raise ModelError(f"{path}: parameter {empty[0]} is empty")
     try:
-        spec = _iresnet_of(state) if "layer1.0.conv1.weight" in state else _mobilefacenet_of(state)
+        backbone = build(_iresnet_of(state) if "layer1.0.conv1.weight" in state else _mobilefacenet_of(state))
     except KeyError as error:
         raise ModelError(
             f"{path}: no parameter {error.args[0]}; neither arcface_torch's IResNet nor its MobileFaceNet"
         ) from error
-    except (ValueError, TypeError, IndexError, ZeroDivisionError) as error:
+    except (ValueError, TypeError, IndexError, ZeroDivisionError, RuntimeError) as error:
         raise ModelError(f"{path}: weights of shapes that no network has: {error}") from error
-    backbone = build(spec)
     load_state(backbone, state, path)
     embed_with(backbone, str(path))(noise())  # finds numbers that are not finite
     return backbone.eval()

@@ -379,6 +379,29 @@ def test_a_fault_of_the_search_at_one_picture_costs_this_picture_and_names_it(
     assert f"{people.name(2, 0)}: ZeroDivisionError: no such luck" in first.stderr
 
 
+@pytest.mark.parametrize(
+    ("args", "match"),
+    [
+        (["--out", "file/out"], r"file/out: cannot be written"),
+        (["--mask", "both", "--catalog", "no_catalog"], "no_catalog"),
+        (["no_such.onnx"], r"no_such\.onnx: no such file"),
+        (["--pairs", "no_pairs.txt"], r"no_pairs\.txt: cannot be read"),
+    ],
+)
+def test_what_is_missing_is_named_before_faces_are_searched_for(
+    args, match, invoke, model, crops_and_pairs, monkeypatch
+):
+    root, listed = crops_and_pairs
+    monkeypatch.chdir(root.parent)
+    (root.parent / "file").write_bytes(b"")
+    monkeypatch.setattr(
+        "maskgen.recognition.faces.faces_of", lambda *args, **options: pytest.fail("faces were searched")
+    )
+    result = CliRunner().invoke(eval_cli, [str(model), "--pairs", str(listed), "--root", str(root), *args])
+    assert result.exit_code == 1
+    assert re.search(rf"^error: .*{match}", result.stderr)
+
+
 @pytest.mark.parametrize("args", [(), ("--pairs", "x"), ("--pairs", "x", "--root", "y", "--bin", "z")])
 def test_eval_wants_pairs_or_a_set(args, invoke, model):
     assert invoke(model, *args).exit_code == 2
