@@ -26,10 +26,11 @@ _SMALL_FACE: Final = 40
 _LONGEST: Final = 1920
 # A picture this many times as long as it is narrow would come to nothing at the smallest input.
 _NARROWEST: Final = 64
-# Below this score a face may stand on its head; another way up must be surer by so much to be taken. Upright, an
-# upside-down face never reached the first, and 15 % of upright ones stay below.
+# Below this score a face may be the wrong way up: 15 % of upright faces stay below, and no upside-down one gets there.
 _SURE: Final = 0.85
-_CLEARLY: Final = 0.05
+# Input sizes at which ways up are compared, and the score from which something counts there.
+_MANY_SIZES: Final = (192, 256, 320, 448, 576)
+_HINT: Final = 0.2
 # Half a side of what the landmark network is shown, in longer sides of the box; it sees 0.75.
 _PATCH: Final = 0.8
 _LANDMARK_TASKS: Final = {68: "landmark_3d_68", 106: "landmark_2d_106"}
@@ -152,20 +153,27 @@ class FaceDetector:
     def _boxes(self, image: Image) -> tuple[Float32Array, Float32Array, int]:
         """Boxes (K, 4) and scores (K,), and the number of quarter turns counter-clockwise that make the faces upright.
 
-        The boxes lie in the turned image. Detectors know upright faces. One that stands on its head they find, but with
-        eyes where the mouth is, and are not sure of it. So where they are not sure, all four ways up are tried, and another
-        one is taken if it is clearly surer.
+        The boxes lie in the turned image. Detectors know upright faces. One that stands on its head they find too, with
+        eyes where the mouth is, but are not sure of it. So where they are not, the picture is looked at in all four
+        ways up, and of those with faces the one is taken that shows them best at many sizes.
         """
         reduced = _reduced(image)
         found, turns = self._ladder(reduced), 0
         if _surest(found) < _SURE:
-            needed = max(_surest(found) + _CLEARLY, self._surer)
-            for number in (1, 2, 3):
-                turned = self._ladder(np.ascontiguousarray(np.rot90(reduced, number)))
-                if _surest(turned) >= needed:
-                    found, turns, needed = turned, number, _surest(turned)
+            ways = [np.ascontiguousarray(np.rot90(reduced, number)) for number in range(4)]
+            founds = [found, *map(self._ladder, ways[1:])]
+            # As upright: where nobody was seen, whoever is found must be surer.
+            needed = self.threshold if len(found) else self._surer
+            seen = [number for number in range(4) if _surest(founds[number]) >= needed]
+            if seen not in ([], [0]):
+                turns = max(seen, key=lambda number: self._evidence(ways[number]))
+                found = founds[turns]
         scale = np.float32(max(image.shape[:2]) / max(reduced.shape[:2]))
         return found[:, :4] * scale, found[:, 4], turns
+
+    def _evidence(self, bgr: Image) -> float:
+        """The mean of the surest score over many sizes: what is wrong way up looks like a face at a few of them."""
+        return float(np.mean([_surest(self._look(bgr, [side], 0.0, _HINT)) for side in _MANY_SIZES]))
 
     def _ladder(self, bgr: Image) -> Float32Array:
         """Detections (K, 5): x1, y1, x2, y2, score, by a ladder of input sizes.

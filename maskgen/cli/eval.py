@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import click
 
 from maskgen.cli import console
 from maskgen.cli.extras import require_extra
 from maskgen.evaluate.results import Condition
+from maskgen.scratch import scratch
 
 if TYPE_CHECKING:
-    from maskgen.datasets.verification import Pairs
+    from maskgen.arrays import Image
+    from maskgen.catalog.store import Catalog
+    from maskgen.datasets.pairs import Pairs
     from maskgen.evaluate.embed import Embed
     from maskgen.evaluate.report import Pictures
     from maskgen.evaluate.results import EvalReport
+    from maskgen.face import Face
 
 
 @click.command("eval", cls=console.Command, short_help="Measure recognition networks.")
@@ -24,7 +30,7 @@ if TYPE_CHECKING:
     "--pairs",
     "pairs_file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="LFW's pairs.txt, or lines 'path path 1'.",
+    help="LFW's pairs.txt, lines 'path path 1', or CALFW's and CPLFW's lines 'path 1'.",
 )
 @click.option(
     "--root", type=click.Path(path_type=Path, file_okay=False), help="Folder of the pictures that --pairs names."
@@ -84,25 +90,31 @@ def evaluate(
     if (bin_file is None) == (pairs_file is None) or (pairs_file is None) != (root is None):
         raise click.UsageError("expected --pairs with --root, or --bin")
     require_extra("maskgen eval", "eval", ("sklearn", "matplotlib"))
+    from maskgen import files
+    from maskgen.catalog.store import Catalog
     from maskgen.evaluate import report as reporting
     from maskgen.evaluate.results import EvalReport
+    from maskgen.run.record import LOCK_FILE
 
-    names = list(dict.fromkeys([*([before] if before else []), *models]))
-    embedders = [(name, _embedder(name, threads)) for name in names]
-    wants_masks = any(condition != "none" for condition in conditions)
-    source = bin_file if pairs_file is None else pairs_file
-    pairs, pictures = _collect(pairs_file, root, bin_file, aligned, wants_masks, pack, catalog, seed, workers, out)
-    rows, curves = [], []
-    for name, embed in embedders:
-        found, drawn = reporting.evaluate(name, embed, pairs, pictures, tuple(dict.fromkeys(conditions)))
-        rows += found
-        curves += drawn
-    report = EvalReport(pairs=str(source), seed=seed, left_out=dict(pictures.left_out), rows=tuple(rows))
-    if out is not None:
-        from maskgen import files
-
-        files.write_whole(out / "eval.json", report.model_dump_json(indent=1).encode() + b"\n")
-        reporting.draw_roc(out / "roc.png", report, curves)
+    with contextlib.nullcontext() if out is None else files.locked(out / LOCK_FILE):
+        # All that may be missing is asked for before the search for faces, which can take hours.
+        names = list(dict.fromkeys([*([before] if before else []), *models]))
+        embedders = [(name, _embedder(name, threads)) for name in names]
+        wants_masks = any(condition != "none" for condition in conditions)
+        masks = Catalog.load(catalog) if wants_masks else None
+        listed = _listed(pairs_file, root, bin_file, aligned)
+        pictures = _collect(listed, masks, pack, seed, workers, None if bin_file else out)
+        rows, curves = [], []
+        for name, embed in embedders:
+            found, drawn = reporting.evaluate(name, embed, listed.pairs, pictures, tuple(dict.fromkeys(conditions)))
+            rows += found
+            curves += drawn
+        report = EvalReport(
+            pairs=str(pairs_file or bin_file), seed=seed, left_out=dict(pictures.left_out), rows=tuple(rows)
+        )
+        if out is not None:
+            files.write_whole(out / "eval.json", report.model_dump_json(indent=1).encode() + b"\n")
+            reporting.draw_roc(out / "roc.png", report, curves)
     _say(report, as_json, out)
 
 
@@ -118,58 +130,56 @@ def _embedder(name: str, threads: int) -> Embed:
     from maskgen.train.bases import embed_with, load
 
     torch.set_num_threads(threads or torch.get_num_threads())
-    return embed_with(load(str(path)))
+    return embed_with(load(str(path)), name)
+
+
+class _Listed(NamedTuple):
+    pairs: Pairs
+    keys: dict[str, str]
+    """Name -> what `read` takes."""
+    read: Callable[[str], Image]
+    is_aligned: bool
+
+
+def _listed(pairs_file: Path | None, root: Path | None, bin_file: Path | None, aligned: bool) -> _Listed:
+    from maskgen.datasets import pairlists, pairs, verification
+    from maskgen.datasets.people import read_file
+
+    if bin_file is not None:
+        bin_set = verification.read_bin(bin_file)
+        listed = pairs.of_bin(bin_set.is_same)
+        return _Listed(listed, {name: name for name in listed.names}, bin_set.read, True)
+    assert pairs_file is not None
+    assert root is not None
+    listed = pairlists.read_pairs(pairs_file, root)
+    return _Listed(listed, {name: str(root / name) for name in listed.names}, read_file, aligned)
 
 
 def _collect(
-    pairs_file: Path | None,
-    root: Path | None,
-    bin_file: Path | None,
-    aligned: bool,
-    wants_masks: bool,
-    pack: str,
-    catalog: Path | None,
-    seed: int,
-    workers: int,
-    out: Path | None,
-) -> tuple[Pairs, Pictures]:
-    import tempfile
-
-    from maskgen.catalog.store import Catalog
-    from maskgen.datasets import verification
-    from maskgen.datasets.people import Files, Item, read_file
+    listed: _Listed, masks: Catalog | None, pack: str, seed: int, workers: int, cache: Path | None
+) -> Pictures:
+    from maskgen.datasets.people import Files, Item
     from maskgen.detect import DetectorSpec
     from maskgen.evaluate import report as reporting
     from maskgen.parallel import LocalExecutor
     from maskgen.recognition.crops import Cropper
     from maskgen.recognition.faces import faces_of
 
-    if bin_file is not None:
-        bin_set = verification.read_bin(bin_file)
-        pairs, read, is_aligned = verification.of_bin(bin_set.is_same), bin_set.read, True
-        keys = {name: name for name in pairs.names}
-    else:
-        if pairs_file is None or root is None:
-            raise click.UsageError("expected --pairs with --root")
-        pairs, read, is_aligned = verification.read_pairs(pairs_file, root), read_file, aligned
-        keys = {name: str(root / name) for name in pairs.names}
-
-    faces = {}
-    if wants_masks or not is_aligned:
-        dataset = Files(tuple(Item(name, "", keys[name]) for name in pairs.names), is_aligned, read=read)
-        with tempfile.TemporaryDirectory(prefix="maskgen-eval-") as forgotten:
-            cache = Path(forgotten) if out is None or bin_file is not None else out
-            detectors = DetectorSpec(pack, aligned=is_aligned)
-            with console.progress("faces", says_lines=True) as show:
-                faces = faces_of(
-                    dataset,
-                    cache,
-                    detectors,
-                    LocalExecutor(workers),
-                    on_progress=lambda done, total: show(console.Advance(done, total)),
-                )
-    cropper = Cropper(read, is_aligned, Catalog.load(catalog) if wants_masks else None)
-    return pairs, reporting.collect(pairs.names, keys, faces, cropper, seed)
+    pairs = listed.pairs
+    faces: dict[str, Face | str] = dict.fromkeys(pairs.missing, "missing")
+    if masks is not None or not listed.is_aligned:
+        there = (Item(name, "", listed.keys[name]) for name in pairs.names if name not in pairs.missing)
+        dataset = Files(tuple(there), listed.is_aligned, read=listed.read)
+        with scratch() as forgotten, console.progress("faces", says_lines=True) as show:
+            faces |= faces_of(
+                dataset,
+                cache or forgotten,
+                DetectorSpec(pack, aligned=listed.is_aligned),
+                LocalExecutor(workers),
+                on_progress=lambda done, total: show(console.Advance(done, total)),
+                on_fault=console.note,
+            )
+    return reporting.collect(pairs.names, listed.keys, faces, Cropper(listed.read, listed.is_aligned, masks), seed)
 
 
 def _say(report: EvalReport, as_json: bool, out: Path | None) -> None:
@@ -181,6 +191,7 @@ def _say(report: EvalReport, as_json: bool, out: Path | None) -> None:
     header, *rows = reporting.table(report)
     console.table(rows, header)
     facts = [("refused", reason) for reason in reporting.refusals(report)]
+    facts.append(("measured", reporting.extent(report)))
     left_out = ", ".join(f"{reason} {number}" for reason, number in report.left_out.items())
     facts.append(("left out", f"{report.rows[0].left_out} pairs; pictures: {left_out or 'none'}"))
     if out is not None:

@@ -171,7 +171,7 @@ def _watch(show: Callable[[console.Advance], None]) -> Watch:
         said = ", ".join(f"{report.condition} {report.figures.auc:.4f}" for report in validation.reports)
         console.note(f"validation epoch {validation.epoch}  AUC by mask: {said}")
 
-    return Watch(searched, began, logged, validated)
+    return Watch(searched, console.note, began, logged, validated)
 
 
 def _say(metrics: Metrics, out: Path, as_json: bool) -> None:
@@ -184,6 +184,8 @@ def _say(metrics: Metrics, out: Path, as_json: bool) -> None:
         ("unreadable", f"{metrics.unreadable} pictures, others took their place"),
         ("best", best),
     ]
+    if metrics.not_validated is not None:
+        rows.append(("held out", f"nobody: {metrics.not_validated}"))
     for before, after in zip(metrics.before, metrics.after, strict=False):
         figures = after.figures
         rows.append(

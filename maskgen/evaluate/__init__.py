@@ -1,6 +1,6 @@
 """How well a recognition network knows people, with masks and without. Extra ``[eval]``.
 
-listed = verification.read_pairs(path, root)        # or a verification .bin
+listed = pairlists.read_pairs(path, root)           # or pairs.of_bin of a verification set
 pictures = report.collect(names, keys, faces, ...)  # aligned crops, masked on the way
 rows, curves = report.evaluate(name, embed.Embedder(path), listed, pictures, conditions)
 report.table(results.EvalReport(...))             # cells, to be laid out

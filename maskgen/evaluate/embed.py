@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from maskgen.packs.session import session
 Embed = Callable[[Float32Array], Float32Array]
 """Pictures (B, 3, 112, 112), RGB from -1 to 1, to embeddings (B, E)."""
 
+_INPUT: Final = (3, ARCFACE_SIDE, ARCFACE_SIDE)
+_TYPES: Final = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+
 
 class Embedder:
     """A recognition ONNX, run by onnxruntime on the CPU.
@@ -23,33 +27,84 @@ class Embedder:
     Parameters
     ----------
     path : Path
-        One input (batch, 3, 112, 112), one output (batch, E).
+        One input (batch, 3, 112, 112) of floats, one output (batch, E). It is run once to see whether that is so.
     threads : int
         Cores to use; 0 for all.
 
     Raises
     ------
     ModelError
-        If the file cannot be loaded, or has other inputs or outputs.
+        If the file cannot be loaded or run, or has other inputs or outputs; when called, if an embedding is no finite
+        number. Names the file, and the input, output or node.
     """
 
     def __init__(self, path: Path, threads: int = 0) -> None:
         self._session = session(path, threads)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        if len(inputs) != 1 or len(outputs) != 1 or list(inputs[0].shape[1:]) != [3, ARCFACE_SIDE, ARCFACE_SIDE]:
+        if len(inputs) != 1 or len(outputs) != 1 or not _fits(inputs[0].shape):
             raise ModelError(
                 f"{path}: not a recognition network: {len(inputs)} inputs, the first of shape {inputs[0].shape}, "
                 f"{len(outputs)} outputs; expected one (batch, 3, {ARCFACE_SIDE}, {ARCFACE_SIDE}) and one (batch, E)"
             )
-        self._name = inputs[0].name
+        self._path, self._name, self._output = path, inputs[0].name, outputs[0].name
+        if inputs[0].type not in _TYPES:
+            raise ModelError(f"{path}: input {self._name!r} takes {inputs[0].type}, expected tensor(float)")
+        self._type = _TYPES[inputs[0].type]
         self._is_one_by_one = inputs[0].shape[0] == 1
+        self(noise())
 
     def __call__(self, pictures: Float32Array) -> Float32Array:
         """Embeddings (B, E) of pictures (B, 3, 112, 112), RGB from -1 to 1."""
         parts = np.split(pictures, len(pictures)) if self._is_one_by_one else [pictures]
-        return np.concatenate(
-            [np.asarray(self._session.run(None, {self._name: part})[0], np.float32) for part in parts]
-        )
+        return np.concatenate([self._run(part) for part in parts])
+
+    def _run(self, pictures: Float32Array) -> Float32Array:
+        try:
+            (found,) = self._session.run(None, {self._name: pictures.astype(self._type)})
+        except Exception as error:  # onnxruntime's exceptions share no base class
+            raise ModelError(f"{self._path}: onnxruntime cannot run it: {error}") from error
+        shape = getattr(found, "shape", None)
+        if shape is None or len(shape) != 2 or len(found) != len(pictures) or not shape[1]:
+            said = "is no tensor" if shape is None else f"has shape {tuple(shape)}"
+            raise ModelError(f"{self._path}: output {self._output!r} {said}, expected ({len(pictures)}, E)")
+        embeddings = np.asarray(found, np.float32)
+        if bad := int((~np.isfinite(embeddings).all(axis=1)).sum()):
+            raise ModelError(
+                f"{self._path}: output {self._output!r}: {bad} of {len(pictures)} embeddings are no finite numbers"
+            )
+        return embeddings
+
+
+def noise() -> Float32Array:
+    """Two pictures (2, 3, 112, 112) to try a network on, the same every time."""
+    return np.random.default_rng(0).uniform(-1, 1, (2, *_INPUT)).astype(np.float32)
+
+
+def _fits(shape: list[Any]) -> bool:
+    """Whether an input can take (batch, 3, 112, 112); names stand for lengths that are free."""
+    wanted = (1, *_INPUT)
+    return len(shape) == 4 and all(
+        not isinstance(size, int) or size < 1 or size == length for size, length in zip(shape, wanted, strict=True)
+    )
+
+
+def read_onnx(path: Path, with_weights: bool = True) -> Any:
+    """The ``onnx.ModelProto`` in a file.
+
+    Raises
+    ------
+    ModelError
+        If it is none, or weights that it keeps in other files are missing or lie outside of its folder.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+    try:
+        model = onnx.load(str(path), load_external_data=with_weights)
+    # The last three: what is said about other files is malformed.
+    except (OSError, DecodeError, onnx.checker.ValidationError, ValueError, TypeError, KeyError) as error:
+        raise ModelError(f"{path}: not an ONNX file that can be read: {error}") from error
+    return model
 
 
 def file_of(name: str) -> Path:
@@ -78,18 +133,14 @@ def file_of(name: str) -> Path:
 
 def recogniser_of(pack: Path) -> Path | None:
     """The file of a pack that InsightFace takes for the recogniser; None if there is none."""
-    import onnx
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-
     for path in sorted(pack.glob("*.onnx")):
-        try:
-            graph = onnx.load(str(path), load_external_data=False).graph
-        except (OSError, DecodeError) as error:
-            raise ModelError(f"{path}: not an ONNX file that can be read: {error}") from error
+        graph = read_onnx(path, with_weights=False).graph
         constants = {tensor.name for tensor in graph.initializer}
         inputs = [tensor for tensor in graph.input if tensor.name not in constants]
+        if len(inputs) != 1 or len(graph.output) != 1:
+            continue
         shape = [dim.dim_value for dim in inputs[0].type.tensor_type.shape.dim]
-        if len(inputs) == 1 and len(graph.output) == 1 and shape[2:] == [ARCFACE_SIDE, ARCFACE_SIDE]:
+        if shape[2:] == [ARCFACE_SIDE, ARCFACE_SIDE]:
             return path
     return None
 

@@ -46,25 +46,38 @@ def measure(scores: FloatArray, is_same: BoolArray, folds: IntArray | None = Non
     is_same : (P,) bool array
         With at least one pair of each kind.
     folds : (P,) int array, optional
-        The fold of each pair; without at least two there is no accuracy.
+        The fold of each pair; there is an accuracy only over at least two that each have both kinds of pairs.
     """
     curve = roc(scores, is_same)
     impostor = int((~is_same).sum())
-    # With a single fold there is nothing to choose the threshold on.
-    has_folds = folds is not None and len(np.unique(folds)) > 1
-    accuracies = fold_accuracies(2 - 2 * scores, is_same, folds) if has_folds and folds is not None else None
+    why_none = _no_accuracy(is_same, folds)
+    accuracies = None if why_none or folds is None else fold_accuracies(2 - 2 * scores, is_same, folds)
     fmr100, fmr1000 = (_fnmr_at(curve, far, impostor) for far in (1e-2, 1e-3))
     return Figures(
         genuine=int(is_same.sum()),
         impostor=impostor,
         accuracy=None if accuracies is None else float(accuracies.mean()),
         accuracy_std=None if accuracies is None else float(accuracies.std()),
+        accuracy_reason=why_none,
+        folds=0 if accuracies is None else len(accuracies),
         auc=float(np.sum(np.diff(curve.far) * (curve.tar[1:] + curve.tar[:-1]) / 2)),
         eer=equal_error_rate(curve),
         tar_at_far=tuple(tar_at(curve, far, impostor) for far in FARS),
         fmr100=fmr100,
         fmr1000=fmr1000,
     )
+
+
+def _no_accuracy(is_same: BoolArray, folds: IntArray | None) -> str | None:
+    """Why there can be no accuracy over folds."""
+    # With a single fold there is nothing to choose the threshold on.
+    if folds is None or len(numbers := np.unique(folds)) < 2:
+        return "the pairs are not in several folds"
+    for number in numbers:
+        for kind, name in ((is_same, "genuine"), (~is_same, "impostor")):
+            if not kind[folds == number].any():
+                return f"fold {number} has no {name} pair"
+    return None
 
 
 def roc(scores: FloatArray, is_same: BoolArray) -> Roc:

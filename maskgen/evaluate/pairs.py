@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from maskgen.datasets.verification import Pairs
+from maskgen.datasets.pairs import FOLDS, Pairs
 from maskgen.errors import ConfigError
 
 
-def draw_pairs(names: Sequence[str], identities: Sequence[str], rng: np.random.Generator, folds: int = 10) -> Pairs:
+def draw_pairs(names: Sequence[str], identities: Sequence[str], rng: np.random.Generator, folds: int = FOLDS) -> Pairs:
     """All genuine pairs and as many impostor pairs, in folds that share no person.
 
     Parameters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import Final
 
 import numpy as np
 
+from maskgen import files
 from maskgen.arrays import BoolArray, Float32Array, Image
-from maskgen.datasets.verification import Pairs
+from maskgen.datasets.pairs import Pairs
 from maskgen.errors import ConfigError, ImageError
 from maskgen.evaluate import figures
 from maskgen.evaluate.embed import Embed, embeddings_of
@@ -62,7 +64,7 @@ def collect(
     keys : mapping
         Name -> what the cropper reads.
     faces : mapping
-        Name -> face, or why there is none; empty for aligned crops without masks.
+        Name -> face, or why there is none; of aligned crops without masks only those are needed that are missing.
     cropper : Cropper
         Reads and masks.
     seed : int
@@ -134,13 +136,13 @@ def evaluate(
 def _identification(gallery: Float32Array, probes: Float32Array, pairs: Pairs, usable: BoolArray) -> dict[str, object]:
     """Closed set: the first usable picture of each person is the gallery, the other pictures are probes."""
     if pairs.identities is None:
-        return {}
+        return {"rank1_reason": pairs.no_identities or "who is on the pictures is not known"}
     places = np.flatnonzero(usable)
     _, where = np.unique(pairs.identities[places], return_index=True)
     enrolled = places[where]
     others = np.setdiff1d(places, enrolled)
-    if not len(others):
-        return {}
+    if len(enrolled) < 2 or not len(others):
+        return {"rank1_reason": f"{len(places)} pictures of {len(enrolled)} people leave nothing to find"}
     share = figures.rank1(gallery[enrolled], pairs.identities[enrolled], probes[others], pairs.identities[others])
     return {"rank1": share, "probes": len(others), "gallery": len(enrolled)}
 
@@ -172,13 +174,25 @@ def table(report: EvalReport) -> list[list[str]]:
 
 def refusals(report: EvalReport) -> list[str]:
     """Why figures of a report are not given, each reason once."""
-    reasons = [
-        f"FAR {rate.far:g}: {rate.reason}"
-        for row in report.rows
-        for rate in (*row.figures.tar_at_far, row.figures.fmr100, row.figures.fmr1000)
-        if rate.reason is not None
-    ]
+    reasons = list[str]()
+    for found in (row.figures for row in report.rows):
+        rates = (*found.tar_at_far, found.fmr100, found.fmr1000)
+        reasons += [f"FAR {rate.far:g}: {rate.reason}" for rate in rates if rate.reason is not None]
+        named = (("accuracy", found.accuracy_reason), ("rank-1", found.rank1_reason))
+        reasons += [f"{name}: {reason}" for name, reason in named if reason is not None]
     return list(dict.fromkeys(reasons))
+
+
+def extent(report: EvalReport) -> str:
+    """Over how many pairs and pictures the figures are; the same for all models and conditions."""
+    row, found = report.rows[0], report.rows[0].figures
+    pairs = found.genuine + found.impostor
+    said = f"{pairs} of {pairs + row.left_out} pairs"
+    if found.folds:
+        said += f", accuracy over {found.folds} folds"
+    if found.gallery:
+        said += f", rank-1 of {found.probes} pictures against one picture of each of {found.gallery} people"
+    return said
 
 
 def draw_roc(path: Path, report: EvalReport, curves: list[Roc]) -> None:
@@ -190,7 +204,10 @@ def draw_roc(path: Path, report: EvalReport, curves: list[Roc]) -> None:
     for row, curve in zip(report.rows, curves, strict=True):
         is_seen = curve.far > 0
         axes.step(curve.far[is_seen], curve.tar[is_seen], where="post", label=f"{row.model}, mask: {row.condition}")
+    found = report.rows[0].figures
+    axes.set_title(f"{found.genuine} genuine, {found.impostor} impostor pairs", fontsize="small")
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right", fontsize="small")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    files.write_whole(path, buffer.getvalue())

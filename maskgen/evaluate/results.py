@@ -26,7 +26,11 @@ class Figures(Strict):
     genuine, impostor : int
         Pairs of one person, pairs of two.
     accuracy, accuracy_std : float or None
-        Mean and standard deviation over folds, as shares; None where there are no folds.
+        Mean and standard deviation over folds, as shares.
+    accuracy_reason : str or None
+        Why they are not given.
+    folds : int
+        How many folds they are over.
     auc, eer : float
         Area under the ROC; equal error rate.
     tar_at_far : tuple of RateAtFar
@@ -34,21 +38,26 @@ class Figures(Strict):
     fmr100, fmr1000 : RateAtFar
         The lowest FNMR at an FMR of at most 1/100 and 1/1000.
     rank1 : float or None
-        Share of probes whose most alike gallery picture shows the same person; None where identities are not known.
+        Share of probes whose most alike gallery picture shows the same person.
+    rank1_reason : str or None
+        Why it is not given.
     probes, gallery : int
-        How many pictures that was measured with.
+        How many pictures that was measured with; the gallery has one of each person.
     """
 
     genuine: int
     impostor: int
     accuracy: float | None
     accuracy_std: float | None
+    accuracy_reason: str | None = None
+    folds: int = 0
     auc: float
     eer: float
     tar_at_far: tuple[RateAtFar, ...]
     fmr100: RateAtFar
     fmr1000: RateAtFar
     rank1: float | None = None
+    rank1_reason: str | None = None
     probes: int = 0
     gallery: int = 0
 

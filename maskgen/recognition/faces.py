@@ -15,23 +15,24 @@ from maskgen import files, manifest
 from maskgen.arrays import Image
 from maskgen.datasets.people import Item, People
 from maskgen.detect import Detector, DetectorSource
-from maskgen.errors import ConfigError, ImageError
+from maskgen.errors import ConfigError, ImageError, MaskgenError
 from maskgen.face import Face
 from maskgen.manifest import FaceRow
 from maskgen.parallel import Crash, Executor, chunks_of
 from maskgen.parallel.base import chunk_size
 from maskgen.schema import Strict, first_fault
 
-Reason = Literal["no_face", "bad_image", "crashed"]
+Reason = Literal["no_face", "bad_image", "crashed", "unexpected"]
 
 
 class ObservedRow(Strict):
-    """What was found on one picture: its largest face, or the reason why none."""
+    """What was found on one picture: its largest face, or the reason why none, and what was said if it is a fault."""
 
     schema_version: Literal[1] = 1
     name: str
     face: FaceRow | None = None
     reason: Reason | None = None
+    message: str | None = None
 
 
 def faces_of(
@@ -41,6 +42,7 @@ def faces_of(
     executor: Executor,
     items: Iterable[Item] | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_fault: Callable[[str], None] = lambda message: None,
 ) -> dict[str, Face | Reason]:
     """The largest face of every item by name, or why there is none.
 
@@ -58,6 +60,8 @@ def faces_of(
         Which; all by default.
     on_progress : callable
         Gets the number of pictures searched, and of all that have to be.
+    on_fault : callable
+        Gets a sentence about a picture that cannot be searched; the others are searched all the same.
 
     Raises
     ------
@@ -82,9 +86,11 @@ def faces_of(
     chunks = chunks_of(((item.name, item.original) for item in unknown), chunk_size(len(unknown), executor.workers))
     with files.Log(path) as log:
         for result in executor.run(partial(_look, _Search(people.read, detectors)), chunks):
-            rows = [ObservedRow(name=result.item[0], reason="crashed")] if isinstance(result, Crash) else result
+            rows = [_crashed(result.item[0])] if isinstance(result, Crash) else result
             for row in rows:
                 log.append(row.model_dump_json())
+                if row.message is not None:
+                    on_fault(row.message)
                 known[row.name] = _face_or_reason(row)
                 done += 1
                 on_progress(done, len(unknown))
@@ -108,11 +114,20 @@ def _look(search: _Search, chunk: Sequence[tuple[str, str]]) -> list[ObservedRow
     return [_row(search.read, _detector(search), name, key) for name, key in chunk]
 
 
+def _crashed(name: str) -> ObservedRow:
+    return ObservedRow(name=name, reason="crashed", message=f"{name}: ended the process that searched it for faces")
+
+
 def _row(read: Callable[[str], Image], detector: Detector, name: str, key: str) -> ObservedRow:
     try:
         found = detector.detect(read(key))
-    except ImageError:
-        return ObservedRow(name=name, reason="bad_image")
+    except ImageError as error:
+        return ObservedRow(name=name, reason="bad_image", message=str(error))
+    except MaskgenError:
+        raise
+    except Exception as error:
+        # One picture must not end the search: its row tells.
+        return ObservedRow(name=name, reason="unexpected", message=f"{name}: {type(error).__name__}: {error}")
     if not found:
         return ObservedRow(name=name, reason="no_face")
     return ObservedRow(name=name, face=manifest.face_row(found[0], with_landmarks=True))

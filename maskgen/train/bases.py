@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from maskgen.arrays import Float32Array
 from maskgen.errors import ModelError
-from maskgen.evaluate.embed import Embed, Embedder, file_of
-from maskgen.face.align import ARCFACE_SIDE
+from maskgen.evaluate.embed import Embed, Embedder, file_of, noise
 from maskgen.train.backbones import (
     BN_EPS,
     IRESNET_DEPTHS,
@@ -84,16 +83,32 @@ def scratch_spec(base: str) -> Spec:
     return iresnet(name, width) if name in IRESNET_DEPTHS else mobilefacenet(width)
 
 
-def embed_with(backbone: nn.Module) -> Embed:
-    """The network in evaluation mode, as a function of arrays."""
+def embed_with(backbone: nn.Module, name: str = "the network") -> Embed:
+    """The network in evaluation mode, as a function of arrays.
+
+    Raises
+    ------
+    ModelError
+        When called, if an embedding is no finite number.
+    """
     backbone.eval()
     device = next(backbone.parameters()).device
 
     def embed(pictures: Float32Array) -> Float32Array:
         with torch.no_grad():
-            return np.asarray(backbone(torch.from_numpy(pictures).to(device)).float().cpu().numpy(), np.float32)
+            found = np.asarray(backbone(torch.from_numpy(pictures).to(device)).float().cpu().numpy(), np.float32)
+        if bad := int((~np.isfinite(found).all(axis=1)).sum()):
+            raise ModelError(f"{name}: {bad} of {len(found)} embeddings are no finite numbers")
+        return found
 
     return embed
+
+
+def difference(backbone: nn.Module, base: str) -> float | None:
+    """The largest difference between a network and the ONNX that it was mapped from; None for other bases."""
+    if is_scratch(base) or (path := file_of(base)).suffix != ".onnx":
+        return None
+    return check(backbone, path)
 
 
 def check(backbone: nn.Module, path: Path, tolerance: float = TOLERANCE) -> float:
@@ -104,8 +119,8 @@ def check(backbone: nn.Module, path: Path, tolerance: float = TOLERANCE) -> floa
     ModelError
         If it is above the tolerance (of the largest number in an embedding, or of 1 if that is smaller).
     """
-    noise = np.random.default_rng(0).uniform(-1, 1, (2, 3, ARCFACE_SIDE, ARCFACE_SIDE)).astype(np.float32)
-    theirs, ours = Embedder(path)(noise), embed_with(backbone)(noise)
+    pictures = noise()
+    theirs, ours = Embedder(path)(pictures), embed_with(backbone, f"{path}, as a torch network")(pictures)
     difference = float(np.abs(ours - theirs).max()) if ours.shape == theirs.shape else float("inf")
     if not difference <= tolerance * max(1.0, float(np.abs(theirs).max())):
         raise ModelError(
@@ -118,19 +133,27 @@ def check(backbone: nn.Module, path: Path, tolerance: float = TOLERANCE) -> floa
 def _backbone_of_pth(path: Path) -> Backbone:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    # What torch's reader raises for files that are damaged or of another kind.
+    except (
+        *(OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError, TypeError),
+        *(KeyError, IndexError, AttributeError, OverflowError),
+    ) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"{path}: not a file of weights alone (a state dict): {reason}") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ModelError(f"{path}: not a state dict", "give the backbone.pth of arcface_torch")
+    if empty := [name for name, value in state.items() if not value.numel()]:
+        raise ModelError(f"{path}: parameter {empty[0]} is empty")
     try:
-        spec = _iresnet_of(state) if "layer1.0.conv1.weight" in state else _mobilefacenet_of(state)
+        backbone = build(_iresnet_of(state) if "layer1.0.conv1.weight" in state else _mobilefacenet_of(state))
     except KeyError as error:
         raise ModelError(
             f"{path}: no parameter {error.args[0]}; neither arcface_torch's IResNet nor its MobileFaceNet"
         ) from error
-    backbone = build(spec)
+    except (ValueError, TypeError, IndexError, ZeroDivisionError, RuntimeError) as error:
+        raise ModelError(f"{path}: weights of shapes that no network has: {error}") from error
     load_state(backbone, state, path)
+    embed_with(backbone, str(path))(noise())  # finds numbers that are not finite
     return backbone.eval()
 
 

@@ -20,8 +20,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from maskgen.arrays import Float32Array, Image, IntArray
 from maskgen.catalog.store import Catalog
+from maskgen.datasets.pairs import Pairs
 from maskgen.datasets.people import Item, open_people
-from maskgen.datasets.verification import Pairs
 from maskgen.detect import DetectorSpec
 from maskgen.errors import ConfigError, ImageError
 from maskgen.evaluate.pairs import draw_pairs
@@ -67,6 +67,8 @@ class Collection:
         Probability of a mask that is put on while loading; None to use the masked copies.
     left_out : mapping
         Reason -> how many entries are not used for it.
+    nobody_held_out : str
+        Why nobody is held out although that was asked for.
     """
 
     people: tuple[Person, ...]
@@ -75,6 +77,7 @@ class Collection:
     cropper: Cropper
     mask_prob: float | None
     left_out: Mapping[str, int]
+    nobody_held_out: str = ""
 
     @property
     def entries(self) -> list[tuple[int, bool]]:
@@ -91,7 +94,10 @@ class Collection:
 
 
 def collect(
-    settings: TrainSettings, cache: Path, on_progress: Callable[[int, int], None] = lambda done, total: None
+    settings: TrainSettings,
+    cache: Path,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_fault: Callable[[str], None] = lambda message: None,
 ) -> Collection:
     """The collection that settings describe; faces that the data do not give are searched for, once.
 
@@ -106,6 +112,7 @@ def collect(
     """
     dataset = open_people(settings.data, settings.original, settings.aligned)
     wants_masks = settings.mask_prob is not None
+    catalog = Catalog.load(settings.catalog) if wants_masks else None
     left_out = Counter(dataset.left_out)
     faces: Mapping[str, Face | str] = {}
     if wants_masks or not dataset.is_aligned:
@@ -113,7 +120,7 @@ def collect(
         # Keypoints are enough to align; only masks that are put on while loading need landmarks.
         unknown = [item for item in dataset.items if wants_masks or item.keypoints is None]
         executor = LocalExecutor(settings.workers) if settings.workers else InProcess()
-        faces = faces_of(dataset, cache, detectors, executor, unknown, on_progress)
+        faces = faces_of(dataset, cache, detectors, executor, unknown, on_progress, on_fault)
     usable = list[tuple[Item, Face | None]]()
     for item in dataset.items:
         face = faces.get(item.name)
@@ -122,7 +129,7 @@ def collect(
         else:
             usable.append((item, face))
     numbers = Counter(item.identity for item, _ in usable)
-    held_out = _held_out(numbers, settings)
+    held_out, nobody = _held_out(numbers, settings)
     learnt = sorted(who for who, number in numbers.items() if number >= settings.min_pictures and who not in held_out)
     label_of = {who: label for label, who in enumerate(learnt)}
     people = tuple(Person(item, label_of[item.identity], face) for item, face in usable if item.identity in label_of)
@@ -133,20 +140,29 @@ def collect(
         people,
         tuple(Person(item, -1, face) for item, face in usable if item.identity in held_out),
         tuple(learnt),
-        Cropper(dataset.read, dataset.is_aligned, Catalog.load(settings.catalog) if wants_masks else None),
+        Cropper(dataset.read, dataset.is_aligned, catalog),
         settings.mask_prob,
         +left_out,
+        nobody,
     )
 
 
-def _held_out(numbers: Mapping[str, int], settings: TrainSettings) -> frozenset[str]:
-    """Identities to validate on, drawn from those with two originals or more; none if that were over half of all."""
+def _held_out(numbers: Mapping[str, int], settings: TrainSettings) -> tuple[frozenset[str], str]:
+    """Identities to validate on, drawn from those with two originals or more; none if that were over half of all.
+
+    With them comes the reason why there are none although some were asked for.
+    """
+    if settings.holdout == 0:
+        return frozenset(), ""
     candidates = sorted(who for who, number in numbers.items() if number > 1)
-    wanted = max(round(settings.holdout * len(numbers)), 2) if settings.holdout > 0 else 0
-    if len(candidates) < 2 or wanted > len(numbers) // 2:
-        return frozenset()
+    wanted = max(round(settings.holdout * len(numbers)), 2)
+    if len(candidates) < 2:
+        return frozenset(), f"{len(candidates)} of {len(numbers)} identities have two originals, at least 2 must"
+    if wanted > len(numbers) // 2:
+        return frozenset(), f"{wanted} of {len(numbers)} identities would be more than half"
     rng = np.random.default_rng([settings.seed, 0x686F6C64])  # a stream of its own
-    return frozenset(candidates[i] for i in rng.choice(len(candidates), min(wanted, len(candidates)), replace=False))
+    chosen = rng.choice(len(candidates), min(wanted, len(candidates)), replace=False)
+    return frozenset(candidates[i] for i in chosen), ""
 
 
 class Sample(NamedTuple):

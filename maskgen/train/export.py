@@ -71,6 +71,21 @@ def write_pth(backbone: nn.Module, path: Path) -> None:
     files.write_whole(path, buffer.getvalue())
 
 
+def pack_files(pack: str) -> tuple[list[Path], Path | None]:
+    """The networks of a pack, and that of them which is its recogniser, if there is one.
+
+    Raises
+    ------
+    ModelError
+        If the pack is missing or empty, or has a file that cannot be read.
+    """
+    source = pack_dir(pack)
+    networks = sorted(source.glob("*.onnx"))
+    if not networks:
+        raise ModelError(f"{source}: no .onnx files", "set {pack} to a pack with a detector, such as buffalo_l")
+    return networks, recogniser_of(source)
+
+
 def write_pack(model: Path, pack: str, target: Path) -> None:
     """A model pack: the files of another one, its recogniser replaced by a model.
 
@@ -79,11 +94,7 @@ def write_pack(model: Path, pack: str, target: Path) -> None:
     ModelError
         If the other pack is missing or empty.
     """
-    source = pack_dir(pack)
-    networks = sorted(source.glob("*.onnx"))
-    if not networks:
-        raise ModelError(f"{source}: no .onnx files", "set {pack} to a pack with a detector, such as buffalo_l")
-    recogniser = recogniser_of(source)
+    networks, recogniser = pack_files(pack)
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     for file in networks:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,8 +13,8 @@ import torch
 import maskgen
 from maskgen import files
 from maskgen.errors import ConfigError
-from maskgen.evaluate.embed import file_of
-from maskgen.train import bases, export
+from maskgen.run.record import LOCK_FILE
+from maskgen.train import export
 from maskgen.train.data import Collection
 from maskgen.train.settings import (
     METRICS_FILE,
@@ -30,30 +32,42 @@ _IDENTITIES: Final = "identities.txt"
 _PROGRESS: Final = "progress.json"
 
 
+@contextlib.contextmanager
+def held(accelerator: Any, out: Path) -> Iterator[None]:
+    """Keep other trainings out of the folder, which is made.
+
+    Raises
+    ------
+    LockedError
+        If one is writing there.
+    MaskgenError
+        If nothing can be written there.
+    """
+    with files.locked(out / LOCK_FILE) if accelerator.is_main_process else contextlib.nullcontext():
+        yield
+
+
 def prepare(accelerator: Any, settings: TrainSettings, out: Path, resume: bool) -> Path | None:
-    """The last checkpoint in the folder, if the training is to go on from one.
+    """The last checkpoint in the folder, if the training is to go on from one; writes nothing.
+
+    A folder without a checkpoint holds no training: a start that failed leaves nothing that would refuse the next.
 
     Raises
     ------
     ConfigError
         If the folder holds a training and `resume` is off, or a training with other settings.
     """
-    path = out / SETTINGS_FILE
-    is_begun = path.is_file()
-    if is_begun and not resume:
-        raise ConfigError(f"{out}: holds a training already", "{resume} goes on with it, or choose another {out}")
-    if is_begun:
-        refuse_others(path, settings)
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process and not is_begun:
-        write_json(path, settings)
-    accelerator.wait_for_everyone()
     checkpoints = sorted((out / CHECKPOINTS).glob("step-*"))
-    return checkpoints[-1] if checkpoints else None
+    if not checkpoints:
+        return None
+    if not resume:
+        raise ConfigError(f"{out}: holds a training already", "{resume} goes on with it, or choose another {out}")
+    refuse_others(out / SETTINGS_FILE, settings)
+    return checkpoints[-1]
 
 
-def keep_identities(accelerator: Any, out: Path, collection: Collection, resumes: bool) -> None:
-    """Write the identities, by label; when a training goes on they must be those it began with.
+def begin(accelerator: Any, settings: TrainSettings, out: Path, collection: Collection, resumes: bool) -> None:
+    """Write the settings and the identities, by label; when a training goes on, these must be those it began with.
 
     Raises
     ------
@@ -62,12 +76,15 @@ def keep_identities(accelerator: Any, out: Path, collection: Collection, resumes
     """
     path = out / _IDENTITIES
     text = "\n".join(collection.identities) + "\n"
-    if resumes and path.read_text(encoding="utf-8") != text:
+    if resumes and (not path.is_file() or path.read_text(encoding="utf-8") != text):
         raise ConfigError(
             f"{path}: the data have other identities than when the training began",
             "restore them, or choose another {out}",
         )
+    accelerator.wait_for_everyone()
     if accelerator.is_main_process:
+        if not resumes:
+            write_json(out / SETTINGS_FILE, settings)
         files.write_whole(path, text.encode())
 
 
@@ -97,7 +114,14 @@ def save(accelerator: Any, out: Path, progress: TrainState) -> None:
 
 
 def finish(
-    accelerator: Any, settings: TrainSettings, out: Path, collection: Collection, learner: Any, progress: TrainState
+    accelerator: Any,
+    settings: TrainSettings,
+    out: Path,
+    collection: Collection,
+    learner: Any,
+    progress: TrainState,
+    base_difference: float | None,
+    not_validated: str | None,
 ) -> Metrics:
     """Write the best network in all forms, the metrics and the curves; every process gets the metrics."""
     backbone = accelerator.unwrap_model(learner).backbone.eval().cpu()
@@ -105,7 +129,6 @@ def finish(
     if best is not None:
         backbone.load_state_dict(torch.load(out / CHECKPOINTS / BEST, map_location="cpu", weights_only=True))
     pictures_seen = progress.step * settings.batch_size * settings.accumulate
-    base_file = None if settings.is_scratch else file_of(settings.base)
     metrics = Metrics(
         maskgen=maskgen.__version__,
         settings=settings,
@@ -116,14 +139,13 @@ def finish(
         left_out=dict(collection.left_out),
         unreadable=len(progress.unreadable),
         unreadable_examples=progress.unreadable[:20],
-        base_difference=(
-            bases.check(bases.load(settings.base), base_file) if base_file and base_file.suffix == ".onnx" else None
-        ),
+        base_difference=base_difference,
         export_difference=export.write(backbone, out, settings.pack) if accelerator.is_main_process else 0.0,
         steps=progress.step,
         seconds=round(progress.seconds, 3),
         pictures_per_second=round(pictures_seen / max(progress.seconds, 1e-9), 2),
         best_epoch=None if best is None else best.epoch,
+        not_validated=not_validated,
         before=progress.validations[0].reports if progress.validations else (),
         after=() if best is None else best.reports,
         history=progress.history,

@@ -15,11 +15,11 @@ from typing import Any, Final
 import numpy as np
 import onnx
 import torch
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import numpy_helper
 
 from maskgen.arrays import Float32Array
 from maskgen.errors import ModelError
+from maskgen.evaluate.embed import read_onnx
 from maskgen.face.align import ARCFACE_SIDE
 from maskgen.train.backbones import (
     BN_EPS,
@@ -44,14 +44,22 @@ def backbone_of_onnx(path: Path) -> Backbone:
     Raises
     ------
     ModelError
-        If the file is no ONNX, or its graph is neither; names the first node that does not fit.
+        If the file is no ONNX, or its graph is malformed or neither; names the first node that does not fit.
     """
+    model = read_onnx(path)
     try:
-        model = onnx.load(str(path))
-    except (OSError, DecodeError, ValueError) as error:
-        raise ModelError(f"{path}: not an ONNX file that can be read: {error}") from error
-    spec, state = _Walk(path, model.graph).network()
-    backbone = build(spec)
+        # Finds cycles, tensors that nobody makes or two make, operators and versions that there are not.
+        onnx.checker.check_model(model)
+    except (onnx.checker.ValidationError, ValueError, TypeError, RuntimeError) as error:
+        raise ModelError(f"{path}: malformed ONNX: {str(error).strip()}") from error
+    walk = _Walk(path, model.graph)
+    try:
+        walk.read()
+        spec, state = walk.network()
+        backbone = build(spec)
+    # What shapes and attributes do that the checker does not look at.
+    except (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, RuntimeError) as error:
+        raise ModelError(f"{path}: malformed ONNX{walk.place()}: {error}") from error
     load_state(backbone, {name: torch.from_numpy(np.array(value)) for name, value in state.items()}, path)
     return backbone.eval()
 
@@ -62,7 +70,7 @@ def load_state(backbone: Backbone, state: Mapping[str, torch.Tensor], path: Path
     Raises
     ------
     ModelError
-        If a name is missing, left over, or has another shape; names the first.
+        If a name is missing, left over, or has another shape or numbers that are not finite; names the first.
     """
     wanted = {name: value for name, value in backbone.state_dict().items() if not name.endswith("num_batches_tracked")}
     given = {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}
@@ -75,6 +83,8 @@ def load_state(backbone: Backbone, state: Mapping[str, torch.Tensor], path: Path
             raise ModelError(
                 f"{path}: parameter {name} has shape {tuple(given[name].shape)}, expected {tuple(wanted[name].shape)}"
             )
+        if not torch.isfinite(given[name]).all():
+            raise ModelError(f"{path}: parameter {name} holds numbers that are not finite")
     backbone.load_state_dict(dict(given), strict=False)
 
 
@@ -105,11 +115,21 @@ class _Walk:
     state: State = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.constants: State = {tensor.name: numpy_helper.to_array(tensor) for tensor in self.graph.initializer}
+        self.constants: State = {}
+        self.visited: Any = None  # the node looked at last
         self.nodes = list(self.graph.node)  # kept: protobuf gives a new object at every access
         self.order = {id(node): index for index, node in enumerate(self.nodes)}
+        self.maker = {name: node for node in self.nodes for name in node.output}
         self.consumers: dict[str, list[Any]] = {}
+
+    def read(self) -> None:
+        """Read the weights, and who reads what."""
+        for tensor in self.graph.initializer:
+            if tensor.name in self.constants:
+                raise ModelError(f"{self.path}: two tensors are called {tensor.name!r}")
+            self.constants[tensor.name] = numpy_helper.to_array(tensor)
         for node in self.nodes:
+            self.visited = node
             if node.op_type == "Constant":
                 self.constants[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
             elif node.op_type in ("Identity", "Unsqueeze") and node.input[0] in self.constants:
@@ -263,6 +283,8 @@ class _Walk:
     def conv(self, at: str, role: str, kernel: int = 0, stride: int = 0, among: str = "") -> _Conv:
         node = self.next(at, ("Conv",), role, among)
         weight = self.constant(node, 1)
+        if weight.ndim != 4:
+            raise self.misfit(node, f"{role}; its weights have shape {weight.shape}")
         size, step, groups = weight.shape[-1], _attribute(node, "strides", [1, 1])[0], _attribute(node, "group", 1)
         padding = _attribute(node, "pads", [0] * 4)[0]
         is_global = not kernel and size > 3
@@ -314,29 +336,40 @@ class _Walk:
 
     def all_next(self, at: str) -> list[Any]:
         """The nodes that read a tensor, in the graph's order; those that change nothing are looked through."""
-        found: list[Any] = []
-        for node in self.consumers.get(at, []):
-            found += self.all_next(node.output[0]) if node.op_type in _TRANSPARENT else [node]
+        found, names = list[Any](), [at]
+        while names:
+            for node in self.consumers.get(names.pop(), []):
+                if node.op_type in _TRANSPARENT:
+                    names.append(node.output[0])
+                else:
+                    found.append(node)
         return sorted(found, key=lambda node: self.order[id(node)])
 
     def seen(self, name: str) -> str:
         """A tensor's name where it was made, looking back through nodes that change nothing."""
-        for node in self.nodes:
-            if name in node.output and node.op_type in _TRANSPARENT:
-                return self.seen(node.input[0])
+        while name in self.maker and self.maker[name].op_type in _TRANSPARENT:
+            name = self.maker[name].input[0]
         return name
 
     def constant(self, node: Any, index: int) -> Float32Array:
         value = self.constants.get(node.input[index]) if index < len(node.input) else None
         if value is None:
             raise self.misfit(node, f"a constant as input {index}")
-        return np.asarray(value, np.float32)
+        self.visited = node
+        weights = np.asarray(value, np.float32)
+        if not weights.size or not np.isfinite(weights).all():
+            raise self.misfit(node, f"finite numbers as input {index}, which has shape {weights.shape}")
+        return weights
+
+    def name(self, node: Any) -> str:
+        return f"node {self.order[id(node)]} {node.name or next(iter(node.output), '')!r} ({node.op_type})"
+
+    def place(self) -> str:
+        """Where a fault is, as far as that is known."""
+        return "" if self.visited is None else f", at {self.name(self.visited)}"
 
     def misfit(self, node: Any, expected: str) -> ModelError:
-        if node is None:
-            where = "the graph ends"
-        else:
-            where = f"node {self.order[id(node)]} {node.name or node.output[0]!r} ({node.op_type}) does not fit"
+        where = "the graph ends" if node is None else f"{self.name(node)} does not fit"
         return ModelError(
             f"{self.path}: {where}: expected {expected}", "use an IResNet or a MobileFaceNet; no others can be trained"
         )

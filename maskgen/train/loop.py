@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 import math
 import os
 import time
@@ -20,7 +21,7 @@ from torch import nn
 
 from maskgen import files
 from maskgen.arrays import Float64Array
-from maskgen.datasets.verification import Pairs
+from maskgen.datasets.pairs import Pairs
 from maskgen.errors import ConfigError, MaskgenError
 from maskgen.evaluate.report import Pictures, evaluate
 from maskgen.evaluate.results import Condition, ConditionReport
@@ -50,6 +51,8 @@ class Watch:
     ----------
     searched : callable
         Gets the number of pictures searched for faces, and of all.
+    warned : callable
+        Gets a sentence about something that does not end the training.
     began : callable
         Gets the collection and the number of steps.
     logged : callable
@@ -59,6 +62,7 @@ class Watch:
     """
 
     searched: Callable[[int, int], None] = lambda done, total: None
+    warned: Callable[[str], None] = lambda message: None
     began: Callable[[Collection, int], None] = lambda collection, steps: None
     logged: Callable[[HistoryRow, int], None] = lambda row, steps: None
     validated: Callable[[Validation], None] = lambda validation: None
@@ -66,6 +70,9 @@ class Watch:
 
 def train(settings: TrainSettings, out: Path, resume: bool = False, watch: Watch = Watch()) -> Metrics:
     """Train, validate after every epoch, export the best.
+
+    All that can be wrong with the settings is looked for before the data are, and `out` holds a training only once
+    there is a checkpoint.
 
     Parameters
     ----------
@@ -86,19 +93,31 @@ def train(settings: TrainSettings, out: Path, resume: bool = False, watch: Watch
     ModelError
         If the base cannot be used.
     MaskgenError
-        If a loss or a gradient is no finite number; names the step and the files.
+        If `out` cannot be written, or another training writes there; if a loss or a gradient is no finite number:
+        names the step and the files.
     """
     accelerator = _accelerator(settings, out)
-    is_first = accelerator.is_main_process
+    with folder.held(accelerator, out):
+        return _train(accelerator, settings, out, resume, watch if accelerator.is_main_process else Watch())
+
+
+def _train(accelerator: Any, settings: TrainSettings, out: Path, resume: bool, watch: Watch) -> Metrics:
     world, rank = accelerator.num_processes, accelerator.process_index
-    if settings.batch_size % world:
-        raise ConfigError(f"batch_size {settings.batch_size} cannot be shared by {world} processes")
+    _check(settings, world)
     checkpoint = folder.prepare(accelerator, settings, out, resume)
+
+    # What learns.
+    with torch.random.fork_rng():
+        torch.manual_seed(settings.seed)
+        backbone = bases.load(settings.base)
+        chance_of_centres = torch.get_rng_state()
+    base_difference = bases.difference(backbone, settings.base)
+    freeze(backbone, settings.freeze)
+    accelerator.init_trackers("tensorboard")
 
     # What is learnt from. The first process looks for faces, the others find them in the file it wrote.
     with accelerator.main_process_first():
-        collection = data.collect(settings, out, watch.searched if is_first else lambda done, total: None)
-    folder.keep_identities(accelerator, out, collection, checkpoint is not None)
+        collection = data.collect(settings, out, watch.searched, watch.warned)
     samples = Samples(collection, settings.seed, settings.flip)
     steps_an_epoch = len(samples) // (settings.batch_size * settings.accumulate)
     if steps_an_epoch == 0:
@@ -108,11 +127,15 @@ def train(settings: TrainSettings, out: Path, resume: bool = False, watch: Watch
         )
     steps = settings.epochs * steps_an_epoch
     held_out = data.validation(collection, settings.seed)
+    not_validated = None
+    if held_out is None and settings.holdout > 0:
+        not_validated = collection.nobody_held_out or "the people held out have too few usable pictures for pairs"
+        watch.warned(f"held out   nobody: {not_validated}")
+    folder.begin(accelerator, settings, out, collection, checkpoint is not None)
 
-    # The networks: what learns, and the frozen base that shows where embeddings of unmasked pictures belong.
+    # The frozen base shows where embeddings of unmasked pictures belong.
     with torch.random.fork_rng():
-        torch.manual_seed(settings.seed)
-        backbone = bases.load(settings.base)
+        torch.set_rng_state(chance_of_centres)
         embedding = backbone.spec.embedding
         centres = Centres(len(collection.identities), embedding, Margin(*settings.margin), settings.scale)
     teacher = copy.deepcopy(backbone).requires_grad_(False).to(accelerator.device) if settings.distill_weight else None
@@ -120,7 +143,6 @@ def train(settings: TrainSettings, out: Path, resume: bool = False, watch: Watch
         start_centres(centres, backbone.to(accelerator.device), collection)
         if not settings.keeps_statistics:
             bases.revive_batch_norms(backbone, typical_pictures(samples).to(accelerator.device))
-    freeze(backbone, settings.freeze)
     # Channels last, as the pictures come, or gradients and their buckets differ in strides between processes.
     learner: Any = Learner(backbone, centres, settings.keeps_statistics, settings.freeze)
     learner.to(memory_format=torch.channels_last)
@@ -133,8 +155,7 @@ def train(settings: TrainSettings, out: Path, resume: bool = False, watch: Watch
         progress = folder.load(accelerator, checkpoint)
     elif held_out is not None:
         progress = _validated(accelerator, learner, held_out, progress, 0, out, watch)
-    if is_first:
-        watch.began(collection, steps)
+    watch.began(collection, steps)
 
     started, skips = time.monotonic() - progress.seconds, 0
     unreadable, history = set(progress.unreadable), list(progress.history)
@@ -190,8 +211,7 @@ def train(settings: TrainSettings, out: Path, resume: bool = False, watch: Watch
                 history.append(row)
                 sums, passes = np.zeros(3), 0
                 accelerator.log(row.model_dump(exclude={"step"}), step=step)
-                if is_first:
-                    watch.logged(row, steps)
+                watch.logged(row, steps)
             is_epochs_end = step % steps_an_epoch == 0
             if is_epochs_end and held_out is not None:
                 progress = _validated(accelerator, learner, held_out, progress, step // steps_an_epoch, out, watch)
@@ -208,9 +228,22 @@ def train(settings: TrainSettings, out: Path, resume: bool = False, watch: Watch
                 )
                 folder.save(accelerator, out, progress)
 
-    metrics = folder.finish(accelerator, settings, out, collection, learner, progress)
+    metrics = folder.finish(accelerator, settings, out, collection, learner, progress, base_difference, not_validated)
     accelerator.end_training()
     return metrics
+
+
+def _check(settings: TrainSettings, world: int) -> None:
+    """Refuse what would fail only after the data have been read, or after the training."""
+    if settings.batch_size % world:
+        raise ConfigError(f"batch_size {settings.batch_size} cannot be shared by {world} processes")
+    if not settings.keeps_statistics and settings.batch_size == world:
+        raise ConfigError(
+            "batch_norm train: one picture per pass has no statistics", "raise {batch_size}, or use {batch_norm=frozen}"
+        )
+    if settings.tensorboard and not any(map(importlib.util.find_spec, ("tensorboard", "tensorboardX"))):
+        raise ConfigError("tensorboard is not installed", "install it, or leave out {tensorboard}")
+    export.pack_files(settings.pack)
 
 
 def _accelerator(settings: TrainSettings, out: Path) -> Any:
@@ -229,7 +262,6 @@ def _accelerator(settings: TrainSettings, out: Path) -> Any:
             log_with="tensorboard" if settings.tensorboard else None,
             project_dir=str(out),
         )
-        accelerator.init_trackers("tensorboard")
     except (ValueError, ImportError) as error:
         raise ConfigError(f"this training cannot be set up: {error}") from error
     return accelerator

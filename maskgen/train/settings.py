@@ -250,6 +250,8 @@ class Metrics(Strict):
         Spent in the loop, loading included.
     best_epoch : int or None
         The epoch that ``model.onnx`` comes from; None for the last one, if nobody is held out.
+    not_validated : str or None
+        Why nobody is held out although that was asked for.
     before, after : tuple of ConditionReport
         Figures on the people held out, with the base and with ``model.onnx``.
     """
@@ -270,6 +272,7 @@ class Metrics(Strict):
     seconds: float
     pictures_per_second: float
     best_epoch: int | None
+    not_validated: str | None = None
     before: tuple[ConditionReport, ...]
     after: tuple[ConditionReport, ...]
     history: tuple[HistoryRow, ...]
@@ -305,6 +308,8 @@ def refuse_others(path: Path, settings: TrainSettings) -> None:
     """
     try:
         former = TrainSettings.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}", "restore it, or choose another {out}") from error
     except ValidationError as error:
         raise ConfigError(f"{path}: not the settings of a training of this version of maskgen") from error
     for name in TrainSettings.model_fields:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from maskgen.datasets.verification import write_pairs
+from maskgen.datasets.pairs import write_pairs
 from maskgen.evaluate.pairs import draw_pairs
 from maskgen.evaluate.results import EvalReport
 

@@ -16,9 +16,9 @@ from strategies import face_at
 pytest.importorskip("sklearn", reason="evaluation needs the extra [eval]")
 
 from maskgen.cli.eval import evaluate as eval_cli
-from maskgen.datasets import verification
+from maskgen.datasets import pairlists
+from maskgen.datasets.pairs import consecutive_folds, write_pairs
 from maskgen.detect import DetectorSpec
-from maskgen.errors import ConfigError
 from maskgen.evaluate import embed, figures, pairs, results
 from maskgen.face import HeadPose
 from maskgen.parallel import InProcess
@@ -98,7 +98,7 @@ def test_ten_folds_are_insightfaces(number):
     rng = np.random.default_rng(0)
     is_same = rng.random(number) < 0.5
     distances = np.where(is_same, rng.normal(1.1, 0.4, number), rng.normal(1.7, 0.4, number)).clip(0, 4)
-    found = figures.fold_accuracies(distances, is_same, verification.consecutive_folds(number))
+    found = figures.fold_accuracies(distances, is_same, consecutive_folds(number))
     assert found == pytest.approx(naive_folds(distances, is_same, 10))
 
 
@@ -115,9 +115,26 @@ def test_rank_1_by_hand():
     assert figures.rank1(gallery, np.array([7, 8, 9]), probes, np.array([7, 8, 9, 9])) == 0.75
 
 
-def test_without_folds_there_is_no_accuracy():
-    assert figures.measure(SCORES, IS_SAME).accuracy is None
-    assert figures.measure(SCORES, IS_SAME, np.zeros(10, int)).accuracy is None
+@pytest.mark.parametrize(
+    ("folds", "reason"),
+    [
+        (None, "the pairs are not in several folds"),
+        (np.zeros(10, int), "the pairs are not in several folds"),
+        # Genuine pairs come first, so that each half has one kind: its threshold would be the other half's.
+        (np.repeat([0, 1], 5), "fold 0 has no impostor pair"),
+        (np.r_[np.tile([0, 1], 4), 2, 2], "fold 2 has no genuine pair"),
+    ],
+)
+def test_without_folds_of_both_kinds_there_is_no_accuracy_and_the_reason_is_given(folds, reason):
+    found = figures.measure(SCORES, IS_SAME, folds)
+    assert (found.accuracy, found.accuracy_std, found.folds) == (None, None, 0)
+    assert found.accuracy_reason == reason
+
+
+def test_folds_of_both_kinds_give_an_accuracy():
+    found = figures.measure(SCORES, IS_SAME, np.tile([0, 1], 5))
+    assert found.accuracy is not None
+    assert (found.folds, found.accuracy_reason) == (2, None)
 
 
 # ---- embeddings
@@ -138,51 +155,18 @@ def test_embeddings_are_those_of_picture_and_mirror_added_and_normalised():
 # ---- pairs
 
 
-@pytest.fixture
-def lfw(tmp_path):
-    root = tmp_path / "lfw"
-    for person, takes in (("Ann_A", 3), ("Bo", 2), ("Cy", 1)):
-        for take in range(1, takes + 1):
-            people._write(root / person / f"{person}_{take:04d}.jpg", people.portrait(len(person), take))
-    return root
-
-
-def test_lfws_pairs_are_read(lfw, tmp_path):
-    (tmp_path / "pairs.txt").write_text("2\t1\nAnn_A\t1\t3\nAnn_A\t2\tBo\t1\nBo\t1\t2\nCy\t1\tBo\t2\n")
-    found = verification.read_pairs(tmp_path / "pairs.txt", lfw)
-    named = [(found.names[a], found.names[b]) for a, b in zip(found.first, found.second, strict=True)]
-    assert named[1] == ("Ann_A/Ann_A_0002.jpg", "Bo/Bo_0001.jpg")
-    assert found.is_same.tolist() == [True, False, True, False]
-    assert found.folds.tolist() == [0, 0, 1, 1]
-
-
-def test_plain_pairs_are_read_and_written(lfw, tmp_path):
-    names = sorted(str(path.relative_to(lfw)) for path in lfw.rglob("*.jpg"))
+def test_plain_pairs_are_read_and_written(tmp_path):
+    root = people.folder_of_people(tmp_path / "crops", 4, 3)
+    names = sorted(str(path.relative_to(root)) for path in root.rglob("*.png"))
     drawn = pairs.draw_pairs(names, [name.split("/")[0] for name in names], np.random.default_rng(0))
-    verification.write_pairs(tmp_path / "pairs.txt", drawn)
-    found = verification.read_pairs(tmp_path / "pairs.txt", lfw)
+    write_pairs(tmp_path / "pairs.txt", drawn)
+    found = pairlists.read_pairs(tmp_path / "pairs.txt", root)
 
     def named(some):
         columns = zip(some.first, some.second, some.is_same, some.folds, strict=True)
         return {(some.names[a], some.names[b], bool(same), int(fold)) for a, b, same, fold in columns}
 
     assert named(found) == named(drawn)
-
-
-@pytest.mark.parametrize(
-    ("text", "match"),
-    [
-        ("", "no pairs"),
-        ("10 300\nAnn_A 1\n", "line 2: expected 'name 1 2'"),
-        ("a.jpg b.jpg maybe\n", "line 1: expected two paths and 1"),
-        ("a.jpg b.jpg 1 first\n", "line 1: expected two paths and 1"),
-        ("2\t1\nAnn_A\t1\t9\n", r"Ann_A_0009\.jpg: missing, with 0 other"),
-    ],
-)
-def test_lists_that_are_none_are_explained(text, match, lfw, tmp_path):
-    (tmp_path / "pairs.txt").write_text(text)
-    with pytest.raises(ConfigError, match=match):
-        verification.read_pairs(tmp_path / "pairs.txt", lfw)
 
 
 def test_drawn_pairs_are_balanced_and_no_person_is_in_two_folds():
@@ -224,7 +208,7 @@ def crops_and_pairs(tmp_path):
     root = people.folder_of_people(tmp_path / "crops", 12, 3)
     names = sorted(str(path.relative_to(root)) for path in root.rglob("*.png"))
     drawn = pairs.draw_pairs(names, [name.split("/")[0] for name in names], np.random.default_rng(0))
-    verification.write_pairs(tmp_path / "pairs.txt", drawn)
+    write_pairs(tmp_path / "pairs.txt", drawn)
     return root, tmp_path / "pairs.txt"
 
 
@@ -271,6 +255,64 @@ def test_eval_makes_a_table_of_models_and_masks(invoke, model, crops_and_pairs, 
     assert (tmp_path / "out/roc.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("how", ["in a common folder", "absolute", "as they are"])
+def test_rank_1_does_not_depend_on_what_lies_before_the_folder_of_a_person(how, invoke, model, crops_and_pairs):
+    root, listed = crops_and_pairs
+    # The network hardly knows people turned upside down, so that rank-1 is neither 0 nor 100.
+    for path in sorted(root.rglob("1.png")):
+        people._write(path, np.rot90(np.asarray(Image.open(path)), 2))
+    plain = json.loads(invoke(model, "--pairs", listed, "--root", root, "--aligned", "--json").stdout)
+    before = {"in a common folder": "crops/", "absolute": f"{root}/", "as they are": ""}[how]
+    lines = [line.split("\t") for line in listed.read_text().splitlines()]
+    listed.write_text("".join(f"{before}{one}\t{before}{other}\t{same}\t{fold}\n" for one, other, same, fold in lines))
+    found = json.loads(
+        invoke(
+            model,
+            "--pairs",
+            listed,
+            "--root",
+            root.parent if how == "in a common folder" else root,
+            "--aligned",
+            "--json",
+        ).stdout
+    )
+    keys = ("rank1", "probes", "gallery", "accuracy", "auc")
+    one, other = ([value["rows"][0]["figures"][key] for key in keys] for value in (plain, found))
+    assert one == other
+    assert 0 < one[0] < 0.9
+    assert one[1:3] == [24, 12]
+
+
+def test_eval_gives_no_rank_1_where_nobody_knows_who_is_on_the_pictures(invoke, model, crops_and_pairs):
+    root, listed = crops_and_pairs
+    flat = root.parent / "flat"
+    for path in root.rglob("*.png"):
+        people._write(flat / "all" / f"{path.parent.name}_{path.name}", np.asarray(Image.open(path)))
+    listed.write_text(
+        listed.read_text()
+        .replace("person_", "all/person_")
+        .replace("/0.", "_0.")
+        .replace("/1.", "_1.")
+        .replace("/2.", "_2.")
+    )
+    result = invoke(model, "--pairs", listed, "--root", flat, "--aligned")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[1].split()[-1] == "-"
+    assert re.search("refused +rank-1: no folder on the way to the pictures tells the people of all", result.stdout)
+
+
+def test_a_list_that_begins_with_all_genuine_pairs_gives_the_accuracy_of_a_shuffled_one(invoke, model, crops_and_pairs):
+    root, listed = crops_and_pairs
+    lines = [line.rpartition("\t")[0] for line in listed.read_text().splitlines()]
+    accuracies = []
+    for order in (sorted(lines, key=lambda line: line[-1]), sorted(lines, key=lambda line: line[-1], reverse=True)):
+        listed.write_text("\n".join(order))
+        found = json.loads(invoke(model, "--pairs", listed, "--root", root, "--aligned", "--json").stdout)
+        accuracies.append(found["rows"][0]["figures"]["accuracy"])
+        assert found["rows"][0]["figures"]["folds"] == 10
+    assert min(accuracies) > 0.9
+
+
 def test_eval_of_a_verification_set(invoke, model, tmp_path):
     def encoded(person, take):
         buffer = io.BytesIO()
@@ -288,6 +330,7 @@ def test_eval_of_a_verification_set(invoke, model, tmp_path):
     assert [row["condition"] for row in rows] == ["none", "both"]
     assert rows[0]["figures"]["accuracy"] == 1.0
     assert rows[0]["figures"]["rank1"] is None
+    assert rows[0]["figures"]["rank1_reason"] == "a verification set does not say who is on its pictures"
 
 
 def test_eval_leaves_out_pairs_with_pictures_that_cannot_be_used(invoke, model, crops_and_pairs):
@@ -298,6 +341,65 @@ def test_eval_leaves_out_pairs_with_pictures_that_cannot_be_used(invoke, model, 
     assert found["left_out"] == {"bad_image": 1}
     assert len({row["left_out"] for row in found["rows"]}) == 1, "conditions are compared on the same pairs"
     assert found["rows"][0]["left_out"] >= 2
+
+
+@pytest.mark.parametrize("options", [["--aligned"], [], ["--mask", "both"], ["--aligned", "--mask", "probe"]])
+def test_eval_leaves_out_and_counts_pictures_that_are_missing(options, invoke, model, crops_and_pairs):
+    root, listed = crops_and_pairs
+    gone = people.name(3, 1)
+    (root / gone).unlink()
+    pairs_of_it = sum(gone in line for line in listed.read_text().splitlines())
+    result = invoke(model, "--pairs", listed, "--root", root, *options)
+    assert result.exit_code == 0, result.output
+    assert re.search(rf"left out +{pairs_of_it} pairs; pictures: missing 1", result.stdout)
+    total = len(listed.read_text().splitlines())
+    assert re.search(
+        rf"measured +{total - pairs_of_it} of {total} pairs, .*rank-1 of 23 pictures against", result.stdout
+    )
+
+
+def test_a_fault_of_the_search_at_one_picture_costs_this_picture_and_names_it(
+    invoke, model, crops_and_pairs, monkeypatch, tmp_path
+):
+    root, listed = crops_and_pairs
+    odd = people.portrait(2, 0)[5, 7]
+
+    class Detector:
+        def detect(self, image):
+            if (image[5, 7] == odd).all():
+                raise ZeroDivisionError("no such luck")
+            return [face_at(HeadPose(0, 0, 0), 0.5, (56, 56))]
+
+    monkeypatch.setattr(DetectorSpec, "build", lambda self: Detector())
+    for _ in range(2):
+        result = invoke(model, "--pairs", listed, "--root", root, "--out", tmp_path / "out")
+        assert result.exit_code == 0, result.output
+        assert "pictures: unexpected 1" in result.stdout
+    first = invoke(model, "--pairs", listed, "--root", root)
+    assert f"{people.name(2, 0)}: ZeroDivisionError: no such luck" in first.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "match"),
+    [
+        (["--out", "file/out"], r"file/out: cannot be written"),
+        (["--mask", "both", "--catalog", "no_catalog"], "no_catalog"),
+        (["no_such.onnx"], r"no_such\.onnx: no such file"),
+        (["--pairs", "no_pairs.txt"], r"no_pairs\.txt: cannot be read"),
+    ],
+)
+def test_what_is_missing_is_named_before_faces_are_searched_for(
+    args, match, invoke, model, crops_and_pairs, monkeypatch
+):
+    root, listed = crops_and_pairs
+    monkeypatch.chdir(root.parent)
+    (root.parent / "file").write_bytes(b"")
+    monkeypatch.setattr(
+        "maskgen.recognition.faces.faces_of", lambda *args, **options: pytest.fail("faces were searched")
+    )
+    result = CliRunner().invoke(eval_cli, [str(model), "--pairs", str(listed), "--root", str(root), *args])
+    assert result.exit_code == 1
+    assert re.search(rf"^error: .*{match}", result.stderr)
 
 
 @pytest.mark.parametrize("args", [(), ("--pairs", "x"), ("--pairs", "x", "--root", "y", "--bin", "z")])

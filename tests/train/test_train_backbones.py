@@ -213,6 +213,129 @@ def test_the_first_node_that_does_not_fit_is_named(name, edit, type_name, tmp_pa
         graph.backbone_of_onnx(tmp_path / "a.onnx")
 
 
+def first(graph, kind):
+    return next(node for node in graph.node if node.op_type == kind)
+
+
+def weights_of(graph, kind, edit):
+    """Change the weights of the first node of a kind."""
+    name = first(graph, kind).input[1]
+    tensor = next(tensor for tensor in graph.initializer if tensor.name == name)
+    tensor.CopyFrom(onnx.numpy_helper.from_array(edit(onnx.numpy_helper.to_array(tensor)), name))
+
+
+def external(graph, location):
+    tensor = graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=location)
+
+
+def cycle(graph):
+    first(graph, "Conv").input[0] = graph.node[-1].output[0]
+
+
+def chain(graph):
+    """Two thousand nodes that change nothing, which a recursion would not survive; valid, all the same."""
+    convolution = first(graph, "Conv")
+    names = [convolution.input[0], *(f"same_{i}" for i in range(2000))]
+    for i in range(2000):
+        graph.node.insert(i, onnx.helper.make_node("Identity", [names[i]], [names[i + 1]]))
+    convolution.input[0] = names[-1]
+
+
+FAULTS = {
+    "missing weights": (lambda graph: graph.initializer.pop(0), "malformed ONNX: "),
+    "cycle": (cycle, "malformed ONNX: "),
+    "made twice": (lambda graph: graph.node[3].output.__setitem__(0, graph.node[0].output[0]), "malformed ONNX: "),
+    "named twice": (lambda graph: graph.initializer.append(graph.initializer[0]), "two tensors are called|malformed"),
+    "no such operator": (lambda graph: setattr(first(graph, "PRelu"), "op_type", "Nose"), "malformed ONNX: .*Nose"),
+    "no weights at all": (lambda graph: weights_of(graph, "Conv", lambda w: w[:0]), r"node \d+ .* finite numbers"),
+    "no numbers": (
+        lambda graph: weights_of(graph, "Conv", lambda w: w * np.nan),
+        r"node \d+ .* finite numbers",
+    ),
+    "flat weights": (lambda graph: weights_of(graph, "Conv", lambda w: w.reshape(-1)), r"node \d+ .* have shape"),
+    "fewer slopes": (lambda graph: weights_of(graph, "PRelu", lambda w: w[:1]), "has shape|malformed"),
+    "elsewhere": (lambda graph: external(graph, "../weights.bin"), "not an ONNX file that can be read: "),
+    "absolute": (lambda graph: external(graph, "/etc/hostname"), "not an ONNX file that can be read: "),
+    "gone": (lambda graph: external(graph, "gone.bin"), "not an ONNX file that can be read: "),
+    "no input": (lambda graph: graph.ClearField("input"), "malformed ONNX: |0 inputs"),
+    "no nodes": (lambda graph: graph.ClearField("node"), "malformed ONNX: |the graph ends"),
+    "no attributes": (lambda graph: first(graph, "Conv").ClearField("attribute"), "does not fit: expected"),
+    "short data": (
+        lambda graph: setattr(graph.initializer[0], "raw_data", graph.initializer[0].raw_data[:-3]),
+        "malformed ONNX",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("name", ["iresnet", "mbf"])
+def test_a_malformed_graph_is_one_error_that_names_the_file(name, fault, tmp_path):
+    edit, match = FAULTS[fault]
+    export.write_onnx(lived_in(SPECS[name]), tmp_path / "a.onnx")
+    model = onnx.load(tmp_path / "a.onnx")
+    edit(model.graph)
+    (tmp_path / "a.onnx").write_bytes(model.SerializeToString())
+    (tmp_path.parent / "weights.bin").write_bytes(b"\0" * 10_000)
+    with pytest.raises(ModelError, match=rf"(?s)a\.onnx: .*({match})"):
+        graph.backbone_of_onnx(tmp_path / "a.onnx")
+
+
+def test_a_version_of_the_operators_that_there_is_not_is_one_error(tmp_path):
+    export.write_onnx(lived_in(SPECS["mbf"]), tmp_path / "a.onnx")
+    model = onnx.load(tmp_path / "a.onnx")
+    model.opset_import[0].version = 9999
+    (tmp_path / "a.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(ModelError, match=r"a\.onnx: .*(9999|opset)"):
+        bases.load(str(tmp_path / "a.onnx"))
+
+
+def test_a_long_chain_of_nodes_that_change_nothing_is_looked_through(tmp_path):
+    network = lived_in(SPECS["mbf"])
+    export.write_onnx(network, tmp_path / "a.onnx")
+    edited(tmp_path / "a.onnx", chain)
+    assert difference(graph.backbone_of_onnx(tmp_path / "a.onnx"), network) < 1e-4
+
+
+@pytest.mark.parametrize("name", ["iresnet", "mbf"])
+def test_a_file_with_random_faults_is_mapped_or_refused(name, tmp_path):
+    path = tmp_path / "a.onnx"
+    export.write_onnx(lived_in(SPECS[name]), path)
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    refused = 0
+    for number in range(200):
+        raw = bytearray(whole[: rng.integers(len(whole))] if number % 4 == 0 else whole)
+        for at in rng.integers(len(raw), size=rng.integers(1, 30)) if raw else ():
+            raw[at] = rng.integers(256)
+        path.write_bytes(raw)
+        try:
+            graph.backbone_of_onnx(path)
+        except ModelError:
+            refused += 1
+    assert refused > 50
+
+
+def test_a_pth_with_numbers_that_are_not_finite_names_the_parameter(tmp_path):
+    network = lived_in(SPECS["mbf"])
+    with torch.no_grad():
+        network.layers[0].layers[0].weight[0] = float("nan")
+    export.write_pth(network, tmp_path / "backbone.pth")
+    with pytest.raises(ModelError, match=r"backbone\.pth: parameter layers\.0\.layers\.0\.weight holds numbers that"):
+        bases.load(str(tmp_path / "backbone.pth"))
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3,), (0, 0, 3, 3), (4, 0, 3, 3)])
+def test_a_pth_with_weights_of_odd_shapes_is_one_error(shape, tmp_path):
+    for name in ("iresnet", "mbf"):
+        state = build(SPECS[name]).state_dict()
+        for parameter in [parameter for parameter in state if not parameter.endswith("tracked")][::20]:
+            torch.save({**state, parameter: torch.zeros(shape)}, tmp_path / "backbone.pth")
+            with pytest.raises(ModelError, match=r"backbone\.pth"):
+                bases.load(str(tmp_path / "backbone.pth"))
+
+
 def test_a_network_of_another_family_is_refused(tmp_path):
     network = torch.nn.Sequential(
         torch.nn.Conv2d(3, 4, 7, 2, 3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()
