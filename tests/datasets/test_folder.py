@@ -5,7 +5,7 @@ import pickle
 import sys
 
 import pytest
-from fakes import write_picture
+from fakes import mask, write_picture
 
 from maskgen.datasets import people
 from maskgen.datasets.base import Entry, Fault, Meta, Sample
@@ -191,3 +191,18 @@ def test_people_whose_pictures_lie_in_folders_of_their_own_are_people(tmp_path):
         for video in range(3):
             write_picture(tmp_path / f"person{person}" / f"video{video}" / "1.png")
     assert len(people.open_people(tmp_path).items) == 12
+
+
+def test_a_folder_that_is_missing_holds_no_people(tmp_path):
+    with pytest.raises(ConfigError, match="no such folder"):
+        people.open_people(tmp_path / "nowhere")
+
+
+def test_parts_of_a_dataset_are_not_taken_for_people_after_they_were_masked_either(tmp_path, job_of):
+    for part in ("train", "val"):
+        for number in range(3):
+            write_picture(tmp_path / "in" / part / f"p{number}" / "1.png")
+    job = job_of(tmp_path / "in", originals=True)
+    mask(job)
+    with pytest.raises(ConfigError, match="train"):
+        people.open_people(job.target)

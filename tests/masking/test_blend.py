@@ -121,6 +121,17 @@ def test_noise_of_the_photograph_lies_on_the_mask():
     assert loud > 2
 
 
+def test_grain_is_as_wide_as_it_is_high():
+    gray = np.float32([0.5, 0.5, 0.5, 1]) * np.ones((200, 200, 1), np.float32)
+    grain = blend.with_noise(gray, 0.02, rng())[..., 0] - 0.5
+    along, down = ((grain[cut] * grain[kept]).mean() / grain.var() for cut, kept in (
+        ((slice(None), slice(1, None)), (slice(None), slice(None, -1))),
+        (slice(1, None), slice(None, -1)),
+    ))  # fmt: skip
+    assert along > 0.1
+    assert abs(along - down) < 0.05
+
+
 def test_a_black_mask_is_black_and_opaque():
     result = inside(over(portrait(), cloth((25, 25, 27)), FACE, rng()))
     assert result.mean() < 45
@@ -144,6 +155,15 @@ def test_the_mask_throws_a_shadow_below_it_that_fades():
     assert below > 10
     assert below > 2 * above
     assert far == 0
+
+
+def test_the_shadow_lies_under_the_mask_and_not_beside_it():
+    image = np.full((300, 250, 3), 160, np.uint8)
+    darker = 160 - over(image, cloth((30, 90, 200)), FACE, rng(), only(shadow=True))[202, :, 0].astype(float)
+    shadow = np.flatnonzero(darker > 0.2 * darker.max())
+    # The mask spans columns 85 to 165.
+    assert abs(shadow[0] - 85) < 8
+    assert abs(shadow[-1] - 164) < 8
 
 
 def test_the_default_look_softens_the_edge_of_the_mask():

@@ -23,7 +23,7 @@ from maskgen.face import HeadPose
 from maskgen.face.head import ANCHORS, POINT_NAMES, mean_head, point_in_space, points_on_face
 from maskgen.masking import vary, wear
 from maskgen.masking.augment import augment_image, worn
-from maskgen.masking.recipe import PLAIN, Recipe
+from maskgen.masking.recipe import PLAIN, Patterns, Recipe
 from maskgen.run import patterns as pattern_files
 
 NAMES = tuple(sorted(POINT_NAMES))
@@ -211,6 +211,24 @@ class TestDrawing:
         assert np.array_equal(first.image, third.image)
         assert first.faces[0].recolor == third.faces[0].recolor
 
+    def test_patterns_repeat_from_a_third_of_the_cloth_to_hardly_more_than_all_of_it(self):
+        recipe = Recipe(patterns=Patterns(("a", "b"), (np.zeros((4, 4, 3), np.uint8),) * 2), pattern_share=1.0)
+        drawn = [vary.draw(recipe, np.random.default_rng(seed)).pattern for seed in range(300)]
+        repeats = [pattern.repeat for pattern in drawn]
+        assert 0.35 <= min(repeats) < 0.4
+        assert 1.0 < max(repeats) < 1.2
+        assert {pattern.number for pattern in drawn} == {0, 1}
+
+
+@pytest.mark.parametrize("way", WRONG)
+def test_a_slide_is_whole_in_the_middle_nothing_at_the_ears_and_never_grows_between(way):
+    slide = wear._SLIDES[way]
+    degrees, shares = zip(*slide.round_head, strict=True)
+    assert (degrees[0], shares[0], shares[-1]) == (0, 1.0, 0.0)
+    assert list(degrees) == sorted(degrees)
+    assert list(shares) == sorted(shares, reverse=True)
+    assert [height for height, _ in slide.down] == sorted(height for height, _ in slide.down)
+
 
 class TestRecolor:
     def test_straps_and_outline_keep_theirs(self, shipped):
@@ -221,6 +239,14 @@ class TestRecolor:
         strap = (texture[..., 3] > 0.9) & (cloth < 1e-3)
         assert strap.sum() > 50
         assert np.allclose(changed[strap], texture[strap], atol=2e-3)
+
+    @pytest.mark.parametrize(("share", "is_cloth"), [(0.85, False), (1.3, True)])
+    def test_what_is_narrower_than_a_strap_is_one(self, share, is_cloth):
+        texture = np.zeros((300, 400, 4), np.float32)
+        texture[40:260, 50:250] = 1
+        thickness = round(vary._STRAP_SHARE * 200 * share)
+        texture[100 : 100 + thickness, 250:400] = 1
+        assert (vary.cloth_region(texture)[100 + thickness // 2, 330] > 0.5) == is_cloth
 
     def test_cloth_takes_the_hue_and_keeps_its_folds(self, shipped):
         texture = frontal(shipped, "surgical-blue").textures[0]
@@ -266,6 +292,18 @@ class TestPattern:
         changed = vary.patterned(texture, np.ones((160, 200), np.float32), diagonal, placed)
         # Every row is the one above, moved by one pixel.
         assert np.abs(changed[1:, :-1, 0] - changed[:-1, 1:, 0])[5:-5, 5:-5].max() < 0.05
+
+    def test_is_laid_where_its_shift_says(self):
+        texture = np.ones((160, 200, 4), np.float32) * np.float32([0.8, 0.8, 0.8, 1])
+        halves = np.full((40, 40, 3), 20, np.uint8)
+        halves[:, 20:] = 230
+        one, other = (
+            vary.patterned(texture, np.ones((160, 200), np.float32), halves, vary.Placement(0, 1.0, 0.0, (shift, 0)))
+            for shift in (0.0, 0.25)
+        )
+        # A quarter of the picture is 50 pixels of the mask here.
+        assert np.abs(one[:, 60:] - other[:, 10:-50])[5:-5, 5:-5].mean() < 0.02
+        assert np.abs(one - other).mean() > 0.1
 
     def test_windows_stay_clear(self, shipped):
         texture = frontal(shipped, "window-blue").textures[0]

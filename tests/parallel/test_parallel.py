@@ -98,6 +98,21 @@ def test_who_stops_taking_results_ends_the_workers():
     assert not any(_is_alive(pid) for pid in pids)
 
 
+def die_then_fail(folder, chunk):
+    """Kills its process; the one that tries again raises an error."""
+    if not (folder / "died").exists():
+        (folder / "died").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    (folder / "pid").write_text(str(os.getpid()))
+    raise ConfigError("no")
+
+
+def test_an_error_of_a_chunk_that_is_tried_alone_ends_its_worker_too(tmp_path):
+    with pytest.raises(ConfigError):
+        list(LocalExecutor(2).run(functools.partial(die_then_fail, tmp_path), [[1], [2]]))
+    assert not _is_alive(int((tmp_path / "pid").read_text()))
+
+
 def _is_alive(pid):
     try:
         os.kill(pid, 0)

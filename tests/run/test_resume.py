@@ -295,3 +295,12 @@ def test_a_thousand_folders_in_each_other_are_read_and_written(deep, job_of):
     job = job_of(deep)
     assert mask(job).counts.done == 1
     assert mask(job).progress.taken == 0
+
+
+def test_the_writer_finishes_with_the_latest_row_of_each_input(source, job_of, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        folder_writer.FolderWriter, "finish", lambda writer, rows: seen.append([row.key for row in rows])
+    )
+    mask(job_of(source))
+    assert [sorted(keys) for keys in seen] == [["ann/1.png", "bob/2.png", "bob/3.jpg", "bob/4.png"]]
