@@ -21,8 +21,8 @@ FORMATS: Final = {
 }
 """File ending, lower case -> the format that is written under it."""
 
-MAX_PIXELS: Final = 51_000_000
-"""As many as cameras of 50 megapixels take (8192 x 6144). A worker needs 0.8 GB for such a JPEG, 1 GB for a WebP."""
+MAX_PIXELS: Final = 26_000_000
+"""As many as cameras of 26 megapixels take (6240 x 4160). A worker needs under 1 GiB for any such picture."""
 PILLOW_MAX_PIXELS: Final = 178_956_970
 """Pillow itself refuses pictures with more pixels."""
 _METADATA_ROOM: Final = 2**26

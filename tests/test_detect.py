@@ -182,3 +182,53 @@ assert not any(name.startswith("maskgen") for name in sys.modules)
 def test_detecting_prints_nothing(detector, capfd):
     FaceDetector().detect(astronaut())
     assert capfd.readouterr() == ("", "")
+
+
+# ---- ways up
+
+
+@pytest.mark.parametrize("landmarks", [68, 106])
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_face_on_its_side_or_head_has_its_points_where_they_are(quarters, landmarks):
+    image, detector = astronaut(), FaceDetector(landmarks=landmarks)
+    (face,) = detector.detect(image)
+    (turned,) = detector.detect(np.ascontiguousarray(np.rot90(image, quarters)))
+    x, y = face.landmarks[:, :2].T
+    expected = np.stack({1: (y, 511 - x), 2: (511 - x, 511 - y), 3: (511 - y, x)}[quarters], axis=1)
+    assert np.abs(turned.landmarks[:, :2] - expected).max() < 1
+    # A turn by np.rot90 goes against the clock, roll with it.
+    assert (turned.pose.roll - face.pose.roll + 90 * quarters) % 360 == pytest.approx(0, abs=1) or (
+        turned.pose.roll - face.pose.roll + 90 * quarters
+    ) % 360 == pytest.approx(360, abs=1)
+    assert turned.pose.yaw == pytest.approx(face.pose.yaw, abs=1)
+    x1, y1, x2, y2 = turned.bbox
+    assert x1 < turned.keypoints[:, 0].min() < turned.keypoints[:, 0].max() < x2
+    assert y1 < turned.keypoints[:, 1].min() < turned.keypoints[:, 1].max() < y2
+
+
+def test_an_upright_face_is_never_turned(detector):
+    for name in ("t1.jpg", "Tom_Hanks_54745.png"):
+        assert all(abs(face.pose.roll) < 45 for face in detector.detect(photograph(name)))
+
+
+@pytest.mark.parametrize("size_wh", [(1, 1), (1, 3000), (3000, 1), (65_500, 20), (40_000, 40), (2, 5), (161, 1)])
+def test_a_picture_of_any_shape_is_looked_at(detector, size_wh):
+    assert detector.detect(np.full((size_wh[1], size_wh[0], 3), 90, np.uint8)) == []
+
+
+def test_a_face_in_a_long_strip_is_found(detector):
+    strip = np.full((512, 4000, 3), 120, np.uint8)
+    strip[:, 2000:2512] = astronaut()
+    (face,), (alone,) = detector.detect(strip), detector.detect(astronaut())
+    assert np.abs(face.landmarks[:, :2] - [2000, 0] - alone.landmarks[:, :2]).max() < 8
+
+
+def test_a_large_picture_is_looked_at_without_a_second_copy_of_it(detector):
+    import tracemalloc
+
+    image = np.zeros((6000, 8000, 3), np.uint8)
+    tracemalloc.start()
+    detector.detect(image)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.7 * image.nbytes

@@ -12,6 +12,7 @@ Gains multiply sRGB values as they are stored, so a gain of 0.5 is about a fifth
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import cv2
 import numpy as np
@@ -21,6 +22,8 @@ from maskgen.images import LUMA
 from maskgen.masking.light import Appearance, Light
 from maskgen.masking.recipe import DEFAULT_LOOK, Look
 from maskgen.masking.warp import Overlay
+
+_BLOCK: Final = 1_000_000  # pixels
 
 
 @dataclass(frozen=True)
@@ -74,9 +77,32 @@ def over(
     """
     if not overlay.rgba.size or not overlay.rgba[..., 3].any():
         return Blended(image.copy(), np.zeros((0, 0), np.float32), (slice(0, 0), slice(0, 0)))
-    size = appearance.size
-    overlay = padded(overlay, round(0.05 * size) + 2, (image.shape[1], image.shape[0]))
-    rgba = overlay.rgba
+    rows, columns = _grown(overlay.region, round(0.05 * appearance.size) + 2, image.shape)
+    result, alpha = image.copy(), np.empty((rows.stop - rows.start, columns.stop - columns.start), np.float32)
+    # So many rows at a time: each step of a face that fills a large picture would need as much memory as the picture.
+    step = max(_BLOCK // alpha.shape[1], 1)
+    around = _reach(appearance, look) if step < alpha.shape[0] else 0
+    for first in range(rows.start, rows.stop, step):
+        block = slice(first, min(first + step, rows.stop))
+        part = _part(overlay, _grown((block, slice(columns.start, columns.stop)), (around, 0), image.shape))
+        mixed, seen = _mixed(image, part, block, appearance, rng, look, visible)
+        # Rounds to the nearest; a pixel that nothing lies on comes back as it was.
+        result[block, columns] = cv2.convertScaleAbs(mixed, alpha=255)
+        alpha[block.start - rows.start : block.stop - rows.start] = seen
+    return Blended(result, alpha, (rows, columns))
+
+
+def _mixed(
+    image: Image,
+    overlay: Overlay,
+    rows: slice,
+    appearance: Appearance,
+    rng: np.random.Generator,
+    look: Look,
+    visible: Float32Array | None,
+) -> tuple[Float32Array, Float32Array]:
+    """Some rows of the overlay over the image, (H, W, 3) 0 to 1, and how much of it is seen there, (H, W)."""
+    rgba, size = overlay.rgba, appearance.size
     if look.exposure or look.white_balance:
         rgba = relit(rgba, appearance.light, look.exposure, look.white_balance)
     if look.shading:
@@ -87,15 +113,21 @@ def over(
     rgba = blurred(rgba, softness)
     if visible is not None:
         rgba = rgba * visible[overlay.region][..., None]
-    below: Float32Array = (image[overlay.region] / np.float32(255)).astype(np.float32)
-    if look.shadow:
-        below *= _three(1 - rim_shadow(rgba[..., 3], size))
+    own = slice(rows.start - overlay.top, rows.stop - overlay.top)
+    shadow = rim_shadow(rgba[..., 3], size)[own] if look.shadow else None
+    rgba = rgba[own]
+    below: Float32Array = (image[rows, overlay.region[1]] / np.float32(255)).astype(np.float32)
+    if shadow is not None:
+        below *= _three(1 - shadow)
     if look.noise:
         rgba = with_noise(rgba, appearance.noise, rng)
-    result: Image = image.copy()
-    # Rounds to the nearest; a pixel that nothing lies on comes back as it was.
-    result[overlay.region] = cv2.convertScaleAbs(composite(below, rgba), alpha=255)
-    return Blended(result, rgba[..., 3], overlay.region)
+    return composite(below, rgba), rgba[..., 3]
+
+
+def _reach(appearance: Appearance, look: Look) -> int:
+    """How far a pixel of the mask may show, in pixels; OpenCV cuts a Gaussian at four deviations."""
+    blur = np.hypot(look.feather * appearance.size, appearance.blur if look.sharpness else 0.0)
+    return int(np.ceil(4 * blur + 4.5 * _shadow_reach(appearance.size))) + 4
 
 
 def composite(below: Float32Array, rgba: Float32Array) -> Float32Array:
@@ -113,14 +145,26 @@ def composite(below: Float32Array, rgba: Float32Array) -> Float32Array:
     return mixed
 
 
-def padded(overlay: Overlay, margin: int, size_wh: tuple[int, int]) -> Overlay:
-    """The overlay with a clear margin, as far as the image reaches."""
-    height, width = overlay.rgba.shape[:2]
-    left, top = min(margin, overlay.left), min(margin, overlay.top)
-    right = min(margin, size_wh[0] - overlay.left - width)
-    bottom = min(margin, size_wh[1] - overlay.top - height)
-    rgba = cv2.copyMakeBorder(overlay.rgba, top, bottom, left, right, cv2.BORDER_CONSTANT, value=(0, 0, 0, 0))
-    return Overlay(rgba, overlay.left - left, overlay.top - top)
+def _grown(region: tuple[slice, slice], margin: int | tuple[int, int], shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """Rows and columns with a margin, one for both or one each, as far as an image of that shape reaches."""
+    down, along = (margin, margin) if isinstance(margin, int) else margin
+    rows, columns = region
+    return (
+        slice(max(rows.start - down, 0), min(rows.stop + down, shape[0])),
+        slice(max(columns.start - along, 0), min(columns.stop + along, shape[1])),
+    )
+
+
+def _part(overlay: Overlay, region: tuple[slice, slice]) -> Overlay:
+    """What an overlay has in some rows and columns of the image; clear where it has nothing."""
+    (rows, columns), (own_rows, own_columns) = region, overlay.region
+    top, left = max(rows.start, own_rows.start), max(columns.start, own_columns.start)
+    bottom, right = max(min(rows.stop, own_rows.stop), top), max(min(columns.stop, own_columns.stop), left)
+    rgba = np.zeros((rows.stop - rows.start, columns.stop - columns.start, 4), np.float32)
+    rgba[top - rows.start : bottom - rows.start, left - columns.start : right - columns.start] = overlay.rgba[
+        top - overlay.top : bottom - overlay.top, left - overlay.left : right - overlay.left
+    ]
+    return Overlay(rgba, columns.start, rows.start)
 
 
 def relit(rgba: Float32Array, light: Light, exposure: bool, white_balance: bool) -> Float32Array:
@@ -168,13 +212,17 @@ def with_noise(rgba: Float32Array, sigma: float, rng: np.random.Generator) -> Fl
 
 def rim_shadow(alpha: Float32Array, size: float) -> Float32Array:
     """(H, W) darkness, 0 to 0.3, next to the mask and mostly below it, where light from above does not reach."""
-    reach = max(0.012 * size, 0.6)
+    reach = _shadow_reach(size)
     low = cv2.GaussianBlur(alpha, (0, 0), reach)
     shift = np.array([[1, 0, 0], [0, 1, 0.5 * reach]], np.float32)
     low = cv2.warpAffine(low, shift, (alpha.shape[1], alpha.shape[0]))
     # The tail of a Gaussian would reach beyond the overlay's margin.
     shadow: Float32Array = 0.3 * cv2.threshold(low, 0.02, 0, cv2.THRESH_TOZERO)[1] * (1 - alpha)
     return shadow
+
+
+def _shadow_reach(size: float) -> float:
+    return max(0.012 * size, 0.6)
 
 
 def _three(plane: Float32Array) -> Float32Array:

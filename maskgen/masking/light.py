@@ -9,6 +9,7 @@ Gains multiply sRGB values as they are stored, so a gain of 0.5 is about a fifth
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,6 +27,8 @@ _LIGHT_SHARE: Final = 0.55
 # How far around the landmarks shading is guessed, as a share of the face's size: a gaiter reaches no farther.
 _AROUND: Final = 0.6
 _SAMPLE: Final = 20_000  # pixels that are enough for a statistic
+_PATCH: Final = 2000  # pixels of a side within which sharpness and noise are measured
+_WINDOW: Final = 4_000_000  # pixels in which shading is measured
 
 
 @dataclass(frozen=True)
@@ -187,12 +190,15 @@ def shading_of(image: Image, skin: BoolArray, face: Face) -> Shading:
     """
     size = max(face.size_wh)
     window = _bounds(face.landmarks_68, round(_AROUND * size), (image.shape[1], image.shape[0]))
-    weight = skin[window].astype(np.float32)
-    if weight.sum() < 12:
+    seen, mask = image[window], skin[window]
+    if np.count_nonzero(mask) < 12:
         return Shading(np.ones((1, 1), np.float32), window)
-    luma = cv2.cvtColor(image[window], cv2.COLOR_RGB2GRAY).astype(np.float32) + 4
+    # A wide blur needs no more than this of a face that fills a large picture.
+    stride = math.isqrt(mask.size // _WINDOW) + 1
+    weight = mask[::stride, ::stride].astype(np.float32)
+    luma = cv2.cvtColor(np.ascontiguousarray(seen[::stride, ::stride]), cv2.COLOR_RGB2GRAY).astype(np.float32) + 4
     # A small picture suffices for a wide blur; 24 px across the face resolve it.
-    step = max(size / 24, 1.0)
+    step = max(size / stride / 24, 1.0)
     small_wh = (max(round(weight.shape[1] / step), 2), max(round(weight.shape[0] / step), 2))
     small = cv2.resize(weight, small_wh, interpolation=cv2.INTER_AREA)
     small_luma = cv2.resize(luma * weight, small_wh, interpolation=cv2.INTER_AREA)
@@ -246,7 +252,9 @@ def noise_of(image: Image, face: Face) -> float:
 def _patch(image: Image, face: Face) -> Float32Array:
     x1, y1 = (max(int(v), 0) for v in face.bbox[:2])
     x2, y2 = (int(v) for v in face.bbox[2:])
-    patch = image[y1 : max(y2, y1), x1 : max(x2, x1)]
+    # Of a large face its middle will do.
+    spare_x, spare_y = (max(far - near - _PATCH, 0) // 2 for near, far in ((x1, x2), (y1, y2)))
+    patch = image[y1 + spare_y : max(y2 - spare_y, y1), x1 + spare_x : max(x2 - spare_x, x1)]
     if not patch.size:
         return np.zeros((0, 0), np.float32)
     grey: Float32Array = cv2.cvtColor(np.ascontiguousarray(patch), cv2.COLOR_RGB2GRAY).astype(np.float32)
@@ -254,5 +262,7 @@ def _patch(image: Image, face: Face) -> Float32Array:
 
 
 def _gradient(patch: Float32Array) -> Float32Array:
-    magnitude: Float32Array = cv2.magnitude(cv2.Sobel(patch, cv2.CV_32F, 1, 0), cv2.Sobel(patch, cv2.CV_32F, 0, 1))
+    along, down = cv2.Sobel(patch, cv2.CV_32F, 1, 0), cv2.Sobel(patch, cv2.CV_32F, 0, 1)
+    # Not cv2.magnitude: its last bit depends on where in memory the arrays lie.
+    magnitude: Float32Array = np.sqrt(along * along + down * down)
     return magnitude

@@ -22,6 +22,8 @@ from maskgen.arrays import Float32Array
 from maskgen.catalog.store import View
 
 _NOWHERE: Final = -1e4  # texture coordinate of a pixel that no triangle covers
+_BLOCK: Final = 200_000  # pixels
+_LARGE: Final = 8_000_000  # pixels
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Overlay:
     Attributes
     ----------
     rgba : (H, W, 4) float32 array
-        Premultiplied, 0 to 1.
+        Premultiplied, 0 to 1; float16 if it is large, so that a face that fills a photograph fits into memory.
     left, top : int
         Image pixel of the overlay's top-left pixel; the overlay lies wholly inside the image.
     """
@@ -78,13 +80,20 @@ def warp(
     subpixel = np.round((corners - offset) * 16).astype(np.int32)
     for index, triangle in enumerate(subpixel):
         cv2.fillConvexPoly(which, triangle, index + 1, cv2.LINE_8, 4)
-    maps = np.concatenate(
+    by_triangle = np.concatenate(
         [np.full((1, 2, 3), [[0, 0, _NOWHERE]], np.float32), _inverse_maps(points_in_texture[drawn], corners - offset)]
-    )[which]  # (H, W, 2, 3)
-    columns, rows = np.arange(shape[1], dtype=np.float32), np.arange(shape[0], dtype=np.float32)[:, None]
-    map_x = maps[..., 0, 0] * columns + maps[..., 0, 1] * rows + maps[..., 0, 2]
-    map_y = maps[..., 1, 0] * columns + maps[..., 1, 1] * rows + maps[..., 1, 2]
-    rgba = cv2.remap(texture, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+    )
+    rgba = np.empty((*shape, 4), np.float32 if shape[0] * shape[1] <= _LARGE else np.float16)
+    columns = np.arange(shape[1], dtype=np.float32)
+    # So many rows at a time: the maps of a whole face need twice the memory of what is drawn.
+    step = max(_BLOCK // shape[1], 1)
+    for first in range(0, shape[0], step):
+        rows = np.arange(first, min(first + step, shape[0]), dtype=np.float32)[:, None]
+        block = slice(first, first + step)
+        maps = by_triangle[which[block]]  # (h, W, 2, 3)
+        map_x = maps[..., 0, 0] * columns + maps[..., 0, 1] * rows + maps[..., 0, 2]
+        map_y = maps[..., 1, 0] * columns + maps[..., 1, 1] * rows + maps[..., 1, 2]
+        rgba[block] = cv2.remap(texture, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
     return Overlay(rgba, left, top)
 
 

@@ -190,3 +190,33 @@ def test_what_lies_in_front_of_the_face_stays_as_it_is():
     alpha[layer.region] = layer.alpha
     assert not alpha[:, :125].any()
     assert (alpha[145:195, 126:160] == 1).all()
+
+
+@pytest.mark.parametrize("block", [100 * 5, 100 * 37])
+def test_a_mask_that_is_painted_a_few_rows_at_a_time_has_no_seams(monkeypatch, block):
+    look, overlay = dataclasses.replace(DEFAULT_LOOK, noise=False), cloth((30, 90, 200), 0.9)
+    appearance = light.appearance_of(portrait(), FACE)
+    whole = blend.over(portrait(), overlay, appearance, rng(), look)
+    monkeypatch.setattr(blend, "_BLOCK", block)
+    parts = blend.over(portrait(), overlay, appearance, rng(), look)
+    assert np.array_equal(whole.image, parts.image)
+    assert np.allclose(whole.alpha, parts.alpha, atol=1e-5)
+    assert whole.region == parts.region
+
+
+def moved(array, offset):
+    """A copy that lies so many bytes beyond a multiple of 64 in memory."""
+    room = np.empty(array.nbytes + 128, np.uint8)
+    start = (offset - room.ctypes.data) % 64
+    copy = room[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[:] = array
+    return copy
+
+
+def test_what_is_measured_does_not_depend_on_where_in_memory_arrays_lie(monkeypatch):
+    slopes = np.random.default_rng(0).normal(0, 40, (2, 241, 233)).astype(np.float32)
+    measured = set()
+    for offset in range(0, 64, 4):
+        monkeypatch.setattr(light.cv2, "Sobel", lambda patch, kind, x, y, at=offset: moved(slopes[x], at))
+        measured.add(light._gradient(slopes[0]).tobytes())
+    assert len(measured) == 1

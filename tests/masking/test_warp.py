@@ -12,6 +12,7 @@ from strategies import face_at
 from maskgen.catalog.store import Catalog
 from maskgen.face import HeadPose
 from maskgen.face.head import points_on_face
+from maskgen.masking import warp as warping
 from maskgen.masking.augment import worn
 from maskgen.masking.warp import fitting_scale, warp
 
@@ -108,3 +109,16 @@ def test_a_texture_has_a_pixel_for_every_pixel_of_the_face_and_hardly_more_than_
     per_pixel = np.ptp(points, axis=0).max() / np.ptp(on_face, axis=0).max()
     assert per_pixel < 2.05 or min(texture.shape[:2]) < 50
     assert per_pixel > 0.95 or texture.shape == view.textures[0].shape
+
+
+def test_a_mask_that_is_drawn_a_few_rows_at_a_time_or_needs_little_memory_is_the_same(monkeypatch):
+    view = next(iter(Catalog.load().designs)).views_for(0, 0)[0]
+    face = face_at(HeadPose(5, 0, 0), 1.0, (150, 110))
+    whole = worn(view, face, (300, 320))
+    monkeypatch.setattr(warping, "_BLOCK", 2000)
+    assert np.array_equal(worn(view, face, (300, 320)).rgba, whole.rgba)
+    monkeypatch.setattr(warping, "_LARGE", 2000)
+    small = worn(view, face, (300, 320)).rgba
+    assert small.dtype == np.float16
+    assert whole.rgba.max() > 0.9
+    assert np.abs(small - whole.rgba).max() < 1e-3
