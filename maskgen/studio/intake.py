@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from maskgen import images
 from maskgen.arrays import Image
-from maskgen.catalog.bundle import MAX_PICTURE_PIXELS
 from maskgen.catalog.edit import NewDesign, NewView, png_of
+from maskgen.catalog.png import MAX_PICTURE_PIXELS
 from maskgen.catalog.schema import UNKNOWN_LICENSE, Kind, Pixel, Rotation
 from maskgen.datasets.base import Entry
 from maskgen.datasets.folder import FolderReader
