@@ -143,7 +143,7 @@ def shown(text: str, stream: IO[str] | None = None) -> str:
 
     Examples
     --------
-    >>> print(shown("Zo\u00eb \u001b[2J\u202e gpj.\udcff"))
+    >>> print(shown("Zo\\u00eb \\x1b[2J\\u202e gpj.\\udcff"))
     Zo\u00eb \\x1b[2J\\u202e gpj.\\udcff
     """
     return _escaped(text, stream, lambda character: character.encode("unicode_escape").decode())

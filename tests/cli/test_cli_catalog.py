@@ -459,5 +459,5 @@ def test_preview_takes_photographs_of_ones_own(catalog_dir, tmp_path, invoke):
     chosen = ("--catalog", catalog_dir, "--design", "red", "--kind", "cloth", "--tag", "red")
     assert invoke("preview", out, "--photo", tmp_path / "me.png", *chosen).exit_code == 0
     assert Image.open(out).size == (7 * 150, 150)
-    assert "no face found" in invoke("preview", out, "--photo", tmp_path / "night.png").stderr
+    assert "no face found" in invoke("preview", tmp_path / "other.png", "--photo", tmp_path / "night.png").stderr
     assert invoke("preview", tmp_path / "sheet.jpg").exit_code == 2
