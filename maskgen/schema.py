@@ -20,8 +20,9 @@ def first_fault(error: ValidationError) -> str:
     """The first thing that is wrong, after the field where it is: ``masks[3].weight: Input should be ...``."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
-    return f"{_cut(where)}: {_cut(first['msg'])}" if where else _cut(first["msg"])
+    return f"{shortened(where)}: {shortened(first['msg'])}" if where else shortened(first["msg"])
 
 
-def _cut(text: str) -> str:
+def shortened(text: str) -> str:
+    """Text from a file, of a length that fits a message."""
     return text if len(text) <= _MOST_QUOTED else f"{text[:_MOST_QUOTED]}..."

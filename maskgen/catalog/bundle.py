@@ -20,6 +20,7 @@ from maskgen.catalog.points import faults_of_points
 from maskgen.catalog.schema import SCHEMA_VERSION, CatalogFile, DesignEntry, ViewEntry
 from maskgen.catalog.store import CATALOG_FILE, Catalog, dump, parse
 from maskgen.errors import CatalogError
+from maskgen.schema import shortened
 
 MAX_ENTRIES: Final = 20_000
 MAX_DIRECTORY_BYTES: Final = 8_000_000
@@ -135,7 +136,7 @@ def read(path: Path, names: Sequence[str] = ()) -> list[NewDesign]:
     except OSError as error:
         raise CatalogError(f"{path}: cannot be read: {error.strerror or error}") from error
     except _MALFORMED as error:
-        said = " ".join(str(error).split()) or type(error).__name__
+        said = shortened(" ".join(str(error).split())) or type(error).__name__
         raise CatalogError(f"{path}: not a zip file that can be read: {said}") from error
 
 
