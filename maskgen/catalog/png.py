@@ -44,7 +44,7 @@ def decode(png: bytes, where: str) -> Image:
 
     size_of(png[:HEADER_BYTES], where)
     try:
-        bgra = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
+        bgra: Image | None = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:  # sides that OpenCV does not take
         bgra = None
     if bgra is None or bgra.ndim != 3 or bgra.shape[2] != 4 or bgra.dtype != np.uint8:

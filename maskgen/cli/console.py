@@ -94,7 +94,8 @@ def _usage_shown() -> Iterator[None]:
         yield
     except click.ClickException as error:
         # click breaks the lines of some of its own messages.
-        error.message = "\n".join(shown(line, sys.stderr) for line in error.message.split("\n"))
+        lines = [shown(line, sys.stderr) for line in error.message.split("\n")]
+        error.message = "\n".join(lines)  # type: ignore[misc]
         raise
 
 
@@ -225,7 +226,7 @@ def table(rows: Sequence[Sequence[str]], header: Sequence[str] = (), right: Sequ
     count = max((len(row) for row in rows), default=len(header))
     grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=bool(header))
     for column in range(count):
-        heading = header[column] if header else ""
+        heading = shown(header[column], sys.stdout) if header else ""
         is_last = column == count - 1
         grid.add_column(heading, no_wrap=not is_last, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
