@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import logging
 import re
 import sys
 import time
@@ -205,6 +206,21 @@ def counted(number: int, what: str) -> str:
 def note(text: str) -> None:
     """A message to stderr, a line."""
     click.echo(shown(text, sys.stderr), err=True)
+
+
+class _Notes(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        # A traceback has many lines; what it quotes may hold more.
+        for line in self.format(record).split("\n"):
+            note(line)
+
+
+def show_log() -> None:
+    """Write what maskgen logs to stderr, down to the details."""
+    log = logging.getLogger("maskgen")
+    log.setLevel(logging.DEBUG)
+    if not any(isinstance(handler, _Notes) for handler in log.handlers):
+        log.addHandler(_Notes())
 
 
 def table(rows: Sequence[Sequence[str]], header: Sequence[str] = (), right: Sequence[int] = ()) -> None:

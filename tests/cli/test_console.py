@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import subprocess
 import sys
 import unicodedata
@@ -81,6 +82,17 @@ def test_any_text_at_all_is_one_line_that_can_be_encoded(text):
     shown.encode()
     assert len(shown.splitlines()) <= 1
     assert not any(map(is_harmful, shown))
+
+
+def test_the_log_is_escaped_line_by_line():
+    console.show_log()
+    log = logging.getLogger("maskgen.some.room")
+    try:
+        assert spoken(lambda: log.error("a\x1b[2J\nb\udcff")) == ("", "a\\x1b[2J\nb\\udcff\n")
+    finally:
+        parent = logging.getLogger("maskgen")
+        parent.handlers.clear()
+        parent.setLevel(logging.NOTSET)
 
 
 def test_letters_of_any_script_stay_as_they_are():
