@@ -12,9 +12,12 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Literal
 
 from maskgen.errors import ImageError, MaskgenError, PlaceTakenError
+
+Existing = Literal["refuse", "overwrite"]
+"""What to do if a file that is to be written is there already."""
 
 _TEMPORARY: Final = ".maskgen-{}.tmp"
 _IS_TEMPORARY: Final = re.compile(r"\.maskgen-[0-9a-f]{32}\.tmp")
@@ -95,6 +98,39 @@ def write_new(path: Path, data: bytes, announce: Callable[[str], None]) -> bool:
             ) from None
 
 
+def refuse_existing(path: Path, existing: Existing) -> None:
+    """Make sure that a file that a user named may be written.
+
+    Raises
+    ------
+    MaskgenError
+        If it is there, and is not to be overwritten.
+    """
+    if existing == "refuse" and os.path.lexists(path):
+        raise MaskgenError(f"{path}: is there already", "choose another name or use {existing=overwrite}")
+
+
+def write_output(path: Path, data: bytes, existing: Existing) -> None:
+    """Make a file that a user named appear whole.
+
+    Raises
+    ------
+    ImageError, MaskgenError
+        As `refuse_existing` and `write_whole`.
+    """
+    refuse_existing(path, existing)
+    if existing == "overwrite":
+        write_whole(path, data)
+        return
+    with _named_faults(path), _temporary(path) as temporary:
+        temporary.write_bytes(data)
+        try:
+            _rename_to_new(temporary, path)
+        except FileExistsError:
+            refuse_existing(path, existing)
+            raise
+
+
 def _rename_to_new(source: Path, target: Path) -> None:
     if os.name == "nt":
         source.rename(target)  # never replaces a file there
@@ -139,6 +175,31 @@ def _named_faults(path: Path) -> Iterator[None]:
         raise MaskgenError(
             f"{path}: cannot be written: {error.strerror}", "see to it, then run the same again"
         ) from error
+
+
+def read_regular(path: Path, max_bytes: int) -> bytes:
+    """The bytes of a regular file, or of one that a link leads to. A pipe is not waited for.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read, is no regular file or holds more than `max_bytes`; ``strerror`` says which.
+    """
+    with open(open_regular(path), "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > max_bytes:
+            raise OSError(errno.EFBIG, f"{size:,} bytes, more than {max_bytes:,}", str(path))
+        # A file that grows meanwhile is not followed.
+        return file.read(size)
+
+
+def open_regular(path: Path) -> int:
+    """A descriptor of a regular file, to read from; raises as `read_regular`."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return descriptor
 
 
 def make_folder(path: Path) -> None:

@@ -20,6 +20,8 @@ from maskgen.schema import Strict, first_fault
 SCHEMA_VERSION: Final = 2
 MANIFEST_FILE: Final = "manifest.jsonl"
 RUN_FILE: Final = "run.json"
+# Far more than any run writes.
+_MAX_RUN_BYTES: Final = 10_000_000
 
 Status = Literal["done", "skipped", "failed"]
 Point = tuple[float, ...]
@@ -350,10 +352,12 @@ def read_run(path: Path) -> RunFile:
     Raises
     ------
     ConfigError
-        If it is not one that this version of maskgen understands.
+        If it cannot be read, or is not one that this version of maskgen understands.
     """
     try:
-        return RunFile.model_validate_json(path.read_bytes())
+        return RunFile.model_validate_json(files.read_regular(path, _MAX_RUN_BYTES))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except ValidationError as error:
         raise ConfigError(
             f"{path}: {first_fault(error)}; another version of maskgen wrote it",

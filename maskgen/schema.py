@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+# What a message quotes of a file is cut to this many characters.
+_MOST_QUOTED: Final = 300
 
 
 class Strict(BaseModel):
@@ -13,6 +18,11 @@ class Strict(BaseModel):
 
 def first_fault(error: ValidationError) -> str:
     """The first thing that is wrong, after the field where it is: ``masks[3].weight: Input should be ...``."""
-    first = error.errors()[0]
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
-    return f"{where}: {first['msg']}" if where else str(first["msg"])
+    return f"{shortened(where)}: {shortened(first['msg'])}" if where else shortened(first["msg"])
+
+
+def shortened(text: str) -> str:
+    """Text from a file, of a length that fits a message."""
+    return text if len(text) <= _MOST_QUOTED else f"{text[:_MOST_QUOTED]}..."

@@ -1,6 +1,7 @@
 """A manifest survives a round trip, a kill, and a second writer's order."""
 
 import json
+import os
 
 import pytest
 from hypothesis import given
@@ -174,3 +175,25 @@ def test_a_run_file_of_another_schema_is_refused(tmp_path):
     path.write_text(json.dumps(run_file().model_dump(mode="json") | {"schema_version": 1}))
     with pytest.raises(ConfigError, match=r"schema_version.*another version of maskgen"):
         manifest.read_run(path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no pipes there")
+@pytest.mark.parametrize("make", [lambda path: path.mkdir(), os.mkfifo, lambda path: path.symlink_to(path.name)])
+def test_a_record_that_is_no_file_is_one_clear_line_and_not_waited_for(tmp_path, make):
+    make(tmp_path / "run.json")
+    with pytest.raises(ConfigError, match=r"run\.json: cannot be read: ") as refused:
+        manifest.read_run(tmp_path / "run.json")
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_a_manifest_that_is_a_folder_is_one_clear_line(tmp_path):
+    (tmp_path / "manifest.jsonl").mkdir()
+    with pytest.raises(ConfigError, match=r"manifest\.jsonl: cannot read the manifest: "):
+        list(manifest.read(tmp_path / "manifest.jsonl"))
+
+
+def test_a_huge_record_is_not_read(tmp_path):
+    with (tmp_path / "run.json").open("wb") as file:
+        file.truncate(2**30)
+    with pytest.raises(ConfigError, match="bytes, more than"):
+        manifest.read_run(tmp_path / "run.json")

@@ -10,10 +10,13 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial import Delaunay
 
+from maskgen import files
 from maskgen.arrays import Float32Array, Float64Array
-from maskgen.catalog.store import Catalog, Design, View
+from maskgen.catalog import png
+from maskgen.catalog.points import faults_of_points
+from maskgen.catalog.schema import ViewEntry
+from maskgen.catalog.store import Catalog, Design, View, triangulated
 from maskgen.errors import CatalogError
 from maskgen.face import HeadPose
 from maskgen.face.head import mean_head, points_on_face
@@ -51,12 +54,13 @@ class Fold:
 
 def faults_of(root: Path, design: Design) -> Iterator[str]:
     """What is wrong with the pictures of a design, one sentence per fault."""
+    bad = set[str]()
     for entry in design.entry.views:
-        digest = hashlib.sha256((root / entry.file).read_bytes()).hexdigest()
-        if digest != entry.sha256:
-            yield f"{entry.file}: sha256 is {digest[:12]}..., catalog.json says {entry.sha256[:12]}..."
+        for fault in _faults_of_entry(root, design.entry.name, entry):
+            bad.add(entry.file)
+            yield fault
     for view in design.views:
-        if view.is_mirrored:
+        if view.is_mirrored or view.key in bad:
             continue
         try:
             outside = _uncovered(view)
@@ -65,6 +69,22 @@ def faults_of(root: Path, design: Design) -> Iterator[str]:
             continue
         if outside > 0.05:
             yield f"{view.key}: {outside:.0%} of the mask lies outside its control points and is never drawn"
+
+
+def _faults_of_entry(root: Path, design: str, entry: ViewEntry) -> Iterator[str]:
+    try:
+        raw = files.read_regular(root / entry.file, png.MAX_PICTURE_BYTES)
+        size_wh = png.size_of(raw[: png.HEADER_BYTES], entry.file)
+    except OSError as error:
+        yield f"{entry.file}: cannot be read: {error.strerror}"
+    except CatalogError as error:
+        yield str(error)
+    else:
+        digest = hashlib.sha256(raw).hexdigest()
+        if digest != entry.sha256:
+            yield f"{entry.file}: sha256 is {digest[:12]}..., catalog.json says {entry.sha256[:12]}..."
+        for fault in faults_of_points(entry.points, size_wh):
+            yield f"{entry.file} of design {design!r}: {fault}"
 
 
 def folds_of(design: Design) -> Iterator[Fold]:
@@ -112,12 +132,12 @@ def _uncovered(view: View) -> float:
     cloth = _cloth(view)
     if not len(cloth):
         return 0.0
-    return float((Delaunay(view.points).find_simplex(cloth, tol=1e-6) < 0).mean())
+    return float((triangulated(view).find_simplex(cloth, tol=1e-6) < 0).mean())
 
 
 def _worst_fold(view: View) -> Fold:
     cloth = _cloth(view)
-    triangulation = Delaunay(view.points)
+    triangulation = triangulated(view)
     owner = triangulation.find_simplex(cloth)
     held = np.bincount(owner[owner >= 0], minlength=len(triangulation.simplices))
     before = _sides(view.points, triangulation.simplices)

@@ -8,20 +8,23 @@ perhaps pictures that no design names.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import os
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import cv2
 from pydantic import ValidationError
 
 from maskgen import files
 from maskgen.arrays import Image
+from maskgen.catalog import png
+from maskgen.catalog.points import faults_of_points
 from maskgen.catalog.schema import SCHEMA_VERSION, CatalogFile, DesignEntry, Rotation
-from maskgen.catalog.store import CATALOG_FILE, default_catalog_dir, dump, parse
-from maskgen.errors import CatalogError
+from maskgen.catalog.store import CATALOG_FILE, MAX_CATALOG_BYTES, default_catalog_dir, dump, parse
+from maskgen.errors import CatalogError, MaskgenError
 from maskgen.schema import first_fault
 
 OnClash = Literal["refuse", "rename", "replace"]
@@ -31,6 +34,10 @@ LOCK_FILE: Final = ".lock"
 
 class NameTakenError(CatalogError):
     """A design of this name is in the catalog already."""
+
+
+class BadDesignError(CatalogError):
+    """A design that no catalog can hold."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,7 @@ def contents(root: Path) -> CatalogFile:
     """
     path = root / CATALOG_FILE
     try:
-        raw = path.read_bytes()
+        raw = files.read_regular(path, MAX_CATALOG_BYTES)
     except FileNotFoundError:
         return CatalogFile(schema_version=SCHEMA_VERSION, masks=())
     except OSError as error:
@@ -112,31 +119,39 @@ def add(root: Path, designs: Sequence[NewDesign], on_clash: OnClash = "refuse") 
     ------
     NameTakenError
         If a name is taken and `on_clash` is ``refuse``.
+    BadDesignError
+        If a design breaks the schema, or its control points cannot carry a mask.
     CatalogError
-        If a design breaks the schema, another process changes the catalog, or the folder is the catalog that ships.
+        If another process changes the catalog, a link in it leads out of it, or the folder is the catalog that ships.
     MaskgenError
         If nothing can be written there.
     """
     with locked(root):
         old = contents(root)
-        masks = {entry.name: entry for entry in old.masks}
-        names = []
+        taken = {entry.name for entry in old.masks}
+        new_designs = []
         for design in designs:
             name = design.name
-            if name in masks and on_clash == "refuse":
+            if name in taken and on_clash == "refuse":
                 raise NameTakenError(
                     f"{root}: design {name!r} is there already", "use {on_clash=rename} or {on_clash=replace}"
                 )
             if on_clash == "rename":
-                name = free_name(name, masks)
-            masks[name] = _entry(root, replace(design, name=name))
-            names.append(name)
-        new = CatalogFile(schema_version=SCHEMA_VERSION, masks=tuple(masks.values()))
-        for design, name in zip(designs, names, strict=True):
-            for view, entry in zip(design.views, masks[name].views, strict=True):
-                files.write_whole(root / entry.file, view.png)
-        _swap(root, old, new)
-    return names
+                name = free_name(name, taken)
+            taken.add(name)
+            new_designs.append(replace(design, name=name))
+        pictures = _pictures(new_designs)
+        masks = {entry.name: entry for entry in old.masks}
+        masks.update((design.name, _entry(root, design, pictures)) for design in new_designs)
+        for picture in pictures.values():
+            if not _lies_inside(root, picture.file):
+                raise CatalogError(
+                    f"{(root / picture.file).parent}: a link that leads out of the catalog", "remove the link"
+                )
+        for picture in pictures.values():
+            files.write_whole(root / picture.file, picture.png)
+        _swap(root, old, CatalogFile(schema_version=SCHEMA_VERSION, masks=tuple(masks.values())))
+    return [design.name for design in new_designs]
 
 
 def remove(root: Path, names: Sequence[str]) -> None:
@@ -156,7 +171,7 @@ def remove(root: Path, names: Sequence[str]) -> None:
         _swap(root, old, CatalogFile(schema_version=SCHEMA_VERSION, masks=kept))
 
 
-def free_name(name: str, taken: Sequence[str] | dict[str, DesignEntry]) -> str:
+def free_name(name: str, taken: Collection[str]) -> str:
     """The name, or the first of ``name-2``, ``name-3``, ... that is free."""
     if name not in taken:
         return name
@@ -204,15 +219,32 @@ def _refuse_shipped(root: Path) -> None:
         raise CatalogError(f"{root}: the catalog that ships with maskgen is not changed", "use another folder")
 
 
-def _entry(root: Path, design: NewDesign) -> DesignEntry:
+class _Picture(NamedTuple):
+    """A picture to write, and where in the catalog."""
+
+    file: str
+    png: bytes
+
+
+def _pictures(designs: Sequence[NewDesign]) -> dict[str, _Picture]:
+    """Hash -> picture: one that several views share is written once."""
+    pictures: dict[str, _Picture] = {}
+    for design in designs:
+        for view in design.views:
+            digest = hashlib.sha256(view.png).hexdigest()
+            # The hash is in the name, so that a picture never replaces one that a reader is about to open.
+            pictures.setdefault(digest, _Picture(f"{design.name}/{digest[:16]}.png", view.png))
+    return pictures
+
+
+def _entry(root: Path, design: NewDesign, pictures: dict[str, _Picture]) -> DesignEntry:
     views = []
     for view in design.views:
         digest = hashlib.sha256(view.png).hexdigest()
-        # The hash is in the name, so that a picture never replaces one that a reader is about to open.
-        file = f"{design.name}/{digest[:16]}.png"
+        file = pictures[digest].file
         views.append({"file": file, "sha256": digest, "rotation": view.rotation, "points": view.points})
     try:
-        return DesignEntry.model_validate(
+        entry = DesignEntry.model_validate(
             {
                 "name": design.name,
                 "kind": design.kind,
@@ -225,16 +257,47 @@ def _entry(root: Path, design: NewDesign) -> DesignEntry:
             }
         )
     except ValidationError as error:
-        raise CatalogError(f"{root}: design {design.name!r}: {first_fault(error)}") from error
+        raise BadDesignError(f"{root}: design {design.name!r}: {first_fault(error)}") from error
+    for number, view in enumerate(design.views, start=1):
+        size_wh = png.size_of(view.png[: png.HEADER_BYTES], f"{root}: design {design.name!r}: view {number}")
+        if fault := next(faults_of_points(view.points, size_wh), None):
+            raise BadDesignError(f"{root}: design {design.name!r}: view {number}: {fault}")
+    return entry
 
 
 def _swap(root: Path, old: CatalogFile, new: CatalogFile) -> None:
     """Replace ``catalog.json``, then delete the pictures that only the old one named."""
     files.write_whole(root / CATALOG_FILE, dump(new))
     named = {view.file for entry in new.masks for view in entry.views}
-    for file in sorted({view.file for entry in old.masks for view in entry.views} - named):
+    dropped = sorted({view.file for entry in old.masks for view in entry.views} - named)
+    # By what they are: two names are one file through a linked folder, or where case does not count.
+    kept = {identity for file in named if (identity := _identity(root / file)) is not None} if dropped else set()
+    for file in dropped:
         path = root / file
-        path.unlink(missing_ok=True)
-        # Its folder goes too if it is empty.
-        if path.parent != root and not any(path.parent.iterdir()):
-            path.parent.rmdir()
+        if not _lies_inside(root, file) or _identity(path) in kept:
+            continue
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise MaskgenError(
+                f"{path}: cannot be deleted: {error.strerror}", "delete it; no design names it any more"
+            ) from error
+        if path.parent != root:
+            # Its folder goes too if it is empty.
+            with suppress(OSError):
+                path.parent.rmdir()
+
+
+def _lies_inside(root: Path, file: str) -> bool:
+    """Whether a file of a catalog lies in the catalog's folder, and no link on the way to it leads out."""
+    # `Path.resolve` raises an error on links that lead to themselves.
+    folder = Path(os.path.realpath((root / file).parent))
+    return folder.is_relative_to(os.path.realpath(root))
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

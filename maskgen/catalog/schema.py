@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import unicodedata
+from collections import Counter
 from pathlib import PurePosixPath
-from typing import Annotated, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import FailFast, Field, field_validator, model_validator
 
 from maskgen.schema import Strict
 
@@ -17,6 +19,13 @@ UNKNOWN_LICENSE: Final = "LicenseRef-unknown"
 
 Degrees = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
 Pixel = Annotated[float, Field(allow_inf_nan=False)]
+Text = Annotated[str, Field(max_length=200)]
+MAX_WEIGHT: Final = 1e6
+# File systems take names of so many bytes.
+_LONGEST_NAME: Final = 255
+_LONGEST_PATH: Final = 1000
+# No object of a catalog has more fields, control points aside.
+_MOST_FIELDS: Final = 50
 Kind = Literal["surgical", "kn95", "n95_cup", "cloth", "duckbill", "gaiter", "transparent", "other"]
 Wear = Literal["correct", "nose_out", "chin_out", "under_chin"]
 """How a mask is worn: over nose and chin; its upper edge on the upper lip; pulled up, so that the chin shows; the whole
@@ -47,7 +56,18 @@ def wear_shares(weights: dict[str, float]) -> WearShares:
     return tuple((name, weights[name] / total) for name in WEARS if weights.get(name, 0) > 0)
 
 
-class Rotation(Strict):
+class _Bounded(Strict):
+    """A model that looks at few fields only: each unknown one would give an error of its own, and fill the memory."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_fields(cls, value: Any) -> Any:
+        if isinstance(value, dict) and len(value) > _MOST_FIELDS:
+            raise ValueError(f"{len(value)} fields, at most {_MOST_FIELDS} are looked at")
+        return value
+
+
+class Rotation(_Bounded):
     """The head rotations that a view is for, degrees, both ends included.
 
     Convention
@@ -74,7 +94,7 @@ class Rotation(Strict):
         return Rotation(yaw=(-self.yaw[1], -self.yaw[0]), pitch=self.pitch)
 
 
-class ViewEntry(Strict):
+class ViewEntry(_Bounded):
     """One RGBA picture of a mask, seen at one head rotation.
 
     Attributes
@@ -101,7 +121,21 @@ class ViewEntry(Strict):
         path = PurePosixPath(file)
         if path.is_absolute() or ".." in path.parts or "\\" in file or ":" in file or path.suffix != ".png":
             raise ValueError(f"{file!r} must name a .png inside the catalog, with forward slashes")
+        if any(unicodedata.category(character) == "Cc" for character in file):
+            raise ValueError(f"{file!r} holds a control character")
+        if len(file) > _LONGEST_PATH or any(len(part.encode()) > _LONGEST_NAME for part in path.parts):
+            raise ValueError(f"{file!r} is too long for a file name")
         return file
+
+    @field_validator("points", mode="before")
+    @classmethod
+    def _few(cls, points: Any) -> Any:
+        # Imported late: settings name kinds and wears without loading numpy.
+        from maskgen.face.head import POINT_NAMES
+
+        if isinstance(points, dict) and len(points) > len(POINT_NAMES):
+            raise ValueError(f"{len(points)} control points, there are {len(POINT_NAMES)}")
+        return points
 
     @field_validator("points")
     @classmethod
@@ -109,7 +143,7 @@ class ViewEntry(Strict):
         # Imported late: settings name kinds and wears without loading numpy.
         from maskgen.face.head import POINT_NAMES
 
-        unknown = sorted(set(points) - POINT_NAMES)
+        unknown = sorted(set(points) - POINT_NAMES)[:3]
         if unknown:
             raise ValueError(
                 f"unknown control points {unknown}: use landmarks '0' to '67' or the anchors of maskgen.face.head"
@@ -117,7 +151,7 @@ class ViewEntry(Strict):
         return points
 
 
-class DesignEntry(Strict):
+class DesignEntry(_Bounded):
     """One mask design and its views.
 
     Attributes
@@ -142,24 +176,23 @@ class DesignEntry(Strict):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     kind: Kind
-    colour: str = ""
-    tags: tuple[str, ...] = ()
-    weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
-    license: str
+    colour: Text = ""
+    tags: Annotated[tuple[Text, ...], FailFast()] = ()
+    weight: Annotated[float, Field(gt=0, le=MAX_WEIGHT, allow_inf_nan=False)] = 1.0
+    license: Text
     mirror: bool = True
-    views: Annotated[tuple[ViewEntry, ...], Field(min_length=1)]
+    views: Annotated[tuple[ViewEntry, ...], Field(min_length=1), FailFast()]
 
 
-class CatalogFile(Strict):
+class CatalogFile(_Bounded):
     """The whole of ``catalog.json``."""
 
     schema_version: Literal[1]
-    masks: tuple[DesignEntry, ...]
+    masks: Annotated[tuple[DesignEntry, ...], FailFast()]
 
     @model_validator(mode="after")
     def _unique(self) -> CatalogFile:
-        names = [design.name for design in self.masks]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
+        names = Counter(design.name for design in self.masks)
+        if twice := sorted(name for name, number in names.items() if number > 1)[:3]:
             raise ValueError(f"designs named twice: {twice}")
         return self

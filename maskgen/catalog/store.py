@@ -8,19 +8,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
+from maskgen import files
 from maskgen.arrays import Float32Array, Image
+from maskgen.catalog import png
 from maskgen.catalog.schema import CatalogFile, DesignEntry, Rotation, ViewEntry
 from maskgen.errors import CatalogError
 from maskgen.face.landmarks import MIRROR_68
 from maskgen.schema import first_fault
 
+if TYPE_CHECKING:
+    from scipy.spatial import Delaunay
+
 CATALOG_FILE: Final = "catalog.json"
+MAX_CATALOG_BYTES: Final = 32_000_000
+"""Two thousand designs with views from all sides; reading one of this size takes less than 1 GB."""
+_FARTHEST: Final = 1e9
 # Below this longer side a smaller copy of a texture is no longer worth keeping.
 _SMALLEST_SCALE: Final = 24
 
@@ -76,10 +84,8 @@ class View:
 
     @cached_property
     def triangles(self) -> npt.NDArray[np.int32]:
-        """(T, 3) indices into the control points: Delaunay in the mask's frame."""
-        from scipy.spatial import Delaunay  # late: it takes half of the time that loading a catalog does
-
-        simplices: npt.NDArray[np.int32] = Delaunay(self.points).simplices.astype(np.int32)
+        """(T, 3) indices into the control points: Delaunay in the mask's frame; raises as `triangulated`."""
+        simplices: npt.NDArray[np.int32] = triangulated(self).simplices.astype(np.int32)
         return simplices
 
     @cached_property
@@ -92,6 +98,25 @@ class View:
             If the picture is missing, not an RGBA PNG, or opaque nowhere.
         """
         return Textures(self)
+
+
+def triangulated(view: View) -> Delaunay:
+    """The triangulation of a view's control points.
+
+    Raises
+    ------
+    CatalogError
+        If they lie on one line, or so that nothing can lie between them.
+    """
+    from scipy.spatial import Delaunay, QhullError  # late: it takes half of the time that loading a catalog does
+
+    try:
+        return Delaunay(view.points)
+    except (QhullError, ValueError) as error:
+        raise CatalogError(
+            f"{view.path}: nothing lies between the control points of this view of design {view.design!r}",
+            "see 'maskgen catalog check'",
+        ) from error
 
 
 class Textures:
@@ -150,17 +175,15 @@ def _recent_full_size(textures: Textures) -> Image:
 def _full_size(view: View) -> Float32Array:
     import cv2
 
-    rgba = cv2.imread(str(view.path), cv2.IMREAD_UNCHANGED)
-    if rgba is None or rgba.ndim != 3 or rgba.shape[2] != 4 or rgba.dtype != np.uint8:
-        raise CatalogError(
-            f"{view.path}: the picture of design {view.design!r} is not an 8-bit RGBA PNG",
-            "restore the file or remove the design",
+    try:
+        bgra = png.decode(
+            files.read_regular(view.path, png.MAX_PICTURE_BYTES), f"{view.path}: the picture of design {view.design!r}"
         )
-    if not rgba[..., 3].any():
-        raise CatalogError(
-            f"{view.path}: the picture of design {view.design!r} is transparent everywhere", "remove the design"
-        )
-    texture: Float32Array = cv2.cvtColor(rgba, cv2.COLOR_BGRA2RGBA).astype(np.float32) / 255
+    except OSError as error:
+        raise CatalogError(f"{view.path}: cannot read the picture ({error.strerror})") from error
+    except CatalogError as error:
+        raise CatalogError(error.fault, "restore the file or remove the design") from error
+    texture: Float32Array = cv2.cvtColor(bgra, cv2.COLOR_BGRA2RGBA).astype(np.float32) / 255
     # Premultiplied, or resampling drags in colour from transparent pixels.
     texture[..., :3] *= texture[..., 3:]
     return np.ascontiguousarray(texture[:, ::-1]) if view.is_mirrored else texture
@@ -218,17 +241,13 @@ class Catalog:
         root = default_catalog_dir() if root is None else Path(root)
         path = root / CATALOG_FILE
         try:
-            raw = path.read_bytes()
+            raw = files.read_regular(path, MAX_CATALOG_BYTES)
         except OSError as error:
             raise CatalogError(
                 f"{path}: cannot read the catalog ({error.strerror})", "set {catalog} to its folder"
             ) from error
         entries = parse(raw, path)
         designs = tuple(Design(entry, tuple(_views(root, entry))) for entry in entries.masks)
-        for design in designs:
-            for view in design.views:
-                if not view.path.is_file():
-                    raise CatalogError(f"{view.path}: the picture of design {design.entry.name!r} is missing")
         return cls(root, designs, hashlib.sha256(raw).hexdigest())
 
     def preload(self) -> None:
@@ -272,8 +291,10 @@ def parse(raw: bytes, path: Path) -> CatalogFile:
     Raises
     ------
     CatalogError
-        If they are not JSON or not a catalog; names the first field at fault.
+        If they are not JSON, not a catalog or too long; names the first field at fault.
     """
+    if len(raw) > MAX_CATALOG_BYTES:
+        raise CatalogError(f"{path}: {len(raw):,} bytes, more than {MAX_CATALOG_BYTES:,}")
     try:
         return CatalogFile.model_validate_json(raw)
     except ValidationError as error:
@@ -306,8 +327,11 @@ def _views(root: Path, entry: DesignEntry) -> list[View]:
 
 
 def _view(root: Path, design: str, entry: ViewEntry) -> View:
+    if not _is_file(root / entry.file):
+        raise CatalogError(f"{root / entry.file}: the picture of design {design!r} is missing")
     names = tuple(entry.points)
-    points = np.array([entry.points[name] for name in names], np.float32)
+    # Numbers that are no places are for `maskgen catalog check` to name, not for NumPy to warn of.
+    points = np.clip([entry.points[name] for name in names], -_FARTHEST, _FARTHEST).astype(np.float32)
     return View(design, entry.file, root / entry.file, False, entry.rotation, names, points)
 
 
@@ -328,12 +352,16 @@ def mirror_name(name: str) -> str:
 
 
 def _width_of(path: Path) -> int:
-    # The IHDR chunk of a PNG: width and height stand at bytes 16 to 24.
     try:
         with path.open("rb") as file:
-            header = file.read(24)
+            header = file.read(png.HEADER_BYTES)
     except OSError as error:
         raise CatalogError(f"{path}: cannot read the picture ({error.strerror})") from error
-    if header[:8] != b"\x89PNG\r\n\x1a\n" or len(header) < 24:
-        raise CatalogError(f"{path}: not a PNG")
-    return int.from_bytes(header[16:20], "big")
+    return png.size_of(header, f"{path}: the picture")[0]
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a link that leads to itself, a folder that may not be looked into
+        return False

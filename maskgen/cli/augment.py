@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 import time
 from collections import Counter
@@ -163,8 +162,7 @@ def augment(
     More: 'maskgen help formats', 'maskgen help manifest', 'maskgen help masks', 'maskgen help runs'.
     """
     if verbose:
-        logging.basicConfig(format="%(message)s")
-        logging.getLogger("maskgen").setLevel(logging.DEBUG)
+        console.show_log()
     execution = run.Execution(workers, limit, existing or "auto", retry_failed, checksum, prune)  # type: ignore[arg-type]
     with _source(ctx, folders, demo) as (source, target):
         if demo and ctx.get_parameter_source("faces") is not click.core.ParameterSource.COMMANDLINE:

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import importlib
 import json
+import logging
+import re
 import sys
 import time
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, NamedTuple
+from typing import IO, Any, Final, NamedTuple
 
 import click
 
@@ -21,6 +24,13 @@ ERROR: Final = 1
 FAILED_INPUTS: Final = 3
 INTERRUPTED: Final = 130
 _UNBOUNDED: Final = 100_000
+# What a terminal obeys or hides instead of showing it: control characters, marks of direction and of format, line and
+# paragraph separators, and bytes of file names that are no text.
+_UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+# Two of them are part of how words are spelt, in Persian and in the languages of India.
+_SPELLING: Final = frozenset("\u200c\u200d")
+# All of those lie outside of this.
+_NOT_ASCII_TEXT: Final = re.compile(r"[^ -~]")
 
 
 class Lazy(NamedTuple):
@@ -63,13 +73,31 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        """The context of one run; what is said of wrong usage is safe to print."""
+        with _usage_shown():
+            return super().make_context(*args, **options)
+
     def invoke(self, ctx: click.Context) -> object:
         """Run a command; Ctrl-C ends it with 130."""
         try:
-            return super().invoke(ctx)
+            with _usage_shown():
+                return super().invoke(ctx)
         except KeyboardInterrupt:
-            click.echo("interrupted", err=True)
+            note("interrupted")
             ctx.exit(INTERRUPTED)
+
+
+@contextmanager
+def _usage_shown() -> Iterator[None]:
+    """Escape what wrong usage quotes of the command line."""
+    try:
+        yield
+    except click.ClickException as error:
+        # click breaks the lines of some of its own messages.
+        lines = [shown(line, sys.stderr) for line in error.message.split("\n")]
+        error.message = "\n".join(lines)  # type: ignore[misc]
+        raise
 
 
 class Command(click.Command):
@@ -81,7 +109,7 @@ class Command(click.Command):
             return super().invoke(ctx)
         except MaskgenError as error:
             said = error.said(lambda name, value: option_of(self, name, value))
-            click.echo(f"error: {' '.join(said.splitlines())}", err=True)
+            note(f"error: {said}")
             ctx.exit(ERROR)
 
 
@@ -102,14 +130,53 @@ def option_of(command: click.Command, name: str, value: str | None) -> str:
     return name if value is None else f"{name} {value}"
 
 
+def shown(text: str, stream: IO[str] | None = None) -> str:
+    """Text on one line that a terminal shows as it is, whatever it holds; letters of any script stay.
+
+    Names, tags and messages may come from files, and what is in a file could move the cursor, turn the line round or
+    end it.
+
+    Parameters
+    ----------
+    text : str
+        Anything.
+    stream : file, optional
+        Where it goes; characters that its encoding lacks are escaped too.
+
+    Examples
+    --------
+    >>> print(shown("Zo\\u00eb \\x1b[2J\\u202e gpj.\\udcff"))
+    Zo\u00eb \\x1b[2J\\u202e gpj.\\udcff
+    """
+    return _escaped(text, stream, lambda character: character.encode("unicode_escape").decode())
+
+
+def _escaped(text: str, stream: IO[str] | None, escape: Callable[[str], str]) -> str:
+    """Text in which every character that cannot be shown is replaced."""
+
+    def replaced(match: re.Match[str]) -> str:
+        character = match[0]
+        if unicodedata.category(character) in _UNSEEN and character not in _SPELLING:
+            return escape(character)
+        try:
+            character.encode(getattr(stream, "encoding", None) or "utf-8")
+        except UnicodeEncodeError:
+            return escape(character)
+        return character
+
+    return _NOT_ASCII_TEXT.sub(replaced, text)
+
+
 def answer(text: str) -> None:
-    """Text to stdout."""
-    click.echo(text)
+    """A line to stdout."""
+    click.echo(shown(text, sys.stdout))
 
 
 def answer_json(value: object, indent: int | None = None) -> None:
     """JSON to stdout."""
-    click.echo(json.dumps(value, indent=indent, ensure_ascii=False))
+    said = json.dumps(value, indent=indent, ensure_ascii=False)
+    # Line breaks that are left are those between the fields.
+    click.echo("\n".join(_escaped(line, sys.stdout, lambda c: json.dumps(c)[1:-1]) for line in said.split("\n")))
 
 
 def answer_markdown(text: str) -> None:
@@ -137,8 +204,23 @@ def counted(number: int, what: str) -> str:
 
 
 def note(text: str) -> None:
-    """A message to stderr."""
-    click.echo(text, err=True)
+    """A message to stderr, a line."""
+    click.echo(shown(text, sys.stderr), err=True)
+
+
+class _Notes(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        # A traceback has many lines; what it quotes may hold more.
+        for line in self.format(record).split("\n"):
+            note(line)
+
+
+def show_log() -> None:
+    """Write what maskgen logs to stderr, down to the details."""
+    log = logging.getLogger("maskgen")
+    log.setLevel(logging.DEBUG)
+    if not any(isinstance(handler, _Notes) for handler in log.handlers):
+        log.addHandler(_Notes())
 
 
 def table(rows: Sequence[Sequence[str]], header: Sequence[str] = (), right: Sequence[int] = ()) -> None:
@@ -160,11 +242,11 @@ def table(rows: Sequence[Sequence[str]], header: Sequence[str] = (), right: Sequ
     count = max((len(row) for row in rows), default=len(header))
     grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=bool(header))
     for column in range(count):
-        heading = header[column] if header else ""
+        heading = shown(header[column], sys.stdout) if header else ""
         is_last = column == count - 1
         grid.add_column(heading, no_wrap=not is_last, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
-        grid.add_row(*row)
+        grid.add_row(*(shown(cell, sys.stdout) for cell in row))
     console = Console(file=sys.stdout, width=_UNBOUNDED, highlight=False, markup=False, emoji=False)
     if _is_terminal():
         # Never so narrow that a figure would be cut off: the terminal may break a line, but nothing is lost.
@@ -208,7 +290,7 @@ def progress(what: str = "", *, says_lines: bool = False) -> Iterator[Callable[[
         yield say
         return
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]:.1f}/s"),
@@ -216,7 +298,7 @@ def progress(what: str = "", *, says_lines: bool = False) -> Iterator[Callable[[
         TimeRemainingColumn(),
     )
     bar = Progress(*columns, console=console)
-    task = bar.add_task(what, total=None, rate=0.0, shares="")
+    task = bar.add_task(shown(what, sys.stderr), total=None, rate=0.0, shares="")
     started = time.monotonic()
 
     def show(now: Advance) -> None:

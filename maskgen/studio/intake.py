@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import cv2
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from maskgen import images
+from maskgen import files, images
 from maskgen.arrays import Image
-from maskgen.catalog.bundle import MAX_PICTURE_PIXELS
 from maskgen.catalog.edit import NewDesign, NewView, png_of
+from maskgen.catalog.png import MAX_PICTURE_PIXELS
+from maskgen.catalog.points import faults_of_points
 from maskgen.catalog.schema import UNKNOWN_LICENSE, Kind, Pixel, Rotation
 from maskgen.datasets.base import Entry
 from maskgen.datasets.folder import FolderReader
 from maskgen.detect import Detector, FaceDetector
-from maskgen.errors import CatalogError, ImageError
+from maskgen.errors import CatalogError, ImageError, MaskgenError
 from maskgen.face.head import POINT_NAMES
 from maskgen.packs.find import BUNDLED
 from maskgen.parallel import Crash, Executor, chunks_of, in_order
@@ -32,6 +32,12 @@ from maskgen.studio.photo import harvest, texture
 
 FRONTAL: Final = Rotation(yaw=(-25, 25), pitch=(-25, 25))
 """The head rotations that a cut-out with points placed by hand is for, unless the file of points says otherwise."""
+
+# A mask that is narrower is refused, whatever is around it.
+_SHORTEST_SIDE: Final = 32
+# OpenCV counts the columns and rows of what it warps in 16 bits.
+_LONGEST_SIDE: Final = 32_000
+_MAX_POINTS_BYTES: Final = 1_000_000
 
 
 class PointsFile(BaseModel):
@@ -52,11 +58,10 @@ class PointsFile(BaseModel):
     @field_validator("points")
     @classmethod
     def _known(cls, points: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
-        if unknown := sorted(set(points) - POINT_NAMES):
+        if unknown := sorted(set(points) - POINT_NAMES)[:3]:
             raise ValueError(f"unknown control points {unknown}: use '0' to '67' or the anchors of maskgen.face.head")
-        corners = np.array(list(points.values()), np.float32)
-        if np.linalg.matrix_rank(corners - corners.mean(axis=0), tol=1.0) < 2:
-            raise ValueError("the points lie on one line")
+        if fault := next(faults_of_points(points, (_LONGEST_SIDE, _LONGEST_SIDE)), None):
+            raise ValueError(fault)
         return points
 
 
@@ -88,6 +93,10 @@ def design_from(path: Path, detector: Detector, about: About, points: PointsFile
     """
     raw = images.read_bytes(path)
     picture = images.decode(raw, path)
+    height, width = picture.pixels.shape[:2]
+    _refuse_shape(width, height, path)
+    if points is not None and (fault := next(faults_of_points(points.points, (width, height)), None)):
+        raise CatalogError(f"{path}: {fault}", "see to the points placed by hand")
     name = about.name or name_of(path)
     if "alpha_on_white" in picture.notes:
         return _cutout(_with_alpha(raw, path), path, name, about, points)
@@ -108,6 +117,18 @@ def design_from(path: Path, detector: Detector, about: About, points: PointsFile
     return NewDesign(name, about.kind, about.license, (view,), taken.colour, (*about.tags, "photograph"), about.weight)
 
 
+def _refuse_shape(width: int, height: int, path: Path) -> None:
+    """Refuse what can show no mask, or more pixels in a row than OpenCV takes."""
+    if min(width, height) < _SHORTEST_SIDE:
+        raise harvest.RefusedError(
+            "too_small", f"{path}: {width} x {height} pixels, {_SHORTEST_SIDE} are needed across and down"
+        )
+    if max(width, height) > _LONGEST_SIDE:
+        raise ImageError(
+            f"{path}: {width} x {height} pixels, at most {_LONGEST_SIDE:,} are taken across or down", "scale it down"
+        )
+
+
 @dataclass(frozen=True)
 class Refusal:
     """A picture that gave no design, and why.
@@ -117,7 +138,7 @@ class Refusal:
     file : Path
         The picture.
     reason : str
-        One word: one of `harvest.RefusedError`, ``bad_image``, ``cut_out`` or ``crashed``.
+        One word: one of `harvest.RefusedError`, ``bad_image``, ``cut_out``, ``unexpected`` or ``crashed``.
     message : str
         A sentence that begins with the file.
     """
@@ -178,6 +199,12 @@ def take_one(file: Path, request: Request) -> NewDesign | Refusal:
         return Refusal(file, "cut_out", str(error))
     except ImageError as error:
         return Refusal(file, "bad_image", str(error))
+    except MaskgenError:
+        raise
+    except Exception as error:
+        # One picture must not keep the others from being taken.
+        said = " ".join(str(error).split())
+        return Refusal(file, "unexpected", f"{file}: {type(error).__name__}: {said}")
 
 
 def _take_chunk(request: Request, chunk: Sequence[tuple[int, Path]]) -> tuple[int, NewDesign | Refusal]:
@@ -204,7 +231,7 @@ def read_points(path: Path) -> PointsFile:
         If it cannot be read or is malformed; names the field at fault.
     """
     try:
-        return PointsFile.model_validate_json(path.read_bytes())
+        return PointsFile.model_validate_json(files.read_regular(path, _MAX_POINTS_BYTES))
     except OSError as error:
         raise CatalogError(f"{path}: cannot be read: {error.strerror}") from error
     except ValidationError as error:

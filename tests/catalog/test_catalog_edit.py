@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import stat
 import subprocess
 import sys
@@ -162,6 +163,132 @@ def test_leftovers_of_killed_writers_are_swept_up(root):
     assert not list(files.leftovers(root))
 
 
+# ---- links
+
+
+def linked(root, name, target):
+    """The folder of a design moved elsewhere, with a link in its place."""
+    (root / name).rename(target)
+    (root / name).symlink_to(target, target_is_directory=True)
+    return target
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_what_a_linked_folder_leads_to_is_not_deleted(root, tmp_path):
+    target = linked(root, "one", tmp_path / "pictures")
+    (picture,) = target.iterdir()
+    edit.remove(root, ["one"])
+    assert picture.exists()
+    assert (root / "one").is_symlink()
+    assert names_in(root) == ["two"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_nothing_is_written_through_a_link_that_leads_out(root, tmp_path):
+    target = linked(root, "one", tmp_path / "pictures")
+    before = {path: path.read_bytes() for path in target.iterdir()}
+    (root / "three").symlink_to(tmp_path / "pictures")
+    (root / "four").symlink_to("four")
+    contents = (root / CATALOG_FILE).read_bytes()
+    for name in ("one", "three"):
+        with pytest.raises(CatalogError, match="leads out of the catalog"):
+            edit.add(root, [design("new"), design(name, 77)], "replace")
+    with pytest.raises(MaskgenError, match="four"):
+        edit.add(root, [design("four", 77)])
+    assert {path: path.read_bytes() for path in target.iterdir()} == before
+    assert (root / CATALOG_FILE).read_bytes() == contents
+    assert not (root / "new").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_a_picture_that_is_a_link_is_replaced_and_removed_as_a_link(root, tmp_path):
+    (picture,) = (root / "one").iterdir()
+    picture.rename(tmp_path / "mine.png")
+    picture.symlink_to(tmp_path / "mine.png")
+    edit.remove(root, ["one"])
+    assert (tmp_path / "mine.png").exists()
+    assert not picture.is_symlink()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_a_picture_that_another_design_reaches_by_a_link_is_kept(root):
+    path = root / CATALOG_FILE
+    contents = json.loads(path.read_text())
+    contents["masks"][1]["views"] = json.loads(json.dumps(contents["masks"][0]["views"]))
+    view = contents["masks"][1]["views"][0]
+    view["file"] = view["file"].replace("one/", "again/")
+    (root / "again").symlink_to("one")
+    path.write_text(json.dumps(contents))
+    edit.remove(root, ["one"])
+    assert not list(check.faults_of(root, Catalog.load(root).designs[0]))
+
+
+@pytest.mark.parametrize("file", ["../mine.png", "/etc/mine.png", "one/../../mine.png"])
+def test_a_catalog_that_names_a_picture_outside_deletes_nothing(root, tmp_path, file):
+    (tmp_path / "mine.png").write_bytes(png())
+    path = root / CATALOG_FILE
+    contents = json.loads(path.read_text())
+    contents["masks"][0]["views"][0]["file"] = file
+    path.write_text(json.dumps(contents))
+    with pytest.raises(CatalogError, match="inside the catalog"):
+        edit.remove(root, ["one"])
+    assert (tmp_path / "mine.png").exists()
+
+
+def test_a_picture_that_cannot_be_deleted_is_named_and_the_catalog_stays_whole(root):
+    (picture,) = (root / "one").iterdir()
+    picture.unlink()
+    picture.mkdir()
+    with pytest.raises(MaskgenError, match=f"{picture.name}: cannot be deleted"):
+        edit.remove(root, ["one"])
+    assert names_in(root) == ["two"]
+
+
+# ---- points
+
+BAD_POINTS = {
+    "on one line": ({"30": (0, 0), "8": (10, 10), "2": (20, 20.1)}, r"'30', '8', '2' lie on one line"),
+    "all equal": ({"30": (5, 5), "8": (5, 5), "2": (5, 5)}, r"'30', '8', '2' lie at the same place"),
+    "two equal": ({**POINTS, "8": POINTS["1"]}, r"'1', '8' lie at the same place"),
+    "one far away": ({**POINTS, "8": (10, 400)}, r"'8' lies outside the picture by more than 10 times"),
+    "one at 1e300": ({**POINTS, "8": (10, -1e300)}, r"'8' lies outside the picture"),
+    "all at 1e300": (dict.fromkeys(POINTS, (1e300, 1e300)), r"'5', '11' lie outside the picture"),
+}
+
+
+@pytest.mark.parametrize(("points", "says"), BAD_POINTS.values(), ids=BAD_POINTS.keys())
+def test_points_that_can_carry_no_mask_are_refused_by_name(root, points, says):
+    view = edit.NewView(png(), Rotation(yaw=(-10, 10), pitch=(-10, 10)), points)
+    with pytest.raises(edit.BadDesignError, match=f"design 'bad': view 1: control points? .*{says}"):
+        edit.add(root, [edit.NewDesign("bad", "cloth", "CC0-1.0", (view,))])
+    assert names_in(root) == ["one", "two"]
+
+
+@pytest.mark.parametrize(("points", "says"), BAD_POINTS.values(), ids=BAD_POINTS.keys())
+def test_check_names_design_view_and_points_and_the_design_can_be_removed(root, points, says):
+    path = root / CATALOG_FILE
+    contents = json.loads(path.read_text())
+    contents["masks"][0]["views"][0] |= {"points": points, "rotation": {"yaw": [5, 10], "pitch": [0, 9]}}
+    path.write_text(json.dumps(contents))
+    bad = Catalog.load(root).designs[0]
+    faults = list(check.faults_of(root, bad))
+    assert re.search(rf"{bad.views[0].key} of design 'one': control points? .*{says}", "; ".join(faults))
+    assert all(fold.view == bad.views[0].key for fold in check.folds_of(bad))
+    edit.remove(root, ["one"])
+    assert names_in(root) == ["two"]
+
+
+@pytest.mark.parametrize("points", [BAD_POINTS["on one line"][0], BAD_POINTS["all at 1e300"][0]])
+def test_a_view_without_triangles_is_one_clear_error(root, points):
+    path = root / CATALOG_FILE
+    contents = json.loads(path.read_text())
+    points = {name: (x, x) for name, (x, _) in points.items()}
+    contents["masks"][0]["views"][0]["points"] = points
+    path.write_text(json.dumps(contents))
+    with pytest.raises(CatalogError, match="nothing lies between the control points of this view of design 'one'"):
+        Catalog.load(root).preload()
+
+
 # ---- check
 
 
@@ -234,6 +361,32 @@ def test_import_refuses_taken_names_unless_told_what_to_do(root, packed):
     assert (root / CATALOG_FILE).read_bytes() == before
     assert bundle.import_(packed, root, on_clash="rename") == ["one-2", "two-2"]
     assert bundle.import_(packed, root, on_clash="replace") == ["one", "two"]
+
+
+def test_export_overwrites_nothing_unless_it_is_told_to(root, packed, tmp_path):
+    (tmp_path / "link.zip").symlink_to(tmp_path / "mine.txt")
+    (tmp_path / "mine.txt").write_text("mine")
+    for name in ("link.zip", "mine.txt"):
+        with pytest.raises(MaskgenError, match="is there already; choose another name or use existing=overwrite"):
+            bundle.export(Catalog.load(root), tmp_path / name)
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+    bundle.export(Catalog.load(root), tmp_path / "link.zip", "overwrite")
+    assert bundle.read(tmp_path / "link.zip")
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+def test_a_file_that_appears_while_designs_are_packed_is_not_overwritten(root, tmp_path, monkeypatch):
+    rename = files._rename_to_new
+
+    def late(source, target):
+        target.write_text("mine")
+        rename(source, target)
+
+    monkeypatch.setattr(files, "_rename_to_new", late)
+    with pytest.raises(MaskgenError, match="is there already"):
+        bundle.export(Catalog.load(root), tmp_path / "x.zip")
+    assert (tmp_path / "x.zip").read_text() == "mine"
+    assert not list(files.leftovers(tmp_path))
 
 
 def test_a_catalog_with_a_changed_picture_is_not_exported(root, tmp_path):

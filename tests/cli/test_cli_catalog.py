@@ -5,6 +5,7 @@ import json
 import os
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -252,6 +253,89 @@ def test_the_refusal_of_a_picture_names_no_option_that_catalog_add_lacks(tmp_pat
         assert not re.search("truncated|max.pixels", refused.stderr)
 
 
+EXTREME = ((1, 5000), (3000, 1), (20, 65_500), (40, 40_000), (1, 1), (31, 31), (31_000, 33))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
+def test_pictures_of_extreme_shapes_are_refused_and_the_others_go_on(tmp_path, invoke, own, mode):
+    (tmp_path / "in").mkdir()
+    for height, width in EXTREME:
+        Image.new(mode, (width, height)).save(tmp_path / "in" / f"{width}x{height}.png")
+    portrait(tmp_path / "in" / "z.png")
+    report = json.loads(invoke("add", tmp_path / "in", "--json").stdout)
+    assert [added["name"] for added in report["added"]] == ["z"]
+    assert len(report["refused"]) == len(EXTREME)
+    assert {refused["reason"] for refused in report["refused"]} <= {"too_small", "bad_image", "no_face", "cut_out"}
+    by_name = {Path(refused["file"]).stem: refused for refused in report["refused"]}
+    assert by_name["5000x1"]["message"].endswith("5000 x 1 pixels, 32 are needed across and down")
+    assert "at most 32,000 are taken across or down" in by_name["40000x40"]["message"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        cv2.error("OpenCV(4) (-215:Assertion failed)\n in function 'resize'\n"),
+        ValueError("x"),
+        ZeroDivisionError(),
+        MemoryError(),
+        RecursionError(),
+        KeyError("\x1b[2J"),
+        np.linalg.LinAlgError("x"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_picture_that_brings_up_an_unknown_fault_is_refused_and_the_others_go_on(
+    tmp_path, invoke, own, monkeypatch, error
+):
+    class Failing(OneFace):
+        def detect(self, image):
+            if image.shape[0] == 301:
+                raise error
+            return super().detect(image)
+
+    monkeypatch.setattr(intake, "_detector", lambda model: Failing())
+    for name, size in (("a", 300), ("b", 301), ("c", 300)):
+        portrait(tmp_path / "in" / f"{name}.png", size=size)
+    result = invoke("add", tmp_path / "in")
+    assert result.exit_code == 3
+    assert names_in(own) == ["a", "c"]
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("refused")]
+    assert line.startswith(f"refused  unexpected: {tmp_path / 'in' / 'b.png'}: {type(error).__name__}: ")
+    alone = invoke("add", tmp_path / "in" / "b.png", "--license", "CC0-1.0")
+    assert alone.exit_code == 1
+    assert len(alone.stderr.splitlines()) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pipes there")
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path, invoke):
+    os.mkfifo(tmp_path / "fifo.jpg")
+    (tmp_path / "link.jpg").symlink_to("fifo.jpg")
+    (tmp_path / "loop.jpg").symlink_to("loop.jpg")
+    for name in ("fifo.jpg", "link.jpg"):
+        assert "not a regular file" in invoke("add", tmp_path / name).stderr
+    assert invoke("add", tmp_path / "loop.jpg").exit_code == 1
+    assert "not a regular file" in invoke("add", tmp_path / "x.png", "--points", tmp_path / "fifo.jpg").stderr
+
+
+def test_a_design_that_breaks_the_schema_is_refused_and_the_others_go_on(tmp_path, invoke, own, monkeypatch):
+    taken = intake.take_one
+
+    def with_bad_points(file, request):
+        design = taken(file, request)
+        if file.stem != "b":
+            return design
+        view = design.views[0]
+        return replace(design, views=(replace(view, points=dict.fromkeys(view.points, (1.0, 1.0))),))
+
+    monkeypatch.setattr(intake, "take_one", with_bad_points)
+    for name in "abc":
+        portrait(tmp_path / "in" / f"{name}.png")
+    report = json.loads(invoke("add", tmp_path / "in", "--json").stdout)
+    assert [added["name"] for added in report["added"]] == ["a", "c"]
+    assert [refused["reason"] for refused in report["refused"]] == ["bad_design"]
+    assert "at the same place" in report["refused"][0]["message"]
+
+
 def test_odd_metadata_does_not_keep_a_cut_out_from_being_looked_at(tmp_path, invoke):
     raw = saved(np.zeros((90, 90, 4), np.uint8), "PNG")
     odd = exif_of([(0x0112, 3, 1, b"\6\0\0\0"), (0x011A, 10, 1, b"\xff\xff\xff\x7f")])
@@ -332,7 +416,15 @@ def test_a_cutout_that_cannot_be_lifted_is_one_clear_line(cutout, invoke, own, m
         ("{", "points.json: Invalid JSON"),
         ('{"points": {"30": [1, 2]}}', "points"),
         ('{"points": {"30": [1, 2], "8": [3, 4], "68": [5, 6]}}', "unknown control points"),
-        ('{"points": {"30": [1, 1], "8": [2, 2], "2": [3, 3]}}', "on one line"),
+        ('{"points": {"30": [1, 1], "8": [2, 2], "2": [3, 3]}}', "'30', '8', '2' lie on one line"),
+        ('{"points": {"30": [1, 1], "8": [1, 1], "2": [30, 3], "14": [9, 90]}}', "'30', '8' lie at the same place"),
+        ('{"points": {"30": [1, 1e300], "8": [2, 20], "2": [3, 3]}}', "'30' lies outside"),
+        ('{"points": {"30": [1, NaN], "8": [2, 20], "2": [3, 3]}}', "finite number"),
+        (
+            '{"points": {"30": [1, 9], "8": [2, 20], "2": [3, 3]}, "rotation": {"yaw": [9, 1], "pitch": [0, 1]}}',
+            "empty",
+        ),
+        ("[" * 100_000, "Invalid JSON"),
         ('{"points": {"30": [1, 2], "8": [3, 40], "2": [50, 9]}, "more": 1}', "more: Extra inputs"),
     ],
 )
@@ -343,6 +435,14 @@ def test_malformed_points_are_one_clear_line(cutout, points, invoke, own, conten
     assert says in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert not own.exists()
+
+
+def test_points_far_from_the_picture_are_refused_before_anything_is_rendered(cutout, points, invoke, own):
+    points.write_text(json.dumps({"points": {**PLACES, "30": [1, 9000]}}))
+    result = invoke("add", cutout, "--points", points, "--license", "CC0-1.0")
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"error: {cutout}: control point '30' lies outside the picture")
+    assert not (own / CATALOG_FILE).exists()
 
 
 def test_broken_pictures_are_one_clear_line_and_write_nothing(tmp_path, invoke, own):
@@ -415,6 +515,19 @@ def test_designs_go_out_and_come_in_as_one_file(catalog_dir, tmp_path, invoke, o
     assert invoke("remove", "red").exit_code == 1
 
 
+def test_export_and_preview_overwrite_a_file_only_when_told_to(catalog_dir, tmp_path, invoke, monkeypatch):
+    monkeypatch.setattr("maskgen.detect.FaceDetector", lambda model: OneFace())
+    for command, name in (("export", "masks.zip"), ("preview", "sheet.png")):
+        out = tmp_path / name
+        out.write_bytes(b"mine")
+        refused = invoke(command, out, "--catalog", catalog_dir)
+        assert refused.exit_code == 1
+        assert f"error: {out}: is there already; choose another name or use --overwrite" in refused.stderr
+        assert out.read_bytes() == b"mine"
+        assert invoke(command, out, "--catalog", catalog_dir, "--overwrite").exit_code == 0
+        assert out.read_bytes() != b"mine"
+
+
 def test_export_of_a_design_that_is_not_there_writes_nothing(catalog_dir, tmp_path, invoke):
     assert invoke("export", tmp_path / "x.zip", "red", "mauve", "--catalog", catalog_dir).exit_code == 1
     assert not (tmp_path / "x.zip").exists()
@@ -459,5 +572,5 @@ def test_preview_takes_photographs_of_ones_own(catalog_dir, tmp_path, invoke):
     chosen = ("--catalog", catalog_dir, "--design", "red", "--kind", "cloth", "--tag", "red")
     assert invoke("preview", out, "--photo", tmp_path / "me.png", *chosen).exit_code == 0
     assert Image.open(out).size == (7 * 150, 150)
-    assert "no face found" in invoke("preview", out, "--photo", tmp_path / "night.png").stderr
+    assert "no face found" in invoke("preview", tmp_path / "other.png", "--photo", tmp_path / "night.png").stderr
     assert invoke("preview", tmp_path / "sheet.jpg").exit_code == 2

@@ -130,9 +130,10 @@ def _put(
 ) -> intake.Refusal | None:
     try:
         (name,) = edit.add(root, [design], on_clash)
-    except edit.NameTakenError as error:
+    except (edit.NameTakenError, edit.BadDesignError) as error:
+        reason = "name_taken" if isinstance(error, edit.NameTakenError) else "bad_design"
         said = error.said(lambda setting, value: console.option_of(command, setting, value))
-        return intake.Refusal(file, "name_taken", f"{file}: {said}")
+        return intake.Refusal(file, reason, f"{file}: {said}")
     added.append(
         {
             "name": name,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from maskgen import files
 from maskgen.catalog import bundle, edit
 from maskgen.catalog.store import Catalog, user_catalog_dir
 from maskgen.cli import console
@@ -19,14 +20,20 @@ from maskgen.errors import CatalogError
 @options.read_from
 @options.kinds
 @options.tags
+@options.overwriting
 def export(
-    out: Path, names: tuple[str, ...], catalog: Path | None, kinds: tuple[str, ...], tags: tuple[str, ...]
+    out: Path,
+    names: tuple[str, ...],
+    catalog: Path | None,
+    kinds: tuple[str, ...],
+    tags: tuple[str, ...],
+    existing: files.Existing,
 ) -> None:
     """Write the designs of a catalog, or only those named, to the zip file OUT."""
     chosen = Catalog.load(catalog).select(kinds, tags, names)
     if missing := sorted(set(names) - {design.entry.name for design in chosen.designs}):
         raise CatalogError(f"{chosen.root}: no design {', '.join(map(repr, missing))}")
-    bundle.export(chosen, out)
+    bundle.export(chosen, out, existing)
     console.answer(f"written  {out}: {console.counted(len(chosen.designs), 'design')}")
 
 

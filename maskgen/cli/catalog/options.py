@@ -32,6 +32,9 @@ replacing: _Decorator = click.option(
 renaming: _Decorator = click.option(
     "--rename", "on_clash", flag_value="rename", help="If the name is taken, append -2, -3, ..."
 )
+overwriting: _Decorator = click.option(
+    "--overwrite", "existing", flag_value="overwrite", default="refuse", help="Replace OUT if it is there already."
+)
 as_json: _Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 kinds: _Decorator = click.option(
     "--kind", "kinds", multiple=True, type=click.Choice(get_args(Kind)), help="Only masks of this kind; repeatable."

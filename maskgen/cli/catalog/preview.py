@@ -33,6 +33,7 @@ _FACES: Final = 4
 @options.tags
 @click.option("--design", "designs", multiple=True, metavar="NAME", help="Only this design; repeatable.")
 @options.model
+@options.overwriting
 def preview(
     out: Path,
     catalog: Path | None,
@@ -41,6 +42,7 @@ def preview(
     tags: tuple[str, ...],
     designs: tuple[str, ...],
     model: str,
+    existing: files.Existing,
 ) -> None:
     """Write a contact sheet of a catalog to OUT, a PNG: one row per design, on the mean head and on photographs.
 
@@ -51,11 +53,15 @@ def preview(
 
     if out.suffix.lower() != ".png":
         raise click.UsageError(f"{out}: the contact sheet is a PNG, give a name that ends in .png")
+    files.refuse_existing(out, existing)
     chosen = Catalog.load(catalog).select(kinds, tags, designs)
     shown = _faces_to_show(photos, FaceDetector(model))
     pages = sheets.contact_sheets(chosen, shown)
-    for target, page in zip(sheets.page_paths(out, len(pages)), pages, strict=True):
-        files.write_whole(target, images.encode(page, images.Encoding(), target))
+    targets = sheets.page_paths(out, len(pages))
+    for target in targets:
+        files.refuse_existing(target, existing)
+    for target, page in zip(targets, pages, strict=True):
+        files.write_output(target, images.encode(page, images.Encoding(), target), existing)
         console.answer(f"written  {target}")
 
 
