@@ -160,7 +160,9 @@ def _once(reader: Reader, number: int, raw: bytes, folder: Path, is_whole: bool)
         # What is damaged is often deep in a library; where it was called from says which kind this is.
         ours = [frame for frame in traceback.extract_tb(error.__traceback__) if f"{os.sep}maskgen{os.sep}" in frame[0]]
         where = f" at {Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else ""
-        return Answer(number, f"{type(error).__name__}{where}", traceback.format_exc()[-20_000:])
+        said = traceback.format_exc()
+        details = said if len(said) < 20_000 else f"{said[:15_000]}\n...\n{said[-5_000:]}"
+        return Answer(number, f"{type(error).__name__}{where}", details)
 
 
 def _peak() -> int:
