@@ -190,7 +190,7 @@ class Attack:
         What one reading may cost.
     """
 
-    def __init__(self, readers: Sequence[Reader], seed: int = 0, limits: Limits = Limits()) -> None:  # noqa: B008
+    def __init__(self, readers: Sequence[Reader], seed: int = 0, limits: Limits = Limits()) -> None:
         self.readers, self.seed, self.limits = readers, seed, limits
         self._process: BaseProcess | None = None
         self._pipe: Connection | None = None
@@ -282,7 +282,7 @@ def attack(
     number: int | None = None,
     seed: int = 0,
     keep: Path | None = None,
-    limits: Limits = Limits(),  # noqa: B008
+    limits: Limits = Limits(),
 ) -> list[Tally]:
     """Attack readers in turn.
 
