@@ -174,3 +174,9 @@ def test_a_run_file_of_another_schema_is_refused(tmp_path):
     path.write_text(json.dumps(run_file().model_dump(mode="json") | {"schema_version": 1}))
     with pytest.raises(ConfigError, match=r"schema_version.*another version of maskgen"):
         manifest.read_run(path)
+
+
+@pytest.mark.parametrize("place", ["", ".", "/a.jpg", "../a.jpg", "a/../../b.jpg", "a\0.jpg", "\ud800.jpg"])
+def test_a_place_that_is_no_file_in_the_manifests_folder_is_refused(place):
+    with pytest.raises(ValueError, match=r"manifest's folder|no name that a file|surrogates"):
+        manifest.inside(place)

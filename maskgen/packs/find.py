@@ -137,5 +137,5 @@ def installed_packs() -> list[Pack]:
     packs = [Pack(BUNDLED, pack_dir(BUNDLED), True, None)]
     for path in others:
         lock = lock_of(path)
-        packs.append(Pack(path.name, path, any(path.glob("*.onnx")), lock and lock.pack_sha256))
+        packs.append(Pack(path.name, path, any(path.glob("*.onnx")), lock.pack_sha256 if lock else None))
     return packs

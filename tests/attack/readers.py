@@ -5,6 +5,7 @@ A new format adds a class here, and a line in `READERS`.
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import io
 import json
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
+from unittest import mock
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -291,7 +293,9 @@ class Outputs:
         if not base.exists():
             shutil.copytree(_output(), base, symlinks=True)
         path = _written(base / "out" / self.file, raw)
-        run.prepare(_job(base))
+        # To look up the versions of libraries takes ten times as long as all the rest.
+        with mock.patch("importlib.metadata.version", _version):
+            run.prepare(_job(base))
         if self.file == manifest.MANIFEST_FILE:
             copy = _written(folder / "manifest.jsonl", raw)
             places = [place for row in manifest.read(copy) for place in row.places]
@@ -304,6 +308,9 @@ class Outputs:
         FolderWriter((base / "empty").resolve()).discard(places)
         assert (base / "in" / "a" / "1.jpg").is_file()
         assert (base / "catalog" / CATALOG_FILE).is_file()
+
+
+_version = cache(importlib.metadata.version)
 
 
 def _job(base: Path) -> run.Job:
