@@ -266,6 +266,8 @@ def _output() -> Path:
     (out / ".maskgen-x.journal").write_text(json.dumps(["b/later.jpg", f"{size}-{_TIME}"]) + "\n")
     marks = re.sub(r"(\d+)-\d{15,}", rf"\1-{_TIME}", (out / STAMPS_FILE).read_text())
     (out / STAMPS_FILE).write_text(marks)
+    record = (out / manifest.RUN_FILE).read_text().replace(str(base), "base")
+    (out / manifest.RUN_FILE).write_text(record)
     return base
 
 
@@ -274,11 +276,7 @@ _ALL: Final[tuple[Reader, ...]] = (
     Pictures("png", whole.pngs),
     Pictures("tiff", whole.tiffs, ("tifffile",)),
     Pictures("other-pictures", whole.other_pictures),
-    *(
-        [Pictures("avif-heic", whole.new_pictures)]
-        if whole.has_avif() or importlib.util.find_spec("pillow_heif")
-        else []
-    ),
+    *([Pictures("avif-heic", whole.new_pictures)] if whole.can_make_new() else []),
     VerificationSets(),
     PairLists(),
     CatalogFiles(),

@@ -15,13 +15,14 @@ from PIL import Image, ImageCms
 @cache
 def jpegs() -> tuple[bytes, ...]:
     exif = exif_of([(0x0112, 3, 1, b"\6\0\0\0"), (0x8769, 4, 1, b"\x1a\0\0\0")])
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    profile[24:36] = bytes(12)  # when it was made
     xmp = b'http://ns.adobe.com/xap/1.0/\0<x:xmpmeta xmlns:tiff="t"><r tiff:Orientation="6"/></x:xmpmeta>'
     plain = saved(busy(), "JPEG", quality=80)
     return (
         plain,
         saved(busy(), "JPEG", progressive=True),
-        saved(busy(), "JPEG", exif=exif, icc_profile=profile),
+        saved(busy(), "JPEG", exif=exif, icc_profile=bytes(profile)),
         saved(smooth(17, 9), "JPEG", restart_marker_blocks=2, subsampling=2),
         saved(Image.fromarray(smooth()).convert("CMYK"), "JPEG"),
         saved(smooth()[..., 0], "JPEG"),
@@ -81,7 +82,7 @@ def other_pictures() -> tuple[bytes, ...]:
 
 @cache
 def new_pictures() -> tuple[bytes, ...]:
-    found = [saved(smooth(), "AVIF", speed=9, max_threads=1)] if has_avif() else []
+    found = [saved(smooth(), "AVIF", speed=9, max_threads=1)] if _has_avif() else []
     if importlib.util.find_spec("pillow_heif"):
         import pillow_heif
 
@@ -90,7 +91,12 @@ def new_pictures() -> tuple[bytes, ...]:
     return tuple(found)
 
 
-def has_avif() -> bool:
+def can_make_new() -> bool:
+    """Whether HEIC or AVIF can be written here."""
+    return _has_avif() or importlib.util.find_spec("pillow_heif") is not None
+
+
+def _has_avif() -> bool:
     from PIL import features
 
     return bool(features.check("avif"))
