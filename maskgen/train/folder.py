@@ -108,12 +108,28 @@ def load(accelerator: Any, checkpoint: Path) -> TrainState:
         raise ConfigError(f"{path}: not the progress of a training: {first_fault(error)}", remedy) from error
     try:
         accelerator.load_state(str(checkpoint))
+        _require_random_states(checkpoint / f"random_states_{accelerator.process_index}.pkl")
     except Exception as error:  # torch's, safetensors' and accelerate's exceptions share no base class
         said = next(iter(str(error).splitlines()), "")
         raise ConfigError(
             f"{checkpoint}: this checkpoint cannot be restored ({type(error).__name__}: {said})", remedy
         ) from error
     return progress
+
+
+def _require_random_states(path: Path) -> None:
+    """Make sure that random generators were restored; accelerate tells nobody if it could not read them.
+
+    Raises
+    ------
+    Exception
+        If they are there and were not.
+    """
+    from accelerate.utils import load as load_safely
+
+    # It restores torch's after Python's and NumPy's.
+    if path.is_file() and not torch.equal(load_safely(path)["torch_manual_seed"], torch.get_rng_state()):
+        raise ValueError(f"{path.name} holds no states of random generators")
 
 
 def save(accelerator: Any, out: Path, progress: TrainState) -> None:

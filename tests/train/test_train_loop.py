@@ -497,13 +497,18 @@ def checkpoint(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 40, b"{}x", b'{"step": "many"}'])
-@pytest.mark.parametrize("name", ["progress.json", "model.safetensors", "optimizer.bin"])
+@pytest.mark.parametrize("name", ["progress.json", "model.safetensors", "optimizer.bin", "random_states_0.pkl"])
 def test_a_damaged_checkpoint_is_one_error_that_names_it(name, content, checkpoint):
     accelerator, path = checkpoint
     assert folder.load(accelerator, path).step == 3
     (path / name).write_bytes(content)
     with pytest.raises(ConfigError, match=f"{path.name}.*begin anew with another out"):
         folder.load(accelerator, path)
+
+
+@pytest.mark.parametrize("name", ["progress.json", "model.safetensors", "optimizer.bin"])
+def test_a_checkpoint_that_lacks_a_file_is_one_error_that_names_it(name, checkpoint):
+    accelerator, path = checkpoint
     (path / name).unlink()
     with pytest.raises(ConfigError, match=path.name):
         folder.load(accelerator, path)
