@@ -313,7 +313,8 @@ def attack(
                 if tallies[index].add(answer) and keep is not None:
                     _keep(keep, tallies[index].name, answer, running.input_of(index, answer.number))
             took = time.monotonic() - began
-            spent[index] += took
+            # The first time, libraries are imported and whole inputs made.
+            spent[index] += took if first else 0.001
             sizes[index] = _BATCH if took < 1 else 1
     return tallies
 
