@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import itertools
+import json
 import os
 import re
 import stat
@@ -333,6 +334,23 @@ def lines(path: Path) -> Iterator[tuple[int, bytes]]:
                 return
             yield offset, line[:-1]
             offset += len(line)
+
+
+def words(line: bytes) -> list[str | None]:
+    """The strings and nulls of a line that is a JSON array of them.
+
+    Raises
+    ------
+    ValueError
+        If the line is no such array.
+    """
+    try:
+        content = json.loads(line)
+    except RecursionError as error:
+        raise ValueError("too many arrays in each other") from error
+    if not isinstance(content, list) or not all(part is None or isinstance(part, str) for part in content):
+        raise ValueError("no array of strings and nulls")
+    return content
 
 
 def rewrite(path: Path, offsets: Iterable[int], see: Callable[[bytes], None] = lambda line: None) -> None:

@@ -33,9 +33,12 @@ def inside(place: str) -> str:
     Raises
     ------
     ValueError
-        If it does not: maskgen deletes the files a manifest names when it starts anew.
+        If it does not, or no file can have this name: maskgen deletes the files a manifest names when it starts anew.
     """
     path = PurePosixPath(place)
+    place.encode()  # a lone surrogate is a ValueError, too
+    if "\0" in place:
+        raise ValueError(f"{place!r} is no name that a file can have")
     if path.is_absolute() or ".." in path.parts or not path.parts:
         raise ValueError(f"{place!r} does not lie in the manifest's folder")
     return place

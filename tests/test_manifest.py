@@ -197,3 +197,9 @@ def test_a_huge_record_is_not_read(tmp_path):
         file.truncate(2**30)
     with pytest.raises(ConfigError, match="bytes, more than"):
         manifest.read_run(tmp_path / "run.json")
+
+
+@pytest.mark.parametrize("place", ["", ".", "/a.jpg", "../a.jpg", "a/../../b.jpg", "a\0.jpg", "\ud800.jpg"])
+def test_a_place_that_is_no_file_in_the_manifests_folder_is_refused(place):
+    with pytest.raises(ValueError, match=r"manifest's folder|no name that a file|surrogates"):
+        manifest.inside(place)

@@ -6,7 +6,13 @@ import click
 
 from maskgen.cli import console
 from maskgen.packs import fetch as fetching
-from maskgen.packs.find import installed_packs, pack_dir
+from maskgen.packs.find import Pack, installed_packs, pack_dir
+
+_TRUST = {
+    "known": "from the zip file that maskgen knows",
+    "recorded": "as when it was first fetched",
+    "first": "no hash to compare it with is known; recorded, and compared by the next fetch",
+}
 
 
 @click.group(short_help="List, locate and fetch model packs.")
@@ -24,9 +30,19 @@ def list_(as_json: bool) -> None:
     """List the model packs that --model can name, with their folders."""
     packs = installed_packs()
     if as_json:
-        console.answer_json([{"name": name, "path": str(path), "complete": ok} for name, path, ok in packs], indent=1)
+        rows = [
+            {"name": pack.name, "path": str(pack.path), "complete": pack.is_complete, "sha256": pack.fetched_sha256}
+            for pack in packs
+        ]
+        console.answer_json(rows, indent=1)
         return
-    console.table([(name, f"{path}{'' if is_complete else '  (no .onnx files)'}") for name, path, is_complete in packs])
+    console.table([(pack.name, f"{pack.path}{_said(pack)}") for pack in packs])
+
+
+def _said(pack: Pack) -> str:
+    if not pack.is_complete:
+        return "  (no .onnx files)"
+    return f"  (fetched with SHA-256 {pack.fetched_sha256})" if pack.fetched_sha256 else ""
 
 
 @models.command(cls=console.Command, short_help="Print the folder of a pack.")
@@ -37,15 +53,18 @@ def path(name: str) -> None:
 
 
 @models.command(cls=console.Command, short_help="Download one of InsightFace's packs.")
-@click.argument("name", type=click.Choice(fetching.KNOWN))
+@click.argument("name", type=click.Choice(tuple(fetching.KNOWN)))
 @click.option("--yes", is_flag=True, help="Accept the licence without being asked.")
 @click.pass_context
 def fetch(ctx: click.Context, name: str, yes: bool) -> None:
     """Download InsightFace's model pack NAME to ~/.insightface/models.
 
-    This is the only command of maskgen that uses the network.
+    This is the only command of maskgen that uses the network. The download must have the hash that maskgen knows for
+    this pack. A pack for which it knows none must have the hash that it had when it was first fetched.
     """
     console.note(fetching.LICENCE)
     if not yes and not click.confirm("Download it on these terms?", err=True):
         ctx.exit(console.ERROR)
-    console.answer(str(fetching.download(name)))
+    fetched = fetching.download(name)
+    console.note(f"SHA-256 {fetched.sha256}: {_TRUST[fetched.trust]}")
+    console.answer(str(fetched.folder))

@@ -79,7 +79,8 @@ class FolderWriter:
     def stamp(self, place: str) -> str | None:
         """As `Writer.stamp`: size and time of change."""
         path = self.root / place
-        return None if path.is_symlink() else files.stamp_of(path)
+        # Not of pathlib, which raises if a name is too long.
+        return None if os.path.islink(path) else files.stamp_of(path)
 
     def checksum(self, place: str) -> str | None:
         """As `Writer.checksum`."""
@@ -132,8 +133,10 @@ class FolderWriter:
         path = self.root / place
         if not path.parent.resolve().is_relative_to(self.root):
             return
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            path.unlink()
+        # Nothing is there, too, if a name is longer than a file's can be.
+        if os.path.lexists(path):
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                path.unlink()
         for folder in path.parents:
             if folder == self.root:
                 break
@@ -195,8 +198,9 @@ def _read(journal: Path) -> Iterator[tuple[str, str]]:
     for _, line in files.lines(journal):
         # Journals are ours, but lie in a folder of the user's.
         with contextlib.suppress(ValueError):
-            place, stamp = json.loads(line)
-            yield inside(place), stamp
+            place, stamp = files.words(line)
+            if place is not None and stamp is not None:
+                yield inside(place), stamp
 
 
 def _folded(name: str) -> str:

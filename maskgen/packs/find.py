@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, NamedTuple
 
+from pydantic import ValidationError
+
+from maskgen import files
 from maskgen.errors import ModelError
+from maskgen.schema import Strict, first_fault
 
 BUNDLED: Final = "bundled"
 INSTALLED: Final = Path("~/.insightface/models")
@@ -59,9 +64,78 @@ def pack_sha256(pack: Path) -> str:
     return digest.hexdigest()
 
 
-def installed_packs() -> list[tuple[str, Path, bool]]:
-    """(name, folder, whether it holds ONNX files) of the bundled pack and of those in ~/.insightface/models."""
+class Lock(Strict):
+    """What was fetched; a file beside the pack says it, and stays if the pack is deleted.
+
+    Attributes
+    ----------
+    pack_sha256 : str
+        As the function of this name.
+    zip_sha256 : str or None
+        Of the zip file, if it was the one that maskgen knows.
+    """
+
+    schema_version: Literal[1] = 1
+    pack_sha256: str
+    zip_sha256: str | None = None
+
+
+def lock_of(pack: Path) -> Lock | None:
+    """What is recorded of a fetched pack; None if nothing is.
+
+    Raises
+    ------
+    ModelError
+        If the file beside the pack cannot be read.
+    """
+    path = _lock_path(pack)
+    try:
+        return Lock.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        raise ModelError(f"{path}: {first_fault(error)}", "delete the file and the pack, and fetch again") from error
+
+
+def write_lock(pack: Path, lock: Lock) -> None:
+    """Record what was fetched.
+
+    Raises
+    ------
+    MaskgenError
+        If nothing can be written there.
+    """
+    files.write_whole(_lock_path(pack), (json.dumps(lock.model_dump(mode="json"), indent=1) + "\n").encode())
+
+
+def _lock_path(pack: Path) -> Path:
+    return pack.with_name(f"{pack.name}.maskgen.json")
+
+
+class Pack(NamedTuple):
+    """A pack at hand: whether it holds ONNX files, and the hash of these when they were fetched, if it is recorded."""
+
+    name: str
+    path: Path
+    is_complete: bool
+    fetched_sha256: str | None
+
+
+def installed_packs() -> list[Pack]:
+    """The bundled pack and those in ~/.insightface/models.
+
+    Raises
+    ------
+    ModelError
+        If what is recorded of one cannot be read.
+    """
     folder = INSTALLED.expanduser()
-    others = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    packs = [(BUNDLED, pack_dir(BUNDLED)), *((path.name, path) for path in others)]
-    return [(name, path, any(path.glob("*.onnx"))) for name, path in packs]
+    found = (path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    others = sorted(found) if folder.is_dir() else []
+    packs = [Pack(BUNDLED, pack_dir(BUNDLED), True, None)]
+    for path in others:
+        lock = lock_of(path)
+        packs.append(Pack(path.name, path, any(path.glob("*.onnx")), lock.pack_sha256 if lock else None))
+    return packs

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+from pydantic import ValidationError
 
 import maskgen
 from maskgen import files
 from maskgen.errors import ConfigError
 from maskgen.run.record import LOCK_FILE
+from maskgen.schema import first_fault
 from maskgen.train import export
 from maskgen.train.data import Collection
 from maskgen.train.settings import (
@@ -89,9 +91,45 @@ def begin(accelerator: Any, settings: TrainSettings, out: Path, collection: Coll
 
 
 def load(accelerator: Any, checkpoint: Path) -> TrainState:
-    """Restore everything from a checkpoint: weights, optimizer, random generators, progress."""
-    accelerator.load_state(str(checkpoint))
-    return TrainState.model_validate_json((checkpoint / _PROGRESS).read_bytes())
+    """Restore everything from a checkpoint: weights, optimizer, random generators, progress.
+
+    Raises
+    ------
+    ConfigError
+        If one of its files is missing, damaged or of another network.
+    """
+    remedy = "restore it from a copy, or begin anew with another {out}"
+    path = checkpoint / _PROGRESS
+    try:
+        progress = TrainState.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}", remedy) from error
+    except ValidationError as error:
+        raise ConfigError(f"{path}: not the progress of a training: {first_fault(error)}", remedy) from error
+    try:
+        accelerator.load_state(str(checkpoint))
+        _require_random_states(checkpoint / f"random_states_{accelerator.process_index}.pkl")
+    except Exception as error:  # torch's, safetensors' and accelerate's exceptions share no base class
+        said = next(iter(str(error).splitlines()), "")
+        raise ConfigError(
+            f"{checkpoint}: this checkpoint cannot be restored ({type(error).__name__}: {said})", remedy
+        ) from error
+    return progress
+
+
+def _require_random_states(path: Path) -> None:
+    """Make sure that random generators were restored; accelerate tells nobody if it could not read them.
+
+    Raises
+    ------
+    Exception
+        If they are there and were not.
+    """
+    from accelerate.utils import load as load_safely
+
+    # It restores torch's after Python's and NumPy's.
+    if path.is_file() and not torch.equal(load_safely(path)["torch_manual_seed"], torch.get_rng_state()):
+        raise ValueError(f"{path.name} holds no states of random generators")
 
 
 def save(accelerator: Any, out: Path, progress: TrainState) -> None:

@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import click
@@ -17,7 +18,8 @@ from maskgen.cli import augment as augment_cli
 from maskgen.cli import console, main
 from maskgen.cli import doctor as doctor_cli
 from maskgen.detect import DetectorSpec
-from maskgen.packs.find import BUNDLED, pack_dir
+from maskgen.packs.fetch import KNOWN
+from maskgen.packs.find import BUNDLED, pack_dir, pack_sha256
 from maskgen.parallel import InProcess
 
 ROOT = Path(__file__).parents[2]
@@ -336,14 +338,16 @@ def downloads(monkeypatch, tmp_path):
     """Stands in for InsightFace's downloader; gives the list of what was asked for."""
     asked = []
 
-    def ensure_available(kind, name):
-        asked.append((kind, name))
-        print("download_path:", tmp_path)
-        (tmp_path / name / name).mkdir(parents=True)
-        (tmp_path / name / name / "det.onnx").write_bytes(b"")
-        return str(tmp_path / name)
+    def download_file(url, path, overwrite):
+        asked.append(url.rpartition("/")[2])
+        print("Downloading", url)
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(f"{Path(path).stem}/det.onnx", b"")
 
-    monkeypatch.setattr("insightface.utils.storage.ensure_available", ensure_available)
+    monkeypatch.setattr("insightface.utils.storage.download_file", download_file)
+    monkeypatch.setattr("maskgen.packs.find.INSTALLED", tmp_path)
+    monkeypatch.setattr("maskgen.packs.fetch.INSTALLED", tmp_path)
+    monkeypatch.setattr("maskgen.packs.fetch.KNOWN", dict.fromkeys(KNOWN))
     return asked
 
 
@@ -358,16 +362,25 @@ def test_models_fetch_shows_the_licence_and_downloads_nothing_without_consent(do
 def test_models_fetch_downloads_with_consent_and_prints_the_folder(downloads, tmp_path, args, answer):
     result = CliRunner().invoke(main, ["models", "fetch", "antelopev2", *args], input=answer)
     assert result.exit_code == 0
-    assert result.stdout.splitlines()[-1] == str(tmp_path / "antelopev2")
-    assert downloads == [("models", "antelopev2")]
+    assert result.stdout.splitlines() == [str(tmp_path / "antelopev2")]
+    assert "no hash to compare it with is known; recorded, and compared by the next fetch" in result.stderr
+    assert downloads == ["antelopev2.zip"]
     assert (tmp_path / "antelopev2" / "det.onnx").is_file()  # lifted out of the folder in the archive
 
 
-def test_models_fetch_explains_a_failed_download_in_one_line(monkeypatch):
-    def fail(kind, name):
+def test_models_list_shows_the_hash_of_a_fetched_pack(downloads, tmp_path, invoke):
+    assert invoke("models", "fetch", "buffalo_m", "--yes").exit_code == 0
+    sha256 = pack_sha256(tmp_path / "buffalo_m")
+    assert f"{tmp_path / 'buffalo_m'}  (fetched with SHA-256 {sha256})" in invoke("models", "list").stdout
+    rows = json.loads(invoke("models", "list", "--json").stdout)
+    assert {("bundled", None), ("buffalo_m", sha256)} <= {(row["name"], row["sha256"]) for row in rows}
+
+
+def test_models_fetch_explains_a_failed_download_in_one_line(downloads, monkeypatch):
+    def fail(url, path, overwrite):
         raise ConnectionError("no route\nto host")
 
-    monkeypatch.setattr("insightface.utils.storage.ensure_available", fail)
+    monkeypatch.setattr("insightface.utils.storage.download_file", fail)
     result = CliRunner().invoke(main, ["models", "fetch", "buffalo_s", "--yes"])
     assert result.exit_code == 1
     assert "error: model pack buffalo_s: download failed (ConnectionError: no route to host)" in result.stderr

@@ -1,6 +1,7 @@
 """The one listing of folders: what is a picture, what is none, and what no data are."""
 
 import inspect
+import json
 import pickle
 import sys
 
@@ -206,3 +207,28 @@ def test_parts_of_a_dataset_are_not_taken_for_people_after_they_were_masked_eith
     mask(job)
     with pytest.raises(ConfigError, match="train"):
         people.open_people(job.target)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *('["a.jpg", null]', '[1, "1-1"]', '["a.jpg"]', '["a.jpg", "1-1", "x"]', '{"a.jpg": "1-1"}', '"a.jpg"', "null"),
+        *('["a\\u0000.jpg", "1-1"]', '["\\ud800.jpg", "1-1"]', '["../a.jpg", "1-1"]', "[" * 100_000),
+        f'["{"x" * 5000}.jpg", "1-1"]',
+    ],
+    ids=lambda line: line[:20],
+)
+def test_a_line_of_a_journal_that_names_no_file_of_the_folder_is_passed_over(line, tmp_path):
+    (tmp_path / "b.jpg").write_bytes(b"ours")
+    writer = FolderWriter(tmp_path)
+    whole = json.dumps(["b.jpg", writer.stamp("b.jpg")])
+    (tmp_path / ".maskgen-0.journal").write_text(f"{line}\n{whole}\n")
+    assert writer.unsettled() == {"b.jpg"}
+
+
+def test_a_name_that_no_file_can_have_is_discarded_like_one_that_is_not_there(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b.jpg").write_bytes(b"ours")
+    FolderWriter(tmp_path).discard(["x" * 5000, f"a/{'y' * 300}.jpg", "b.jpg/c.jpg", "b.jpg"])
+    assert not (tmp_path / "b.jpg").exists()
+    assert FolderWriter(tmp_path).stamp("x" * 5000) is None

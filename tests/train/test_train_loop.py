@@ -1,6 +1,7 @@
 # ruff: noqa: E402 - nothing is imported that needs torch until torch is known to be there
 """The training: what it promises about its results, its interruptions and its faults."""
 
+import contextlib
 import inspect
 import json
 import os
@@ -468,3 +469,57 @@ def test_the_model_runs_with_any_batch(learn, tmp_path):
     for number in (1, 5):
         pictures = np.zeros((number, 3, 112, 112), np.float32)
         assert session.run(None, {session.get_inputs()[0].name: pictures})[0].shape == (number, 16)
+
+
+class Runs:
+    """Runs code when it is unpickled."""
+
+    def __init__(self, proof):
+        self.proof = proof
+
+    def __reduce__(self):
+        return Path.touch, (self.proof,)
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """An accelerator, and a checkpoint that it wrote."""
+    from accelerate import Accelerator
+
+    from maskgen.train.settings import TrainState
+
+    accelerator = Accelerator(cpu=True)
+    network = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.SGD(network.parameters(), 0.1, momentum=0.9)
+    network, optimizer = accelerator.prepare(network, optimizer)
+    folder.save(accelerator, tmp_path, TrainState(step=3))
+    return accelerator, tmp_path / folder.CHECKPOINTS / "step-000000003"
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 40, b"{}x", b'{"step": "many"}'])
+@pytest.mark.parametrize("name", ["progress.json", "model.safetensors", "optimizer.bin", "random_states_0.pkl"])
+def test_a_damaged_checkpoint_is_one_error_that_names_it(name, content, checkpoint):
+    accelerator, path = checkpoint
+    assert folder.load(accelerator, path).step == 3
+    (path / name).write_bytes(content)
+    with pytest.raises(ConfigError, match=f"{path.name}.*begin anew with another out"):
+        folder.load(accelerator, path)
+
+
+@pytest.mark.parametrize("name", ["progress.json", "model.safetensors", "optimizer.bin"])
+def test_a_checkpoint_that_lacks_a_file_is_one_error_that_names_it(name, checkpoint):
+    accelerator, path = checkpoint
+    (path / name).unlink()
+    with pytest.raises(ConfigError, match=path.name):
+        folder.load(accelerator, path)
+
+
+@pytest.mark.parametrize("name", ["optimizer.bin", "random_states_0.pkl"])
+def test_nothing_in_a_checkpoint_is_executed(name, checkpoint, tmp_path):
+    accelerator, path = checkpoint
+    torch.save(Runs(tmp_path / "proof"), path / name)
+    with contextlib.suppress(ConfigError):
+        folder.load(accelerator, path)
+    assert not (tmp_path / "proof").exists()
+    torch.load(path / name, weights_only=False)
+    assert (tmp_path / "proof").exists()  # it would have been
