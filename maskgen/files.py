@@ -327,7 +327,7 @@ def lines(path: Path) -> Iterator[tuple[int, bytes]]:
     OSError
         If the file cannot be read.
     """
-    with path.open("rb") as file:
+    with open(open_regular(path), "rb") as file:
         offset = 0
         for line in file:
             if not line.endswith(b"\n"):

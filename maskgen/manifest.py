@@ -121,6 +121,11 @@ class Extras(Strict):
     landmarks: str | None = None
     visible: str | None = None
 
+    @field_validator("*")
+    @classmethod
+    def _inside(cls, place: str | None) -> str | None:
+        return place if place is None else inside(place)
+
 
 class Written(Strict):
     """A picture that was written.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 
+from maskgen import files
 from maskgen.errors import ImageError
 from maskgen.formats import MAX_PIXELS, max_bytes
 
@@ -31,22 +31,15 @@ def read_bytes(path: Path, max_pixels: int | None = None, *, name: str | None = 
     """
     called = path if name is None else name
     try:
-        # Opening a pipe would wait for somebody who writes to it.
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        try:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise ImageError(f"{called}: cannot be read: not a regular file", "put the picture itself there")
+        with open(files.open_regular(path), "rb") as file:
+            size = os.fstat(file.fileno()).st_size
             limit = max_bytes(MAX_PIXELS if max_pixels is None else max_pixels)
-            if status.st_size > limit and not any_size:
+            if size > limit and not any_size:
                 raise ImageError(
-                    f"{called}: {status.st_size:,} bytes, more than the {limit:,} that a picture may have",
+                    f"{called}: {size:,} bytes, more than the {limit:,} that a picture may have",
                     "scale it down" if max_pixels is None else "scale it down or raise {max_pixels}",
                 )
-            with open(descriptor, "rb", closefd=False) as file:
-                # A file that grows meanwhile is not followed.
-                return file.read(status.st_size)
-        finally:
-            os.close(descriptor)
+            # A file that grows meanwhile is not followed.
+            return file.read(size)
     except OSError as error:
         raise ImageError(f"{called}: cannot be read: {error.strerror}") from error

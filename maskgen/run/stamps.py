@@ -107,10 +107,10 @@ def _sha256(reader: Reader, entry: Entry) -> str | None:
 
 def _parsed(line: bytes) -> RowStamps | None:
     try:
-        key, *parts = json.loads(line)
-    except (ValueError, TypeError):
+        key, *parts = files.words(line)
+    except ValueError:
         return None
-    if len(parts) < 2 or len(parts) % 2 or not all(part is None or isinstance(part, str) for part in (key, *parts)):
+    if key is None or len(parts) < 2 or len(parts) % 2:
         return None
     marks = [Mark(*parts[at : at + 2]) for at in range(0, len(parts), 2)]
     return RowStamps(key, marks[0], tuple(marks[1:]))

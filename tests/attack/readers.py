@@ -181,7 +181,7 @@ class CatalogZips:
     def seeds(self) -> list[bytes]:
         whole = io.BytesIO()
         path = _catalog().parent / "catalog.zip"
-        bundle.export(Catalog.load(_catalog()), path)
+        bundle.export(Catalog.load(_catalog()), path, "overwrite")
         with zipfile.ZipFile(path) as stored, zipfile.ZipFile(whole, "w") as deflated:
             for info in stored.infolist():
                 deflated.writestr(zipfile.ZipInfo(info.filename), stored.read(info), zipfile.ZIP_DEFLATED)
