@@ -50,9 +50,22 @@ def write_whole(path: Path, data: bytes) -> None:
     MaskgenError
         If nothing can be written there: no space, no permission.
     """
-    with _named_faults(path), _temporary(path) as temporary:
+    with replaced(path) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def replaced(path: Path) -> Iterator[BinaryIO]:
+    """A file to write, which takes the place of what is at a path when the context ends without an exception.
+
+    Raises
+    ------
+    ImageError, MaskgenError
+        As `write_whole`.
+    """
+    with named_faults(path), _temporary(path) as temporary:
         with temporary.open("wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             # Or a power cut could leave the new name with none of the new bytes.
             os.fsync(file.fileno())
@@ -83,7 +96,7 @@ def write_new(path: Path, data: bytes, announce: Callable[[str], None]) -> bool:
     ImageError, MaskgenError
         As `write_whole`.
     """
-    with _named_faults(path), _temporary(path) as temporary:
+    with named_faults(path), _temporary(path) as temporary:
         temporary.write_bytes(data)
         stamp = stamp_of(temporary)
         assert stamp is not None
@@ -123,7 +136,7 @@ def write_output(path: Path, data: bytes, existing: Existing) -> None:
     if existing == "overwrite":
         write_whole(path, data)
         return
-    with _named_faults(path), _temporary(path) as temporary:
+    with named_faults(path), _temporary(path) as temporary:
         temporary.write_bytes(data)
         try:
             _rename_to_new(temporary, path)
@@ -167,7 +180,8 @@ def _temporary(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _named_faults(path: Path) -> Iterator[None]:
+def named_faults(path: Path) -> Iterator[None]:
+    """Turn what the system says about writing to a path into an error of ours."""
     try:
         yield
     except OSError as error:
@@ -365,16 +379,12 @@ def rewrite(path: Path, offsets: Iterable[int], see: Callable[[bytes], None] = l
     see : callable
         Is shown each of them.
     """
-    with _named_faults(path), _temporary(path) as temporary:
-        with path.open("rb") as old, temporary.open("wb") as new:
-            for offset in offsets:
-                old.seek(offset)
-                line = old.readline()
-                see(line)
-                new.write(line)
-            new.flush()
-            os.fsync(new.fileno())
-        os.replace(temporary, path)
+    with named_faults(path), replaced(path) as new, path.open("rb") as old:
+        for offset in offsets:
+            old.seek(offset)
+            line = old.readline()
+            see(line)
+            new.write(line)
 
 
 def _cut_torn_line(path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Final, Literal
 
@@ -347,6 +347,13 @@ def sort(path: Path) -> Counts:
         path, (offsets[key] for key in sorted(offsets)), lambda line: tally.add(Row.model_validate_json(line))
     )
     return tally.counts()
+
+
+def replace(path: Path, rows: Iterable[Row]) -> None:
+    """Write a manifest anew; the file is replaced whole once the last row is written."""
+    with files.replaced(path) as file:
+        for row in rows:
+            file.write(row.model_dump_json().encode() + b"\n")
 
 
 def drop(path: Path, keys: Collection[str]) -> None:

@@ -148,6 +148,11 @@ class PartWriter(Protocol):
 class Writer(Protocol):
     """A dataset to write. Small, and can be pickled."""
 
+    @property
+    def puts_together(self) -> bool:
+        """Whether places change as `finish` makes files of many samples."""
+        ...
+
     def check(self, settings: Any) -> None:
         """Nothing, if the dataset can hold what a run with these settings makes.
 
@@ -191,9 +196,16 @@ class Writer(Protocol):
         ...
 
     def discard(self, places: Iterable[str]) -> None:
-        """Delete what is at these places, and nothing else."""
+        """Delete what is at these places, and nothing else; what cannot be taken out alone goes when `finish` does."""
         ...
 
-    def finish(self, rows: Iterable[Row]) -> None:
-        """Make one dataset of the parts, with what the rows name, one row per key."""
+    def clear(self, rows: Iterable[Row]) -> None:
+        """Delete all that a former run wrote, and nothing else."""
+        ...
+
+    def finish(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Make one dataset of what the rows name, one row per key; yields the rows with their places in it.
+
+        It is whole before the first row is yielded. What no row names is gone when the last one is.
+        """
         ...

@@ -45,6 +45,11 @@ class FolderWriter:
     originals: bool = False
     copy_skipped: bool = False
 
+    @property
+    def puts_together(self) -> bool:
+        """As `Writer.puts_together`: each picture is a file of its own."""
+        return False
+
     def check(self, settings: Any) -> None:
         """As `Writer.check`: a folder holds whatever there is."""
         if self.root.exists() and not self.root.is_dir():
@@ -91,8 +96,13 @@ class FolderWriter:
         except OSError:
             return None
 
-    def finish(self, rows: Iterable[Row]) -> None:
-        """As `Writer.finish`: nothing is left to do."""
+    def clear(self, rows: Iterable[Row]) -> None:
+        """As `Writer.clear`."""
+        self.discard(place for row in rows for place in row.places)
+
+    def finish(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """As `Writer.finish`: all is in its place already."""
+        yield from rows
 
     def in_the_way(self, keys: Iterable[str]) -> Iterator[str]:
         """As `Writer.in_the_way`."""

@@ -128,9 +128,7 @@ def run(
         manifest.write_run(target / manifest.RUN_FILE, plan.record)
         progress = _work_and_record(job, plan, executor or LocalExecutor(job.execution.workers), on_progress)
         _discard_unnamed(plan)
-        plan.writer.finish(manifest.read(target / manifest.MANIFEST_FILE))
-        counts = manifest.sort(target / manifest.MANIFEST_FILE)
-        stamps.tidy(target / stamps.STAMPS_FILE, (row.key for row in manifest.read(target / manifest.MANIFEST_FILE)))
+        counts = _finish(plan)
         record = plan.record.model_copy(update={"state": "limited" if plan.left else "complete", "counts": counts})
         manifest.write_run(target / manifest.RUN_FILE, record)
     if not counts.read:
@@ -161,12 +159,23 @@ def _clear_the_way(job: Job, plan: Plan) -> None:
         leftover.unlink(missing_ok=True)
     _discard_unnamed(plan)
     if job.execution.existing == "overwrite":
-        plan.writer.discard(place for row in former_rows(plan.target) for place in row.places)
+        plan.writer.clear(former_rows(plan.target))
         path.unlink(missing_ok=True)
         (plan.target / stamps.STAMPS_FILE).unlink(missing_ok=True)
     elif job.execution.prune and plan.vanished:
         plan.writer.discard(place for places in plan.vanished.values() for place in places)
         manifest.drop(path, plan.vanished.keys())
+
+
+def _finish(plan: Plan) -> Counts:
+    """Put together what was written, and the manifest in order."""
+    path, stamps_path = plan.target / manifest.MANIFEST_FILE, plan.target / stamps.STAMPS_FILE
+    counts = manifest.sort(path)
+    if plan.writer.puts_together:
+        manifest.replace(path, plan.writer.finish(manifest.read(path)))
+        counts = manifest.sort(path)
+    stamps.tidy(stamps_path, (row.key for row in manifest.read(path)))
+    return counts
 
 
 def _discard_unnamed(plan: Plan) -> None:

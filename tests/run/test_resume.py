@@ -299,8 +299,14 @@ def test_a_thousand_folders_in_each_other_are_read_and_written(deep, job_of):
 
 def test_the_writer_finishes_with_the_latest_row_of_each_input(source, job_of, monkeypatch):
     seen = []
-    monkeypatch.setattr(
-        folder_writer.FolderWriter, "finish", lambda writer, rows: seen.append([row.key for row in rows])
-    )
+
+    def finish(writer, rows):
+        for row in rows:
+            seen.append(row.key)
+            yield row.model_copy(update={"message": "in its place"})
+
+    monkeypatch.setattr(folder_writer.FolderWriter, "finish", finish)
+    monkeypatch.setattr(folder_writer.FolderWriter, "puts_together", True)
     mask(job_of(source))
-    assert [sorted(keys) for keys in seen] == [["ann/1.png", "bob/2.png", "bob/3.jpg", "bob/4.png"]]
+    assert seen == ["ann/1.png", "bob/2.png", "bob/3.jpg", "bob/4.png"]
+    assert {row.message for row in rows_of(job_of(source).target).values()} == {"in its place"}

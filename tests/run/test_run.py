@@ -757,7 +757,7 @@ def test_a_catalog_without_a_fitting_design_ends_the_run_before_it_starts(tree, 
 
 def test_a_full_disk_ends_the_run_and_the_next_goes_on(tree, job_of, monkeypatch):
     def full(path, data, announce):
-        with files._named_faults(path):
+        with files.named_faults(path):
             raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
