@@ -114,6 +114,21 @@ class PairRow(Strict):
     is_same: bool
 
 
+class CropRow(Strict):
+    """How an aligned crop was cut from the upright picture.
+
+    Attributes
+    ----------
+    matrix : tuple of 2 rows of 3 floats
+        Takes a point of the picture to a point of the crop: (x, y, 1) to (x', y'), pixels.
+    size_wh : tuple of 2 ints
+        Of the crop.
+    """
+
+    matrix: tuple[tuple[float, float, float], tuple[float, float, float]]
+    size_wh: tuple[int, int]
+
+
 class Extras(Strict):
     """Where what was saved beside a picture lies."""
 
@@ -188,6 +203,8 @@ class Row(Strict):
         What decoding had to change: see `maskgen.images.Picture`.
     faces : tuple of FaceRow
         Largest first.
+    crop : CropRow or None
+        If the pictures written are aligned crops. Boxes and points lie in the upright picture all the same.
     variants : tuple of VariantRow
         The masked pictures.
     original : Written or None
@@ -206,6 +223,7 @@ class Row(Strict):
     size_wh: tuple[int, int] | None = None
     notes: tuple[str, ...] = ()
     faces: tuple[FaceRow, ...] = ()
+    crop: CropRow | None = None
     variants: tuple[VariantRow, ...] = ()
     original: Written | None = None
 

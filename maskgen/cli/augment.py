@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any, Final, get_args
 
 import click
+from pydantic import ValidationError
 
 from maskgen import formats, run
 from maskgen.catalog.schema import WEARS, Kind, WearShares, wear_shares
 from maskgen.cli import console, samples
 from maskgen.cli.settings import setting
 from maskgen.masking.recipe import Faces
+from maskgen.schema import first_fault
 from maskgen.scratch import scratch
 
 DEMO: Final = (samples.GROUP, samples.CROP, samples.ASTRONAUT)
@@ -60,7 +62,12 @@ _setting = partial(setting, run.AugmentSettings)
 @_setting("--variants", "variants", type=click.IntRange(min=1), help="Masked pictures per input: name_m1, name_m2.")
 @_setting("--originals", "originals", is_flag=True, help="Copy the input beside its masked pictures.")
 @_setting("--copy-skipped", "copy_skipped", is_flag=True, help="Copy pictures on which no mask could be put.")
-@_setting("--faces", "faces", type=click.Choice(get_args(Faces)), help="Which faces get a mask (with --demo: all).")
+@_setting(
+    "--faces",
+    "faces",
+    type=click.Choice(get_args(Faces)),
+    help="Which faces get a mask (with --demo all, with --align central).",
+)
 @_setting("--min-face", "min_face", type=click.FloatRange(min=0), metavar="PX", help="Leave smaller faces alone.")
 @_setting(
     "--wear",
@@ -87,6 +94,7 @@ _setting = partial(setting, run.AugmentSettings)
     metavar="SHARE",
     help="Share of the masks that get a pattern of --pattern-dir, 0 to 1.",
 )
+@_setting("--align", "align", type=click.Choice([112]), help="Write 112x112 crops as ArcFace takes them.")
 @_setting("--aligned", "aligned", is_flag=True, help="The inputs are 112x112 ArcFace crops: no detector runs.")
 @_setting("--model", "model", metavar="NAME|DIR", help="Model pack: see 'maskgen models list'.")
 @_setting("--landmarks", "landmarks", type=click.Choice([68, 106]), help="Landmark scheme.")
@@ -165,10 +173,15 @@ def augment(
         console.show_log()
     execution = run.Execution(workers, limit, existing or "auto", retry_failed, checksum, prune)  # type: ignore[arg-type]
     with _source(ctx, folders, demo) as (source, target):
-        if demo and ctx.get_parameter_source("faces") is not click.core.ParameterSource.COMMANDLINE:
-            settings["faces"] = "all"
+        if ctx.get_parameter_source("faces") is not click.core.ParameterSource.COMMANDLINE and (
+            demo or settings["align"]
+        ):
+            settings["faces"] = "central" if settings["align"] else "all"
         name = "demo photographs" if demo else None
-        job = run.Job(source, target, run.AugmentSettings(**settings), execution, name)
+        try:
+            job = run.Job(source, target, run.AugmentSettings(**settings), execution, name)
+        except ValidationError as error:
+            raise click.UsageError(first_fault(error).removeprefix("Value error, "), ctx) from error
         if dry_run:
             _say_plan(run.prepare(job), as_json)
             return

@@ -39,12 +39,16 @@ def similarity(source: Float32Array, target: Float32Array) -> Float32Array:
     return np.array([[a, -b, s], [b, a, t]], np.float32)
 
 
-def aligned_crop(image: Image, keypoints: Float32Array) -> Image:
-    """The face (112, 112, 3) with its keypoints (5, 2) where ArcFace wants them; black beyond the picture's edge.
+def alignment(keypoints: Float32Array) -> Float32Array:
+    """The similarity (2, 3) that brings keypoints (5, 2) where ArcFace wants them in a crop of 112x112."""
+    return similarity(keypoints, ARCFACE_KEYPOINTS)
+
+
+def aligned_crop(image: Image, matrix: Float32Array) -> Image:
+    """The face (112, 112, 3) under an `alignment`; black beyond the picture's edge.
 
     Sampled as InsightFace's ``norm_crop`` does, bilinear without a filter, so that networks see what they know.
     """
-    matrix = similarity(keypoints, ARCFACE_KEYPOINTS)
     return np.asarray(cv2.warpAffine(image, matrix, (ARCFACE_SIDE, ARCFACE_SIDE)), np.uint8)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from maskgen.face import Face
 from maskgen.face.head import points_on_face
 from maskgen.masking import blend, choose, light, occlude, vary, warp, wear
 from maskgen.masking.recipe import PLAIN, Patterns, Recipe
+
+_PASSED_OVER: Final = frozenset({"not_largest", "not_central"})
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class MaskedFace:
     design, view : str or None
         The mask it wears.
     reason : str or None
-        Why it wears none: ``too_small``, ``not_largest`` or ``no_view_for_pose``.
+        Why it wears none: ``too_small``, ``not_largest``, ``not_central`` or ``no_view_for_pose``.
     wear : str or None
         How it wears the mask: see `maskgen.catalog.schema.WEARS`.
     recolor : vary.Recolor or None
@@ -98,10 +101,11 @@ class Masked:
 
     @property
     def reason(self) -> str | None:
-        """Why nobody wears a mask: ``no_face``, or the reason of the largest face; None if somebody does."""
+        """Why nobody wears a mask: ``no_face``, or the reason of the face that was to; None if somebody does."""
         if self.is_masked:
             return None
-        return self.faces[0].reason if self.faces else "no_face"
+        reasons = [face.reason for face in self.faces]
+        return next((reason for reason in reasons if reason not in _PASSED_OVER), None) if reasons else "no_face"
 
 
 def augment_image(
@@ -138,9 +142,8 @@ def observe_all(
     image: Image, faces: Sequence[Face], parser: occlude.Parser | None = None, recipe: Recipe = PLAIN
 ) -> list[Observed | None]:
     """What is known of the faces (largest first) that a recipe takes; None for those that it leaves alone."""
-    return [
-        None if recipe.leaves_alone(rank, face) else observe(image, face, parser) for rank, face in enumerate(faces)
-    ]
+    alone = recipe.left_alone(faces, (image.shape[1], image.shape[0]))
+    return [None if reason else observe(image, face, parser) for face, reason in zip(faces, alone, strict=True)]
 
 
 def observe(image: Image, face: Face, parser: occlude.Parser | None = None) -> Observed:
@@ -175,8 +178,8 @@ def mask_faces(
     """
     size_wh = image.shape[1], image.shape[0]
     outcomes, layers = list[MaskedFace](), list[blend.Blended]()
-    for rank, (face, seen) in enumerate(zip(faces, observed, strict=True)):
-        if (reason := recipe.leaves_alone(rank, face)) is not None:
+    for face, seen, reason in zip(faces, observed, recipe.left_alone(faces, size_wh), strict=True):
+        if reason is not None:
             outcomes.append(MaskedFace(face, reason=reason))
         elif (view := choose.choose(catalog, face, rng)) is None:
             outcomes.append(MaskedFace(face, reason="no_view_for_pose"))

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Final, Literal
 from maskgen.catalog.schema import CORRECT, WearShares
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from maskgen.arrays import Image
     from maskgen.face import Face
 
-Faces = Literal["largest", "all"]
+Faces = Literal["largest", "central", "all"]
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,8 @@ class Recipe:
 
     Attributes
     ----------
-    faces : {"largest", "all"}
-        Who gets a mask.
+    faces : {"largest", "central", "all"}
+        Who gets a mask. The central face is the one that InsightFace takes for the labelled one: see `central`.
     min_face : float
         Faces whose box has a longer side under this many pixels are left alone.
     wear : tuple of (str, float)
@@ -78,24 +80,50 @@ class Recipe:
     pattern_share: float = 0.5
     look: Look = DEFAULT_LOOK
 
-    def leaves_alone(self, rank: int, face: Face) -> str | None:
-        """Why a face gets no mask, in one word; None if it is to get one.
+    def left_alone(self, faces: Sequence[Face], size_wh: tuple[int, int]) -> list[str | None]:
+        """Why each face gets no mask, in one word; None if it is to get one.
 
         Parameters
         ----------
-        rank : int
-            Of the face among all, from 0, the largest.
-        face : Face
-            Its size counts.
+        faces : sequence of Face
+            Of one image, largest first.
+        size_wh : (int, int)
+            Of the image, pixels.
         """
-        if max(face.size_wh) < self.min_face:
-            return "too_small"
-        return "not_largest" if self.faces == "largest" and rank > 0 else None
+        chosen = self.chosen(faces, size_wh)
+        reasons: list[str | None] = []
+        for number, face in enumerate(faces):
+            if max(face.size_wh) < self.min_face:
+                reasons.append("too_small")
+            else:
+                reasons.append(None if self.faces == "all" or number == chosen else f"not_{self.faces}")
+        return reasons
+
+    def chosen(self, faces: Sequence[Face], size_wh: tuple[int, int]) -> int:
+        """The number of the one face that counts if only one does; 0 if there is none."""
+        return central(faces, size_wh) if self.faces == "central" else 0
 
     @property
     def varies(self) -> bool:
         """Whether some mask may be worn otherwise than it should be, or look otherwise than in the catalog."""
         return self.wear != CORRECT or self.recolor_share > 0 or bool(self.patterns.names)
+
+
+def central(faces: Sequence[Face], size_wh: tuple[int, int]) -> int:
+    """The number of the face that is large and near the centre: its area less twice the squared distance, pixels [1]_.
+
+    References
+    ----------
+    .. [1] InsightFace, ``model_zoo/scrfd.py``, ``detect`` with ``max_num=1``: how the pictures of LFW and others were
+       aligned.
+    """
+    middle_x, middle_y = size_wh[0] // 2, size_wh[1] // 2
+
+    def weight(face: Face) -> float:
+        x1, y1, x2, y2 = (float(value) for value in face.bbox)
+        return (x2 - x1) * (y2 - y1) - 2 * (((x1 + x2) / 2 - middle_x) ** 2 + ((y1 + y2) / 2 - middle_y) ** 2)
+
+    return max(range(len(faces)), key=lambda number: weight(faces[number]), default=0)
 
 
 PLAIN: Final = Recipe()

@@ -10,7 +10,7 @@ import numpy as np
 from maskgen.arrays import Float32Array, Image
 from maskgen.catalog.store import Catalog
 from maskgen.face import Face
-from maskgen.face.align import aligned_crop, resized_crop
+from maskgen.face.align import aligned_crop, alignment, resized_crop
 from maskgen.masking.augment import mask_faces, observe
 
 
@@ -60,4 +60,4 @@ class Cropper:
         if self.is_aligned:
             return resized_crop(image)
         assert keypoints is not None
-        return aligned_crop(image, keypoints)
+        return aligned_crop(image, alignment(keypoints))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from maskgen.catalog.schema import CORRECT, WearShares, wear_shares
 from maskgen.formats import MAX_PIXELS, PILLOW_MAX_PIXELS, Truncated
@@ -38,8 +38,8 @@ class AugmentSettings(Strict):
         The catalog's folder; None for the one that ships with maskgen.
     kinds, tags, designs : tuple of str
         Which masks of the catalog to use, see `Catalog.select`.
-    faces : {"largest", "all"}
-        Who gets a mask.
+    faces : {"largest", "central", "all"}
+        Who gets a mask; the central face is the one that InsightFace takes for the labelled one.
     min_face : float
         Faces whose longer side is under this many pixels get none.
     wear : tuple of (str, float)
@@ -50,6 +50,8 @@ class AugmentSettings(Strict):
         Folder of pictures to lay on masks.
     pattern_share : float
         Share of the masks that get one of them.
+    align : {112} or None
+        Write crops of 112x112 as ArcFace takes them, of one face per picture.
     variants : int
         Masked pictures per input.
     originals : bool
@@ -81,6 +83,7 @@ class AugmentSettings(Strict):
     recolor: float = Field(default=0.0, ge=0, le=1)
     pattern_dir: Path | None = None
     pattern_share: float = Field(default=0.5, ge=0, le=1)
+    align: Literal[112] | None = None
     variants: int = Field(default=1, ge=1)
     originals: bool = False
     copy_skipped: bool = False
@@ -88,6 +91,16 @@ class AugmentSettings(Strict):
     quality: int | None = Field(default=None, ge=1, le=100)
     max_pixels: int = Field(default=MAX_PIXELS, ge=1, le=PILLOW_MAX_PIXELS)
     truncated: Truncated = "fail"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_face_per_crop(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("align") is not None:
+            if given.get("aligned"):
+                raise ValueError("aligned and align: the inputs are crops already")
+            if given.setdefault("faces", "central") == "all":
+                raise ValueError("align takes one face per picture: faces cannot be all")
+        return given
 
     @field_validator("wear", mode="before")
     @classmethod

@@ -14,11 +14,13 @@ import cv2
 import numpy as np
 
 from maskgen import images, manifest
+from maskgen.arrays import Float32Array, Image
 from maskgen.catalog.store import Catalog
 from maskgen.datasets.base import Entry, Fault, Meta, PartWriter, Reader, Sample, Writer
 from maskgen.detect import Detector, DetectorSource
 from maskgen.errors import ImageError, MaskgenError, worded
-from maskgen.manifest import MaskRow, PairRow, RecolorRow, Row, VariantRow, Written
+from maskgen.face.align import ARCFACE_SIDE, aligned_crop, alignment
+from maskgen.manifest import CropRow, MaskRow, PairRow, RecolorRow, Row, VariantRow, Written
 from maskgen.masking.augment import Masked, MaskedFace, mask_faces, observe_all
 from maskgen.masking.recipe import Patterns, Recipe
 from maskgen.masking.vary import Recolor
@@ -94,6 +96,13 @@ def augment_entry(task: Task, tools: _Tools, part: PartWriter, entry: Entry, sam
     picture = images.decode(sample.raw, name, settings.max_pixels, settings.truncated)
     faces = tools.detector.detect(picture.pixels)
     observed = observe_all(picture.pixels, faces, recipe=tools.recipe)
+    chosen = tools.recipe.chosen(faces, (picture.pixels.shape[1], picture.pixels.shape[0]))
+    matrix = alignment(faces[chosen].keypoints) if settings.align and faces else None
+
+    def encoded(pixels: Image) -> Sample:
+        pixels = pixels if matrix is None else aligned_crop(pixels, matrix)
+        return Sample(images.encode(pixels, picture.encoding, name, settings.quality), sample.extras)
+
     variants = []
     for number in range(1, settings.variants + 1):
         seed = seed_of(settings.seed, entry.key, number)
@@ -101,12 +110,14 @@ def augment_entry(task: Task, tools: _Tools, part: PartWriter, entry: Entry, sam
         masked = mask_faces(picture.pixels, faces, observed, tools.catalog, rng, tools.recipe)
         place = None
         if masked.is_masked:
-            encoded = images.encode(masked.image, picture.encoding, name, settings.quality)
-            place = part.put(Sample(encoded), Meta(entry, number))
+            place = part.put(encoded(masked.image), Meta(entry, number))
         variants.append(_variant_row(seed, place, masked))
     is_done = any(variant.place is not None for variant in variants)
     has_copy = settings.originals if is_done else settings.copy_skipped
-    original = Written(place=part.put(sample, Meta(entry, None))) if has_copy else None
+    original = None
+    if has_copy and (faces or not settings.align):
+        # A copy is the input's own bytes, unless it is a crop.
+        original = Written(place=part.put(sample if matrix is None else encoded(picture.pixels), Meta(entry, None)))
     return _row(
         entry,
         status="done" if is_done else "skipped",
@@ -114,6 +125,7 @@ def augment_entry(task: Task, tools: _Tools, part: PartWriter, entry: Entry, sam
         size_wh=(picture.pixels.shape[1], picture.pixels.shape[0]),
         notes=picture.notes,
         faces=tuple(manifest.face_row(face, settings.save_landmarks) for face in faces),
+        crop=None if matrix is None else _crop_row(matrix),
         variants=tuple(variants),
         original=original,
     )
@@ -214,6 +226,11 @@ def _mask_row(face: MaskedFace) -> MaskRow:
         recolor=None if face.recolor is None else _recolor_row(face.recolor),
         pattern=face.pattern,
     )
+
+
+def _crop_row(matrix: Float32Array) -> CropRow:
+    along, down = (tuple(round(float(value), 6) for value in row) for row in matrix)
+    return CropRow.model_validate({"matrix": (along, down), "size_wh": (ARCFACE_SIDE, ARCFACE_SIDE)})
 
 
 def _recolor_row(recolor: Recolor) -> RecolorRow:

@@ -46,7 +46,7 @@ def test_the_crop_is_insightfaces():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         theirs = face_align.norm_crop(image, keypoints)
-    ours = align.aligned_crop(image, keypoints)
+    ours = align.aligned_crop(image, align.alignment(keypoints))
     assert np.abs(ours.astype(int) - theirs).mean() < 0.1
 
 

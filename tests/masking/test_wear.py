@@ -405,7 +405,7 @@ def test_weights_reach_the_settings(tmp_path, monkeypatch):
     small_catalog(tmp_path, {"red": 1})
     seen = {}
     monkeypatch.setattr(
-        run, "prepare", lambda job: seen.update(settings=job.settings) or run.Plan(*[None] * 5, [], [], 0, 0)
+        run, "prepare", lambda job: seen.update(settings=job.settings) or run.Plan(*[None] * 5, [], [], 0, 0, {}, {})
     )
     arguments = [
         str(tmp_path),
