@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections import Counter
@@ -14,10 +15,11 @@ from typing import Any, Final, get_args
 import click
 from pydantic import ValidationError
 
-from maskgen import formats, run
+from maskgen import files, formats, manifest, run
 from maskgen.catalog.schema import WEARS, Kind, WearShares, wear_shares
 from maskgen.cli import console, samples
 from maskgen.cli.settings import setting
+from maskgen.errors import ConfigError, ImageError
 from maskgen.masking.recipe import Faces
 from maskgen.schema import first_fault
 from maskgen.scratch import scratch
@@ -162,7 +164,7 @@ def augment(
     verbose: bool,
     **settings: Any,
 ) -> None:
-    """Put masks on the faces in IN and write the same tree of pictures to OUT.
+    """Put masks on the faces in IN, a folder or one picture, and write the same to OUT.
 
     IN is never written to. OUT gets the masked pictures, manifest.jsonl with a row for every input, and run.json with
     the settings. A run that was stopped goes on when the same command is given again.
@@ -172,7 +174,7 @@ def augment(
     if verbose:
         console.show_log()
     execution = run.Execution(workers, limit, existing or "auto", retry_failed, checksum, prune)  # type: ignore[arg-type]
-    with _source(ctx, folders, demo) as (source, target):
+    with _source(ctx, folders, demo, settings, existing) as (source, target):
         if ctx.get_parameter_source("faces") is not click.core.ParameterSource.COMMANDLINE and (
             demo or settings["align"]
         ):
@@ -187,16 +189,22 @@ def augment(
             return
         started = time.monotonic()
         summary = _run(ctx, job)
-        _say_summary(summary, target, time.monotonic() - started, as_json)
+        _say_summary(summary, folders[-1], time.monotonic() - started, as_json)
     if summary.counts.failed:
         ctx.exit(console.FAILED_INPUTS)
 
 
 @contextmanager
-def _source(ctx: click.Context, folders: tuple[Path, ...], demo: bool) -> Iterator[tuple[Path, Path]]:
+def _source(
+    ctx: click.Context, folders: tuple[Path, ...], demo: bool, settings: Mapping[str, Any], existing: str | None
+) -> Iterator[tuple[Path, Path]]:
     if len(folders) != (1 if demo else 2):
         expected = "OUT alone with --demo" if demo else "IN and OUT"
         raise click.UsageError(f"expected {expected}, got {len(folders)} folder(s)", ctx)
+    if not demo and formats.format_of(folders[0].name) is not None and folders[0].is_file():
+        with _one_picture(ctx, folders[0], folders[1], settings, existing) as both:
+            yield both
+        return
     if not demo:
         yield folders[0], folders[1]
         return
@@ -205,6 +213,32 @@ def _source(ctx: click.Context, folders: tuple[Path, ...], demo: bool) -> Iterat
             # With its time of change, by which the next run knows it again.
             shutil.copy2(photograph, folder)
         yield folder, folders[0]
+
+
+@contextmanager
+def _one_picture(
+    ctx: click.Context, source: Path, target: Path, settings: Mapping[str, Any], existing: str | None
+) -> Iterator[tuple[Path, Path]]:
+    """A folder with one picture alone, and one for what comes of it, which is then put in its place."""
+    if formats.format_of(target.name) is None:
+        raise click.UsageError(f"{source} is one picture, and so must OUT be: {target.name}.jpg, for example", ctx)
+    if settings["variants"] > 1 or settings["originals"] or settings["copy_skipped"]:
+        raise click.UsageError("one picture gives one: leave out --variants, --originals and --copy-skipped", ctx)
+    if target.exists() and target.samefile(source):
+        raise ConfigError(f"{target}: is the input, which is never written to", "choose another name")
+    if os.path.lexists(target) and existing != "overwrite":
+        raise ConfigError(f"{target}: is there already", "choose another name or use {existing=overwrite}")
+    with scratch() as folder:
+        (folder / "in").mkdir()
+        # Under the name of the result, whose ending says how to encode it.
+        shutil.copy2(source, folder / "in" / target.name)
+        yield folder / "in", folder / "out"
+        if not (folder / "out").exists():  # a dry run
+            return
+        (row,) = manifest.read(folder / "out" / manifest.MANIFEST_FILE)
+        if row.status != "done":
+            raise ImageError(f"{source}: no mask was put on it: {row.message or row.reason}", row.remedy or "")
+        files.write_whole(target, (folder / "out" / target.name).read_bytes())
 
 
 def _run(ctx: click.Context, job: run.Job) -> run.Summary:
@@ -282,5 +316,6 @@ def _say_summary(summary: run.Summary, target: Path, seconds: float, as_json: bo
         rows.append(("left", f"{summary.left}, for a run without --limit"))
     if summary.vanished:
         rows.append(("gone", f"{summary.vanished} inputs; their rows and pictures stay, --prune drops them"))
-    rows.append(("written", f"{console.counted(counts.files, 'picture')}, manifest.jsonl and run.json to {target}"))
+    beside = "" if formats.format_of(target.name) and not target.is_dir() else ", manifest.jsonl and run.json"
+    rows.append(("written", f"{console.counted(counts.files, 'picture')}{beside} to {target}"))
     console.table(rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 from maskgen.manifest import Row
@@ -147,6 +148,11 @@ class PartWriter(Protocol):
 
 class Writer(Protocol):
     """A dataset to write. Small, and can be pickled."""
+
+    @property
+    def home(self) -> Path:
+        """The folder where manifest and ``run.json`` lie, resolved; places are relative to it."""
+        ...
 
     @property
     def puts_together(self) -> bool:

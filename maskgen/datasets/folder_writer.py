@@ -46,6 +46,11 @@ class FolderWriter:
     copy_skipped: bool = False
 
     @property
+    def home(self) -> Path:
+        """As `Writer.home`: the folder itself."""
+        return self.root
+
+    @property
     def puts_together(self) -> bool:
         """As `Writer.puts_together`: each picture is a file of its own."""
         return False

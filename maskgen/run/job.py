@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from maskgen import files, manifest
@@ -121,8 +122,8 @@ def run(
         Passed on once the workers have ended. What is done is recorded; the same call goes on.
     """
     reader, writer = open_both(job)  # refused before the output folder is made
-    target = job.target.resolve()
-    with _sole_writer(job):
+    target = writer.home
+    with _sole_writer(target):
         plan = plan_of(job, reader, writer)
         _clear_the_way(job, plan)
         manifest.write_run(target / manifest.RUN_FILE, plan.record)
@@ -141,13 +142,13 @@ def run(
 
 
 @contextlib.contextmanager
-def _sole_writer(job: Job) -> Generator[None, None, None]:
+def _sole_writer(target: Path) -> Generator[None, None, None]:
     """Keep other runs out of the output folder."""
     try:
-        job.target.mkdir(parents=True, exist_ok=True)
+        files.make_folder(target)
     except OSError as error:
-        raise ConfigError(f"{job.target}: cannot be made: {error.strerror}") from error
-    with files.locked(job.target / LOCK_FILE):
+        raise ConfigError(f"{target}: cannot be made: {error.strerror}") from error
+    with files.locked(target / LOCK_FILE):
         yield
 
 

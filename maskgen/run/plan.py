@@ -74,7 +74,7 @@ def prepare(job: Job) -> Plan:
 
 def plan_of(job: Job, reader: Reader, writer: Writer) -> Plan:
     """As `prepare`, of what `open_both` gave."""
-    target = job.target.resolve()
+    target = writer.home
     record = record_of(job, reader.fingerprint())
     listed = [found for chunk in reader.chunks(1024) for found in chunk]
     entries = [found for found in listed if isinstance(found, Entry)]
@@ -149,8 +149,8 @@ class _Rows:
         if former is None or job.execution.existing == "overwrite":
             return rows
         found = {one.key: one for one in listed}
-        marks = stamps.read(job.target / stamps.STAMPS_FILE)
-        for row in former_rows(job.target):
+        marks = stamps.read(writer.home / stamps.STAMPS_FILE)
+        for row in former_rows(writer.home):
             one = found.get(row.key)
             rows._forget(row.key)  # a row that was written later holds
             if one is None:

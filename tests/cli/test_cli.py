@@ -12,6 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner
 from fakes import FakeDetectors, write_picture
+from PIL import Image
 
 from maskgen import manifest, run
 from maskgen.cli import augment as augment_cli
@@ -431,3 +432,42 @@ def test_no_cell_of_a_table_is_cut_off_however_narrow_the_terminal(monkeypatch, 
     assert printed.count("word") == 30
     assert len(printed.splitlines()) == (3 if columns is None else printed.count("\n"))
     assert not any(line != line.rstrip() for line in printed.splitlines())
+
+
+# ---- one picture
+
+
+def test_one_picture_becomes_one_picture_encoded_as_its_name_says(tmp_path, invoke):
+    write_picture(tmp_path / "me.png")
+    result = invoke("augment", tmp_path / "me.png", tmp_path / "masked.jpg")
+    assert result.exit_code == 0
+    assert "1 picture to" in result.stdout
+    with Image.open(tmp_path / "masked.jpg") as picture:
+        assert (picture.format, picture.size) == ("JPEG", (200, 200))
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["masked.jpg", "me.png"]
+
+
+def test_one_picture_is_never_overwritten_unasked_nor_written_over_itself(tmp_path, invoke):
+    write_picture(tmp_path / "me.png")
+    (tmp_path / "there.jpg").write_bytes(b"mine")
+    before = (tmp_path / "me.png").read_bytes()
+    assert "is there already" in invoke("augment", tmp_path / "me.png", tmp_path / "there.jpg").stderr
+    assert (tmp_path / "there.jpg").read_bytes() == b"mine"
+    assert invoke("augment", tmp_path / "me.png", tmp_path / "there.jpg", "--overwrite").exit_code == 0
+    assert "never written to" in invoke("augment", tmp_path / "me.png", tmp_path / "me.png", "--overwrite").stderr
+    assert (tmp_path / "me.png").read_bytes() == before
+
+
+def test_one_picture_that_gets_no_mask_is_an_error_that_says_why(tmp_path, invoke):
+    write_picture(tmp_path / "me.png", "no_face")
+    result = invoke("augment", tmp_path / "me.png", tmp_path / "masked.png")
+    assert result.exit_code == 1
+    assert "me.png: no mask was put on it: no_face" in result.stderr
+    assert not (tmp_path / "masked.png").exists()
+
+
+@pytest.mark.parametrize("options", [["--variants", "2"], ["--originals"], ["--copy-skipped"]])
+def test_one_picture_gives_one(tmp_path, invoke, options):
+    write_picture(tmp_path / "me.png")
+    assert invoke("augment", tmp_path / "me.png", tmp_path / "masked.png", *options).exit_code == 2
+    assert invoke("augment", tmp_path / "me.png", tmp_path / "folder").exit_code == 2
