@@ -28,6 +28,10 @@ PILLOW_MAX_PIXELS: Final = 178_956_970
 _METADATA_ROOM: Final = 2**26
 
 
+Format = Literal["folder", "metadata", "recordio", "bin", "webdataset"]
+"""What a dataset is: a folder of pictures, perhaps with ``metadata.jsonl``; RecordIO; a verification set; tar files."""
+MaskSide = Literal["second", "both", "first"]
+"""Which halves of pairs are masked."""
 Truncated = Literal["keep", "fail"]
 """What to do with a picture that was cut short: take what is there, or raise an error."""
 

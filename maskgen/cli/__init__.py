@@ -14,9 +14,11 @@ from maskgen.cli.console import Lazy, LazyGroup
     lazy={
         "augment": Lazy("maskgen.cli.augment:augment", "Mask the faces in a folder of pictures."),
         "catalog": Lazy("maskgen.cli.catalog:catalog", "List, show, check and change mask catalogs."),
+        "convert": Lazy("maskgen.cli.convert:convert", "Bring a dataset into another format; no masks."),
         "doctor": Lazy("maskgen.cli.doctor:doctor", "Check this installation."),
         "eval": Lazy("maskgen.cli.eval:evaluate", "Measure recognition networks."),
         "help": Lazy("maskgen.cli.help:help_", "Print the reference, topic by topic."),
+        "inspect": Lazy("maskgen.cli.inspect:inspect", "Say what a dataset is and what is in it."),
         "models": Lazy("maskgen.cli.models:models", "List, locate and fetch model packs."),
         "train": Lazy("maskgen.cli.train:train", "Fine-tune a recognition network."),
     },

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from maskgen import files, formats, manifest, run
 from maskgen.catalog.schema import WEARS, Kind, WearShares, wear_shares
 from maskgen.cli import console, samples
+from maskgen.cli.running import carried_out, listed, say_summary
 from maskgen.cli.settings import setting
 from maskgen.errors import ConfigError, ImageError
 from maskgen.masking.recipe import Faces
@@ -188,8 +189,8 @@ def augment(
             _say_plan(run.prepare(job), as_json)
             return
         started = time.monotonic()
-        summary = _run(ctx, job)
-        _say_summary(summary, folders[-1], time.monotonic() - started, as_json)
+        summary = carried_out(ctx, job)
+        say_summary(summary, folders[-1], time.monotonic() - started, as_json)
     if summary.counts.failed:
         ctx.exit(console.FAILED_INPUTS)
 
@@ -241,26 +242,6 @@ def _one_picture(
         files.write_whole(target, (folder / "out" / target.name).read_bytes())
 
 
-def _run(ctx: click.Context, job: run.Job) -> run.Summary:
-    recorded = run.Progress(0)
-    with console.progress() as show:
-
-        def on_progress(now: run.Progress) -> None:
-            nonlocal recorded
-            recorded = now
-            show(console.Advance(now.taken, now.total, now.skipped, now.failed))
-
-        try:
-            return run.run(job, on_progress)
-        except KeyboardInterrupt:
-            interrupted = True
-    assert interrupted
-    console.note(
-        f"interrupted: {recorded.taken} of {recorded.total} inputs recorded; the same command again goes on from there"
-    )
-    ctx.exit(console.INTERRUPTED)
-
-
 def _say_plan(plan: run.Plan, as_json: bool) -> None:
     numbers = {
         "pending": len(plan.pending),
@@ -277,45 +258,9 @@ def _say_plan(plan: run.Plan, as_json: bool) -> None:
     console.table(
         [
             ("would mask", f"{numbers['pending']} pictures, {numbers['outdated']} of them again"),
-            ("no work", f"{numbers['without_work']} entries: {_listed(reasons)}"),
+            ("no work", f"{numbers['without_work']} entries: {listed(reasons)}"),
             ("settled before", str(numbers["settled"])),
             ("gone since", f"{numbers['vanished']} inputs"),
             ("left for later", str(numbers["left"])),
         ]
     )
-
-
-def _listed(reasons: Mapping[str, int]) -> str:
-    return ", ".join(f"{reason} {number}" for reason, number in sorted(reasons.items())) or "none"
-
-
-def _say_summary(summary: run.Summary, target: Path, seconds: float, as_json: bool) -> None:
-    counts = summary.counts
-    if as_json:
-        console.answer_json(
-            {
-                "state": summary.record.state,
-                "out": str(target),
-                **counts.model_dump(),
-                "taken": summary.progress.taken,
-                "left": summary.left,
-                "vanished": summary.vanished,
-                "seconds": round(seconds, 3),
-            }
-        )
-        return
-    rows = [
-        ("inputs", f"{counts.inputs}, {summary.progress.taken} of them now, {seconds:.1f} s"),
-        ("done", f"{counts.done}: {console.counted(counts.masked, 'mask')} on {console.counted(counts.faces, 'face')}"),
-        ("skipped", str(counts.skipped)),
-        ("failed", str(counts.failed)),
-    ]
-    if counts.reasons:
-        rows.append(("reasons", _listed(counts.reasons)))
-    if summary.left:
-        rows.append(("left", f"{summary.left}, for a run without --limit"))
-    if summary.vanished:
-        rows.append(("gone", f"{summary.vanished} inputs; their rows and pictures stay, --prune drops them"))
-    beside = "" if formats.format_of(target.name) and not target.is_dir() else ", manifest.jsonl and run.json"
-    rows.append(("written", f"{console.counted(counts.files, 'picture')}{beside} to {target}"))
-    console.table(rows)

@@ -169,6 +169,10 @@ class Writer(Protocol):
         """
         ...
 
+    def selects(self, entry: Entry) -> bool:
+        """Whether a picture is to be masked; others are copied."""
+        ...
+
     def part(self, name: str) -> AbstractContextManager[PartWriter]:
         """A part; its name is that of no other attempt."""
         ...

@@ -60,6 +60,10 @@ class FolderWriter:
         if self.root.exists() and not self.root.is_dir():
             raise ConfigError(f"{self.root}: not a folder", "the output must be a new or empty folder")
 
+    def selects(self, entry: Entry) -> bool:
+        """As `Writer.selects`: all are."""
+        return True
+
     def places(self, key: str) -> list[str]:
         """Where the masked pictures of an input go, relative to the folder."""
         if self.variants == 1 and not self.originals:

@@ -185,7 +185,10 @@ def augmented(root: Path, original: Path | None = None, aligned: bool | None = N
     source = original
     if (root / manifest.RUN_FILE).is_file():
         record = manifest.read_run(root / manifest.RUN_FILE)
-        aligned = record.settings.get("aligned") is True if aligned is None else aligned
+        are_crops = record.settings.get("aligned") is True or record.settings.get("align") is not None
+        aligned = are_crops if aligned is None else aligned
+        if record.settings.get("masks") is False:
+            return folder(root, aligned)
         source = Path(record.source) if source is None else source
     rows = {row.key: row for row in manifest.read(root / manifest.MANIFEST_FILE)}
     items, left_out = list[Item](), Counter[str]()
@@ -206,6 +209,8 @@ def augmented(root: Path, original: Path | None = None, aligned: bool | None = N
 def _item(root: Path, source: Path | None, prefers_source: bool, row: Row) -> Item:
     if row.original is not None and row.original.place is not None and not prefers_source:
         original = root / row.original.place
+    elif row.crop is not None and not prefers_source:
+        raise ConfigError(f"{root}: crops of masked people without their originals", "make them with {originals}")
     elif source is not None:
         original = source / row.key
     else:
@@ -214,11 +219,21 @@ def _item(root: Path, source: Path | None, prefers_source: bool, row: Row) -> It
         raise ConfigError(
             f"{original}: the original of a masked picture is missing", "set {original} to the folder that has it"
         )
+    number = _whose(row)
     masked = tuple(
         str(root / variant.place)
         for variant in row.variants
-        if variant.place is not None and variant.masks[0].design is not None
+        if variant.place is not None and variant.masks[number].design is not None
     )
-    keypoints = np.array(row.faces[0].keypoints, np.float32)
     assert row.identity is not None
-    return Item(row.key, row.identity, str(original), masked, keypoints, manifest.face_of(row.faces[0]))
+    if row.crop is not None:
+        # Its points lie in the picture that it was cut from.
+        return Item(row.key, row.identity, str(original), masked)
+    keypoints = np.array(row.faces[number].keypoints, np.float32)
+    return Item(row.key, row.identity, str(original), masked, keypoints, manifest.face_of(row.faces[number]))
+
+
+def _whose(row: Row) -> int:
+    """The number of the face that a row is about: the one that was to be masked, if only one was."""
+    reasons = [mask.reason for mask in row.variants[0].masks] if row.variants else []
+    return next((number for number, reason in enumerate(reasons) if reason != "not_central"), 0)

@@ -2,7 +2,7 @@
 
 from maskgen.images.decoding import Picture, decode, decode_rgba, read
 from maskgen.images.encoding import LUMA, LUMA_WEIGHTS, Encoding, encode
-from maskgen.images.source import read_bytes
+from maskgen.images.source import kind_of, read_bytes
 
 __all__ = [
     "LUMA",
@@ -12,6 +12,7 @@ __all__ = [
     "decode",
     "decode_rgba",
     "encode",
+    "kind_of",
     "read",
     "read_bytes",
 ]

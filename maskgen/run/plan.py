@@ -9,7 +9,7 @@ from pathlib import Path
 
 from maskgen import manifest
 from maskgen.datasets.base import Entry, Fault, Reader, Writer
-from maskgen.datasets.open import open_reader, open_writer
+from maskgen.datasets.open import format_of_path, open_reader, open_writer
 from maskgen.errors import ConfigError
 from maskgen.manifest import Row, RunFile
 from maskgen.run import stamps
@@ -113,8 +113,9 @@ def open_both(job: Job) -> tuple[Reader, Writer]:
         If they cannot be read there, there are none, or they cannot go there.
     """
     settings = job.settings
-    reader = open_reader(job.source, job.target, settings.max_pixels)
-    writer = open_writer(job.target, settings.variants, settings.originals, settings.copy_skipped)
+    reader = open_reader(job.source, job.target, settings.max_pixels, settings.in_format, job.root)
+    in_format = "bin" if job.root is not None else settings.in_format or format_of_path(job.source)
+    writer = open_writer(job.target, settings, in_format)
     writer.check(settings)
     if not any(isinstance(found, Entry) for chunk in reader.chunks(1024) for found in chunk):
         faults = [found for chunk in reader.chunks(1024) for found in chunk if isinstance(found, Fault)]

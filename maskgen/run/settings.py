@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from maskgen.catalog.schema import CORRECT, WearShares, wear_shares
-from maskgen.formats import MAX_PIXELS, PILLOW_MAX_PIXELS, Truncated
+from maskgen.formats import MAX_PIXELS, PILLOW_MAX_PIXELS, Format, MaskSide, Truncated
 from maskgen.masking.recipe import Faces
 from maskgen.schema import Strict
 
@@ -24,6 +24,14 @@ class AugmentSettings(Strict):
 
     Attributes
     ----------
+    masks : bool
+        Whether anything is masked; if not, pictures are copied, or cropped with `align`.
+    in_format, out_format : str or None
+        See `maskgen.datasets.open.Format`; None for what the path is.
+    mask_side : {"second", "both", "first"}
+        Which halves of a verification set's pairs get masks.
+    shard_size : int
+        Samples per file of a WebDataset.
     seed : int
         The same seed gives the same files, whatever the number of workers.
     model : str
@@ -68,6 +76,11 @@ class AugmentSettings(Strict):
         Whether pictures that were cut short fail, or are masked as far as they go.
     """
 
+    masks: bool = True
+    in_format: Format | None = None
+    out_format: Format | None = None
+    mask_side: MaskSide = "second"
+    shard_size: int = Field(default=10_000, ge=1)
     seed: int = Field(default=0, ge=0)
     model: str = "bundled"
     aligned: bool = False
@@ -144,11 +157,13 @@ class Job:
     Attributes
     ----------
     source, target : Path
-        Input folder, never written to, and output folder; neither may lie in the other.
+        Input, never written to, and output, see `maskgen.datasets.open`; neither may lie in the other.
     source_name : str or None
         What to call the source in ``run.json``; None for its path.
     detectors : DetectorSource or None
         Where detectors come from; None for the model pack of the settings.
+    root : Path or None
+        If the source is a list of pairs: the folder from which it counts its paths.
     """
 
     source: Path
@@ -157,3 +172,4 @@ class Job:
     execution: Execution = field(default_factory=Execution)
     source_name: str | None = None
     detectors: DetectorSource | None = None
+    root: Path | None = None

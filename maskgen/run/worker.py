@@ -19,6 +19,7 @@ from maskgen.catalog.store import Catalog
 from maskgen.datasets.base import Entry, Fault, Meta, PartWriter, Reader, Sample, Writer
 from maskgen.detect import Detector, DetectorSource
 from maskgen.errors import ImageError, MaskgenError, worded
+from maskgen.face import Face
 from maskgen.face.align import ARCFACE_SIDE, aligned_crop, alignment
 from maskgen.manifest import CropRow, MaskRow, PairRow, RecolorRow, Row, VariantRow, Written
 from maskgen.masking.augment import Masked, MaskedFace, mask_faces, observe_all
@@ -62,7 +63,7 @@ class Done:
 
 @dataclass(frozen=True)
 class _Tools:
-    detector: Detector
+    detector: Detector | None
     catalog: Catalog
     recipe: Recipe
 
@@ -92,43 +93,74 @@ def augment_entry(task: Task, tools: _Tools, part: PartWriter, entry: Entry, sam
         If nothing can be written.
     """
     settings = task.settings
-    name = PurePosixPath(entry.key)
-    picture = images.decode(sample.raw, name, settings.max_pixels, settings.truncated)
-    faces = tools.detector.detect(picture.pixels)
-    observed = observe_all(picture.pixels, faces, recipe=tools.recipe)
-    chosen = tools.recipe.chosen(faces, (picture.pixels.shape[1], picture.pixels.shape[0]))
-    matrix = alignment(faces[chosen].keypoints) if settings.align and faces else None
-
-    def encoded(pixels: Image) -> Sample:
-        pixels = pixels if matrix is None else aligned_crop(pixels, matrix)
-        return Sample(images.encode(pixels, picture.encoding, name, settings.quality), sample.extras)
-
-    variants = []
-    for number in range(1, settings.variants + 1):
-        seed = seed_of(settings.seed, entry.key, number)
-        rng = np.random.default_rng(np.random.SeedSequence(seed))
-        masked = mask_faces(picture.pixels, faces, observed, tools.catalog, rng, tools.recipe)
-        place = None
-        if masked.is_masked:
-            place = part.put(encoded(masked.image), Meta(entry, number))
-        variants.append(_variant_row(seed, place, masked))
+    picture = images.decode(sample.raw, PurePosixPath(entry.key), settings.max_pixels, settings.truncated)
+    pixels = picture.pixels
+    faces = [] if tools.detector is None else tools.detector.detect(pixels)
+    chosen = tools.recipe.chosen(faces, (pixels.shape[1], pixels.shape[0]))
+    crop = alignment(faces[chosen].keypoints) if settings.align and faces else None
+    is_selected = task.writer.selects(entry)
+    variants, reason = list[VariantRow](), None if is_selected else "not_selected"
+    if settings.masks and is_selected:
+        variants, reason = _variants(task, tools, part, entry, sample, picture, faces, crop)
     is_done = any(variant.place is not None for variant in variants)
-    has_copy = settings.originals if is_done else settings.copy_skipped
+    has_copy = not settings.masks or not is_selected or (settings.originals if is_done else settings.copy_skipped)
     original = None
-    if has_copy and (faces or not settings.align):
+    if settings.align and not faces:
+        reason = "no_face"
+    elif has_copy:
         # A copy is the input's own bytes, unless it is a crop.
-        original = Written(place=part.put(sample if matrix is None else encoded(picture.pixels), Meta(entry, None)))
+        copy = sample if crop is None else _encoded(pixels, crop, picture, entry, sample, settings)
+        original = Written(place=part.put(copy, Meta(entry, None)))
+        is_done |= not settings.masks
     return _row(
         entry,
         status="done" if is_done else "skipped",
-        reason=None if is_done else masked.reason,
-        size_wh=(picture.pixels.shape[1], picture.pixels.shape[0]),
+        reason=None if is_done else reason,
+        size_wh=(pixels.shape[1], pixels.shape[0]),
         notes=picture.notes,
         faces=tuple(manifest.face_row(face, settings.save_landmarks) for face in faces),
-        crop=None if matrix is None else _crop_row(matrix),
+        crop=None if crop is None else _crop_row(crop),
         variants=tuple(variants),
         original=original,
     )
+
+
+def _variants(
+    task: Task,
+    tools: _Tools,
+    part: PartWriter,
+    entry: Entry,
+    sample: Sample,
+    picture: images.Picture,
+    faces: Sequence[Face],
+    crop: Float32Array | None,
+) -> tuple[list[VariantRow], str | None]:
+    """Put the masked pictures; their rows, and why nobody wears a mask if nobody does."""
+    observed = observe_all(picture.pixels, faces, recipe=tools.recipe)
+    variants, reason = [], None
+    for number in range(1, task.settings.variants + 1):
+        seed = seed_of(task.settings.seed, entry.key, number)
+        rng = np.random.default_rng(np.random.SeedSequence(seed))
+        masked = mask_faces(picture.pixels, faces, observed, tools.catalog, rng, tools.recipe)
+        place, reason = None, masked.reason
+        if masked.is_masked:
+            encoded = _encoded(masked.image, crop, picture, entry, sample, task.settings)
+            place = part.put(encoded, Meta(entry, number))
+        variants.append(_variant_row(seed, place, masked))
+    return variants, reason
+
+
+def _encoded(
+    pixels: Image,
+    crop: Float32Array | None,
+    picture: images.Picture,
+    entry: Entry,
+    sample: Sample,
+    settings: AugmentSettings,
+) -> Sample:
+    """Pixels in the size of the picture, as they are to be written, with what lay beside the picture."""
+    pixels = pixels if crop is None else aligned_crop(pixels, crop)
+    return Sample(images.encode(pixels, picture.encoding, PurePosixPath(entry.key), settings.quality), sample.extras)
 
 
 def seed_of(seed: int, key: str, variant: int) -> int:
@@ -180,7 +212,8 @@ def _tools(task: Task) -> _Tools:
     recipe = Recipe(
         settings.faces, settings.min_face, settings.wear, settings.recolor, pictures, settings.pattern_share
     )
-    return _Tools(task.detectors.build(), catalog_of(settings), recipe)
+    detector = task.detectors.build() if settings.masks or settings.align else None
+    return _Tools(detector, catalog_of(settings), recipe)
 
 
 def _outcome(task: Task, tools: _Tools, part: PartWriter, entry: Entry) -> Outcome:

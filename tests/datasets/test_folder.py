@@ -5,9 +5,12 @@ import json
 import pickle
 import sys
 
+import numpy as np
 import pytest
-from fakes import mask, write_picture
+from fakes import mask, pixels, write_picture
+from PIL import Image
 
+from maskgen import manifest
 from maskgen.datasets import people
 from maskgen.datasets.base import Entry, Fault, Meta, Sample
 from maskgen.datasets.folder import FolderReader, identity_of
@@ -195,7 +198,7 @@ def test_people_whose_pictures_lie_in_folders_of_their_own_are_people(tmp_path):
 
 
 def test_a_folder_that_is_missing_holds_no_people(tmp_path):
-    with pytest.raises(ConfigError, match="no such folder"):
+    with pytest.raises(ConfigError, match="no such file or folder"):
         people.open_people(tmp_path / "nowhere")
 
 
@@ -232,3 +235,38 @@ def test_a_name_that_no_file_can_have_is_discarded_like_one_that_is_not_there(tm
     FolderWriter(tmp_path).discard(["x" * 5000, f"a/{'y' * 300}.jpg", "b.jpg/c.jpg", "b.jpg"])
     assert not (tmp_path / "b.jpg").exists()
     assert FolderWriter(tmp_path).stamp("x" * 5000) is None
+
+
+def test_people_of_crops_and_of_copies_are_those_of_the_pictures(tmp_path, job_of):
+    for name in ("ann/1.png", "ann/2.png", "bob/3.png"):
+        write_picture(tmp_path / "in" / name)
+    crops, bare = (
+        job_of(tmp_path / "in", "crops", align=112, originals=True),
+        job_of(tmp_path / "in", "bare", align=112),
+    )
+    copies = job_of(tmp_path / "in", "copies", masks=False)
+    for job in (crops, bare, copies):
+        mask(job)
+    found = people.open_people(crops.target)
+    assert (found.is_aligned, [item.identity for item in found.items]) == (True, ["ann", "ann", "bob"])
+    assert all(item.keypoints is None and len(item.masked) == 1 for item in found.items)
+    assert all(found.read(key).shape == (112, 112, 3) for item in found.items for key in (item.original, *item.masked))
+    with pytest.raises(ConfigError, match="without their originals"):
+        people.open_people(bare.target)
+    found = people.open_people(copies.target)
+    assert (found.is_aligned, len(found.items)) == (False, 3)
+
+
+def test_the_face_of_a_person_is_the_central_one_where_that_was_masked(tmp_path, job_of):
+    (tmp_path / "in" / "ann").mkdir(parents=True)
+    wide = np.zeros((200, 1400, 3), np.uint8)
+    wide[:] = pixels("two_faces")[150, 150]
+    Image.fromarray(wide).save(tmp_path / "in" / "ann" / "1.png")
+    for chosen in ("central", "largest"):
+        job = job_of(tmp_path / "in", chosen, faces=chosen)
+        mask(job)
+        (row,) = manifest.read(job.target / "manifest.jsonl")
+        (item,) = people.open_people(job.target).items
+        masked = [number for number, face in enumerate(row.variants[0].masks) if face.design is not None]
+        assert np.allclose(item.keypoints, row.faces[masked[0]].keypoints)
+        assert len(item.masked) == 1
