@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import signal
 import sys
 from types import FrameType
@@ -18,16 +20,38 @@ def main() -> None:
 
         command()
     except KeyboardInterrupt:
+        _ignore_signals()
         print("interrupted", file=sys.stderr)
-        sys.exit(_INTERRUPTED)
+        _leave()
+    except SystemExit as ended:
+        _ignore_signals()
+        if ended.code == _INTERRUPTED:
+            _leave()
+        raise
     finally:
-        # All is said and done: what the interpreter still has to put away is nobody's concern.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        _ignore_signals()
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def _ignore_signals() -> None:
+    # All is said and done: what the interpreter still has to put away is nobody's concern.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def _leave() -> None:
+    """End the process with 130, whatever code Python would give.
+
+    If the interrupt came inside `exec`, as when a module makes a dataclass, Python takes it for unhandled ever after,
+    and kills itself at the end.
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(_INTERRUPTED)
 
 
 if __name__ == "__main__":

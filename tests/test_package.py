@@ -23,6 +23,7 @@ LEFT_OUT = ("packtraining",)
 DISTRIBUTIONS = {
     "cv2": "opencv-python",
     "google": "protobuf",
+    "pillow_heif": "pillow-heif",
     "PIL": "pillow",
     "skimage": "scikit-image",
     "sklearn": "scikit-learn",

@@ -106,7 +106,9 @@ class Attack:
         _end(run, way)
         said = run.communicate()[0]
         faults = []
-        if way in ("interrupt", "terminate") and (run.returncode not in (0, 130) or said.count("\n") > 9):
+        # Before Python has come to our first line, it does what it does.
+        codes = (0, 130) if said else (0, 130, -signal.SIGINT, -signal.SIGTERM)
+        if way in ("interrupt", "terminate") and (run.returncode not in codes or said.count("\n") > 9):
             faults.append(f"exit code {run.returncode}, {said.strip()[-300:]!r}")
         deadline = time.monotonic() + 10
         while (left := self._processes()) and time.monotonic() < deadline:

@@ -122,7 +122,7 @@ def test_what_is_really_unpacked_is_limited_and_designs_can_be_imported_one_by_o
 
 
 def test_a_catalog_of_20_000_designs_is_looked_through_in_seconds(tmp_path):
-    entries = many_designs(20_000, noisy_png(20))
+    entries = many_designs(20_000, noisy_png(80))
     (tmp_path / "x.zip").write_bytes(zipped(entries))
     started = time.monotonic()
     assert len(bundle.read(tmp_path / "x.zip")) == 20_000

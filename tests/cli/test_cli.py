@@ -210,7 +210,8 @@ def test_exit_code_130_after_ctrl_c_and_a_line_on_how_to_go_on(tmp_path, invoke)
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 @pytest.mark.parametrize("where", ["maskgen.cli", "maskgen.cli.augment", "maskgen.detect"])
-def test_a_signal_at_any_moment_ends_a_command_with_one_line_and_130(tmp_path, name, where):
+@pytest.mark.parametrize("inside", [False, True], ids=["", "exec"])
+def test_a_signal_at_any_moment_ends_a_command_with_one_line_and_130(tmp_path, name, where, inside):
     write_picture(tmp_path / "in" / "1.png")
     # The signal comes while a module is imported: the command line, the command, or what the command needs.
     code = f"""
@@ -218,6 +219,8 @@ import os, signal, sys
 class Finder:
     def find_spec(self, name, *_):
         if name == {where!r}:
+            if {inside}:
+                exec("os.kill(os.getpid(), signal.{name})", globals())
             os.kill(os.getpid(), signal.{name})
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from maskgen.__main__ import main
@@ -271,6 +274,7 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(tree, tmp_path, in
 
 def test_verbose_shows_where_an_unknown_fault_comes_from(tmp_path, invoke, caplog):
     write_picture(tmp_path / "in" / "a.png", "bug")
+    write_picture(tmp_path / "in" / "b.png")
     assert invoke("augment", tmp_path / "in", tmp_path / "out", "--verbose").exit_code == 3
     assert "ZeroDivisionError" in caplog.text
 
