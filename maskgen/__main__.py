@@ -45,8 +45,8 @@ def _ignore_signals() -> None:
 def _leave() -> None:
     """End the process with 130, whatever code Python would give.
 
-    If the interrupt came inside `exec`, as when a module makes a dataclass, Python takes it for unhandled ever after, and
-    kills itself at the end.
+    If the interrupt came inside `exec`, as when a module makes a dataclass, Python takes it for unhandled ever after,
+    and kills itself at the end.
     """
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
