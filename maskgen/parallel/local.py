@@ -6,6 +6,7 @@ import concurrent.futures
 import contextlib
 import ctypes
 import itertools
+import multiprocessing.resource_tracker
 import os
 import signal
 import sys
@@ -17,6 +18,7 @@ from typing import Any, Final, TypeVar
 
 import joblib
 from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky.backend import resource_tracker
 
 from maskgen.errors import MaskgenError
 from maskgen.parallel.base import Crash
@@ -176,6 +178,9 @@ def _without_ctrl_c() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    # Their processes are started with the first of ours, and starting them lets Ctrl-C through again.
+    resource_tracker.ensure_running()
+    multiprocessing.resource_tracker.ensure_running()
     former = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -224,7 +224,7 @@ class TestDrawing:
 def test_a_slide_is_whole_in_the_middle_nothing_at_the_ears_and_never_grows_between(way):
     slide = wear._SLIDES[way]
     degrees, shares = zip(*slide.round_head, strict=True)
-    assert (degrees[0], shares[0], shares[-1]) == (0, 1.0, 0.0)
+    assert (degrees[0], shares[0], *shares[-2:]) == (0, 1.0, 0.0, 0.0)
     assert list(degrees) == sorted(degrees)
     assert list(shares) == sorted(shares, reverse=True)
     assert [height for height, _ in slide.down] == sorted(height for height, _ in slide.down)

@@ -5,6 +5,8 @@ import functools
 import itertools
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -154,3 +156,21 @@ def test_chunks_are_small_enough_to_keep_all_workers_busy(count, workers):
 
 def test_a_reader_that_does_not_know_its_length_gets_full_chunks():
     assert chunk_size(None, 4) == 16
+
+
+NOTICES = """
+import os, signal, time
+import maskgen.parallel.local as local
+def nothing(chunk):
+    return [bool(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, set()))]
+# As early as can be: in the first process that a pool starts.
+results = [value for result in local.LocalExecutor(2).run(nothing, [[1], [2]]) for value in result]
+assert results == [True, True], results
+assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, set())
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="no signal masks there")
+def test_a_process_is_deaf_to_ctrl_c_from_its_first_moment():
+    ended = subprocess.run([sys.executable, "-c", NOTICES], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (0, "")
