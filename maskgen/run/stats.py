@@ -1,0 +1,109 @@
+"""What came of one run or of several, in numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from maskgen import manifest
+from maskgen.errors import ConfigError
+from maskgen.manifest import Row
+
+# Degrees of yaw, and pixels of a face's longer side, up to which a bar of the histogram reaches.
+_YAW_STEP: Final = 15
+_SIZES: Final = (32, 64, 128, 256, 512, 1024)
+
+
+@dataclass
+class Stats:
+    """Rows in numbers.
+
+    Attributes
+    ----------
+    inputs, done, skipped, failed, faces, masked, pictures : int
+        Rows, rows by status, faces found, masks put on, masked pictures written.
+    identities : int
+        People in the rows, where a dataset names them.
+    reasons : Counter
+        Reason -> rows that were skipped or failed for it.
+    yaw_deg : Counter
+        ``-15..0`` and others -> masked faces whose head is turned so.
+    face_px : Counter
+        ``64..128`` and others -> masked faces of such a longer side.
+    designs, wears : Counter
+        Mask design, and how it is worn -> masks.
+    """
+
+    inputs: int = 0
+    done: int = 0
+    skipped: int = 0
+    failed: int = 0
+    faces: int = 0
+    masked: int = 0
+    pictures: int = 0
+    identities: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    yaw_deg: Counter[str] = field(default_factory=Counter)
+    face_px: Counter[str] = field(default_factory=Counter)
+    designs: Counter[str] = field(default_factory=Counter)
+    wears: Counter[str] = field(default_factory=Counter)
+
+
+def stats_of(outputs: Iterable[Path]) -> Stats:
+    """Count what is in the manifests of some outputs.
+
+    Raises
+    ------
+    ConfigError
+        If one has no manifest that can be read.
+    """
+    stats, people = Stats(), set[str]()
+    for output in outputs:
+        path = output if output.is_file() else output / manifest.MANIFEST_FILE
+        if not path.is_file():
+            raise ConfigError(f"{output}: no {manifest.MANIFEST_FILE} in it", "give what 'maskgen augment' wrote")
+        for row in manifest.read(path):
+            _add(stats, row)
+            if row.identity is not None:
+                people.add(row.identity)
+    stats.identities = len(people)
+    return stats
+
+
+def _add(stats: Stats, row: Row) -> None:
+    stats.inputs += 1
+    stats.done += row.status == "done"
+    stats.skipped += row.status == "skipped"
+    stats.failed += row.status == "failed"
+    stats.faces += len(row.faces)
+    if row.reason is not None:
+        stats.reasons[row.reason] += 1
+    for variant in row.variants:
+        stats.pictures += variant.place is not None
+        for face, mask in zip(row.faces, variant.masks, strict=True):
+            if mask.design is None:
+                continue
+            stats.masked += 1
+            stats.designs[mask.design] += 1
+            stats.wears[mask.wear or "correct"] += 1
+            low = int(face.pose.yaw // _YAW_STEP) * _YAW_STEP
+            stats.yaw_deg[f"{low}..{low + _YAW_STEP}"] += 1
+            side = max(face.bbox[2] - face.bbox[0], face.bbox[3] - face.bbox[1])
+            stats.face_px[_size_of(side)] += 1
+
+
+def _size_of(side: float) -> str:
+    low = 0
+    for high in _SIZES:
+        if side < high:
+            return f"{low}..{high}"
+        low = high
+    return f"{low}.."
+
+
+def in_order(histogram: Counter[str]) -> list[tuple[str, int]]:
+    """The bars of a histogram from the lowest to the highest."""
+    return sorted(histogram.items(), key=lambda bar: int(bar[0].split("..")[0]))
