@@ -115,6 +115,33 @@ def test_an_error_of_a_chunk_that_is_tried_alone_ends_its_worker_too(tmp_path):
     assert not _is_alive(int((tmp_path / "pid").read_text()))
 
 
+def die_then_sleep(folder, chunk):
+    if not (folder / "died").exists():
+        (folder / "died").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    (folder / "pid").write_text(str(os.getpid()))
+    time.sleep(60)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers there")
+def test_ctrl_c_ends_a_chunk_that_is_tried_alone_at_once(tmp_path):
+    def interrupt(*_):
+        if (tmp_path / "pid").exists():
+            raise KeyboardInterrupt
+
+    former = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.2, 0.2)
+    started = time.monotonic()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            list(LocalExecutor(1).run(functools.partial(die_then_sleep, tmp_path), [[1]]))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, former)
+    assert not _is_alive(int((tmp_path / "pid").read_text()))
+    assert time.monotonic() - started < 40
+
+
 def _is_alive(pid):
     try:
         os.kill(pid, 0)
