@@ -230,7 +230,9 @@ def record(label: float, key: int, labels: bytes, picture: bytes) -> bytes:
     flag = len(labels) // _LABEL.size
     if not flag:
         return _cut(_HEADER.pack(0, label, key, 0) + picture)
-    return _cut(_HEADER.pack(flag, 0.0, key, 0) + _LABEL.pack(label) + labels[_LABEL.size :] + picture)
+    return _cut(
+        _HEADER.pack(flag, 0.0, key, 0) + _LABEL.pack(label) + labels[_LABEL.size : flag * _LABEL.size] + picture
+    )
 
 
 def range_record(key: int, first: int, end: int) -> bytes:
