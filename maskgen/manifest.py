@@ -194,7 +194,8 @@ class Row(Strict):
     reason : str or None
         Why not done, in one word. Skipped: ``no_face``, ``no_view_for_pose``, ``too_small``, ``not_an_image``,
         ``no_data``, ``folder_loop``, ``folder_twice``. Failed: ``bad_image``, ``in_the_way``, ``name_clash``,
-        ``bad_name``, ``unreadable_folder``, ``unexpected``, ``crashed``.
+        ``bad_name``, ``unreadable_folder``, ``bad_record``, ``bad_label``, ``bad_index``, ``not_in_index``,
+        ``no_identity``, ``lost``, ``unexpected``, ``crashed``.
     message, remedy : str or None
         What failed, and what to do; settings are called as in ``run.json``.
     size_wh : tuple of 2 ints or None

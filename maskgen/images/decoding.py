@@ -149,6 +149,18 @@ def decode_rgba(raw: bytes, path: PurePath) -> Image:
         return _upright(source, path, channels=4)[0]
 
 
+def format_and_size(raw: bytes) -> tuple[str, tuple[int, int]] | None:
+    """The format, and the width and height as stored, of a picture that is not decoded; None if it is none."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            taken = jpeg.take_apart(raw) if raw.startswith(jpeg.SIGNATURE) else None
+            image = _open(_essentials(raw, taken).raw)
+    except (*_MALFORMED, PillowImage.DecompressionBombError):
+        return None
+    return _content_of(image), image.size
+
+
 @contextmanager
 def _source(raw: bytes, path: PurePath, max_pixels: int | None, truncated: Truncated | None) -> Iterator[_Source]:
     if not raw:
@@ -198,7 +210,7 @@ def _opened(raw: bytes, path: PurePath, max_pixels: int | None, truncated: Trunc
     if image.mode == "P" and image.palette is None:
         raise ValueError("no palette")
     notes = list(parts.notes)
-    content = {"MPO": "JPEG", "DIB": "BMP"}.get(str(image.format), str(image.format))
+    content = _content_of(image)
     if content != format_of(path.name):
         notes.insert(0, f"content_is_{content.lower()}")
     frames = max(parts.frames, _frames(image))
@@ -213,6 +225,10 @@ def _opened(raw: bytes, path: PurePath, max_pixels: int | None, truncated: Trunc
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return _loaded_tiff(source, image, raw, path, truncated)
     return _loaded(source, path, truncated)
+
+
+def _content_of(image: PillowImage.Image) -> str:
+    return {"MPO": "JPEG", "DIB": "BMP"}.get(str(image.format), str(image.format))
 
 
 def _essentials(raw: bytes, taken: jpeg.Jpeg | None) -> Essentials:

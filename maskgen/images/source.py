@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import os
 from pathlib import Path
-
-from PIL import Image as PillowImage
 
 from maskgen import files
 from maskgen.errors import ImageError
@@ -46,13 +43,3 @@ def read_bytes(path: Path, max_pixels: int | None = None, *, name: str | None = 
             return file.read(size)
     except OSError as error:
         raise ImageError(f"{called}: cannot be read: {error.strerror}") from error
-
-
-def kind_of(raw: bytes) -> str | None:
-    """Pillow's name of a picture's format, by its first bytes, such as ``JPEG``; None if Pillow knows none."""
-    try:
-        with PillowImage.open(io.BytesIO(raw)) as image:
-            kind: str | None = image.format
-            return kind
-    except Exception:  # whatever a damaged header brings up
-        return None

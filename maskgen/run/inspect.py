@@ -100,7 +100,7 @@ def inspect(path: Path, in_format: Format | None = None, sample: int = 200, most
             faults.append(error.fault)
             continue
         sizes[pixels.shape[1], pixels.shape[0]] += 1
-        kinds[images.kind_of(raw) or "unknown"] += 1
+        kinds[(images.format_and_size(raw) or ("unknown",))[0]] += 1
     return Inspection(
         in_format or format_of_path(path),
         pictures,

@@ -13,6 +13,7 @@ import os
 import pickle
 import re
 import shutil
+import struct
 import sys
 import types
 import zipfile
@@ -27,6 +28,7 @@ import numpy as np
 # Helpers of the tests import each other by their bare names, as pytest lets them.
 sys.path.append(str(Path(__file__).parents[1]))
 
+import recordio_files
 from catalogs import small_catalog
 from fakes import FakeDetectors, write_picture
 from people import portrait
@@ -35,9 +37,13 @@ from pictures import saved, smooth
 from maskgen import images, manifest, run
 from maskgen.catalog import bundle
 from maskgen.catalog.store import CATALOG_FILE, Catalog
+from maskgen.datasets import recordio_file, recordio_index
+from maskgen.datasets.base import Entry
 from maskgen.datasets.folder_writer import FolderWriter
 from maskgen.datasets.pairlists import read_pairs
+from maskgen.datasets.recordio import RecordReader
 from maskgen.datasets.verification import read_bin
+from maskgen.errors import ImageError
 from maskgen.parallel import InProcess
 from maskgen.run.stamps import STAMPS_FILE
 from tests.attack import whole
@@ -105,6 +111,58 @@ class VerificationSets:
         found = read_bin(written(folder / "a.bin", raw))
         for number in range(min(len(found.pictures), 8)):
             found.read(str(number))
+
+
+@dataclass(frozen=True)
+class Records:
+    """One file of a RecordIO dataset; the others are whole, but that without an index there is none."""
+
+    name: str
+    file: str
+    is_text: bool = False
+
+    def seeds(self) -> list[bytes]:
+        if self.file == "labels.txt":
+            return ["0\tann\n1\tZoë\\tX\n".encode(), b"7\tann\r\n0\t\n"]
+        found = []
+        for with_ranges in (True, False):
+            _write_records(scratch() / "rec", with_ranges)
+            found.append((scratch() / "rec" / self.file).read_bytes())
+        return found
+
+    def read(self, raw: bytes, folder: Path) -> None:
+        if not (folder / "train.rec").exists():
+            _write_records(folder, with_ranges=True)
+        if self.name == "rec-alone":
+            (folder / "train.idx").unlink(missing_ok=True)
+        written(folder / self.file, raw)
+        # Files of one size that are written in quick succession have one stamp.
+        recordio_index.scan.cache_clear()
+        recordio_index._index_of.cache_clear()
+        recordio_file.forget_opened()
+        reader, errors = RecordReader(folder / "train.rec"), []
+        reader.count()
+        entries = [found for chunk in reader.chunks(5) for found in chunk if isinstance(found, Entry)]
+        assert len({entry.key for entry in entries}) == len(entries)
+        for entry in entries:
+            try:
+                reader.read(entry)
+            except ImageError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
+
+
+def _write_records(folder: Path, with_ranges: bool) -> None:
+    odd = struct.pack("<I", recordio_files.MAGIC) * 3
+    pictures = [saved(portrait(person, 0), "PNG") for person in range(3)]
+    labelled = [(0, pictures[0]), (0, pictures[1] + odd), (2, pictures[2]), (2, odd)]
+    numbered = recordio_files.insightface(labelled)
+    if not with_ranges:
+        numbered = [
+            (key, recordio_files.packed(0, raw, key, [label, 0.5])) for key, (label, raw) in enumerate(labelled)
+        ]
+    recordio_files.write(folder, numbered)
 
 
 @dataclass(frozen=True)
@@ -278,6 +336,10 @@ _ALL: Final[tuple[Reader, ...]] = (
     Pictures("other-pictures", whole.other_pictures),
     *([Pictures("avif-heic", whole.new_pictures)] if whole.can_make_new() else []),
     VerificationSets(),
+    Records("rec", "train.rec"),
+    Records("rec-alone", "train.rec"),
+    Records("rec-index", "train.idx", is_text=True),
+    Records("rec-labels", "labels.txt", is_text=True),
     PairLists(),
     CatalogFiles(),
     CatalogPictures(),

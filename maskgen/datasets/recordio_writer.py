@@ -1,0 +1,323 @@
+"""RecordIO to write, as InsightFace has it: ``train.rec``, ``train.idx``, ``train.lst``, ``property``.
+
+Pictures come in the order of label, natural order of key, and the original before its variants; then a record per
+identity, and the record of key 0. A label without a picture has an empty range.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from maskgen import files, images
+from maskgen.datasets import parts
+from maskgen.datasets.base import Entry, Fault, Meta, PartWriter, Sample
+from maskgen.datasets.finals import Finals
+from maskgen.datasets.ordering import Sorted, Spool
+from maskgen.datasets.parts import Parts
+from maskgen.datasets.recordio import LABELS_EXTRA, LABELS_FILE, REC_FILE, RecordReader, is_label
+from maskgen.datasets.recordio_file import LONGEST, MOST_LABELS, forget_opened
+from maskgen.datasets.recordio_index import index_of
+from maskgen.datasets.recordio_layout import SIDE, Names, Records, list_line, property_line
+from maskgen.datasets.recordio_rows import InOrder, Named, labelled, placed, spilled
+from maskgen.errors import ConfigError, ImageError
+from maskgen.manifest import Row
+
+_INDEX, _LIST, _PROPERTY = "train.idx", "train.lst", "property"
+# Where the files of the former run are kept until no row of a manifest names them.
+_FORMER: Final = ("former.rec", "former.idx")
+_FORMATS: Final = ("JPEG", "PNG")
+_ROOM: Final = 2**16  # for a header
+
+
+class NoIdentityError(ImageError):
+    """Nobody says who is on a picture."""
+
+    reason = "no_identity"
+
+
+class BadLabelError(ImageError):
+    """A label cannot be written."""
+
+    reason = "bad_label"
+
+
+@dataclass(frozen=True)
+class RecordWriter:
+    """Writes the files that InsightFace trains on.
+
+    If all inputs have labels, the labels are kept. Else identities are numbered from 0 in their order, and
+    ``labels.txt`` tells which has which.
+
+    Parameters
+    ----------
+    root : Path
+        The folder, resolved.
+    """
+
+    root: Path
+
+    @property
+    def home(self) -> Path:
+        """As `Writer.home`: the folder itself."""
+        return self.root
+
+    def selects(self, entry: Entry) -> bool:
+        """As `Writer.selects`: all are."""
+        return True
+
+    @property
+    def puts_together(self) -> bool:
+        """As `Writer.puts_together`."""
+        return True
+
+    def check(self, settings: Any) -> None:
+        """As `Writer.check`; whether pictures have the right size is seen as they are put."""
+        if self.root.exists() and not self.root.is_dir():
+            raise ConfigError(f"{self.root}: not a folder", "the output must be a new or empty folder")
+
+    @contextlib.contextmanager
+    def part(self, name: str) -> Iterator[PartWriter]:
+        """As `Writer.part`."""
+        with self._parts.part(name) as part:
+            yield _CheckedPart(part)
+
+    def settle(self, name: str) -> None:
+        """As `Writer.settle`: parts appear whole."""
+
+    def unsettled(self) -> set[str]:
+        """As `Writer.unsettled`: a killed chunk leaves nothing but a temporary file."""
+        return set()
+
+    def forget_unsettled(self) -> None:
+        """As `Writer.forget_unsettled`."""
+
+    def stamp(self, place: str) -> str | None:
+        """As `Writer.stamp`: length and checksum of the picture, wherever it lies."""
+        with contextlib.suppress(ImageError):
+            return parts.stamp_of(self._sample(place).raw)
+        return None
+
+    def checksum(self, place: str) -> str | None:
+        """As `Writer.checksum`."""
+        with contextlib.suppress(ImageError):
+            return hashlib.sha256(self._sample(place).raw).hexdigest()
+        return None
+
+    def in_the_way(self, keys: Iterable[str]) -> Iterator[str]:
+        """As `Writer.in_the_way`."""
+        yield from self._finals.foreign()
+
+    def clashes(self, keys: Sequence[str], settled: frozenset[str]) -> list[Fault]:
+        """As `Writer.clashes`: records have numbers, not names."""
+        return []
+
+    def discard(self, places: Iterable[str]) -> None:
+        """As `Writer.discard`: what no row names goes when `finish` does."""
+
+    def clear(self, rows: Iterable[Row]) -> None:
+        """As `Writer.clear`."""
+        forget_opened()
+        self._forget_former()
+        self._finals.clear()
+
+    def finish(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """As `Writer.finish`. A row whose picture cannot be read any more has failed, as ``lost``.
+
+        Rows and pictures are sorted on disk. Memory grows by four bytes per picture.
+
+        Raises
+        ------
+        ConfigError
+            If a file is in the way that no run wrote, or there are more identities than labels.
+        MaskgenError
+            If nothing can be written.
+        """
+        self._finals.refuse_foreign()
+        with files.named_faults(self.root):
+            files.make_folder(self.root)
+            with tempfile.TemporaryFile(dir=self.root) as lines:
+                keys = self._put_together(spilled(rows, lines))
+                lines.seek(0)
+                at = 0
+                for line in lines:
+                    row = Row.model_validate_json(line)
+                    yield placed(row, keys[at : at + len(row.places)].tolist())
+                    at += len(row.places)
+            self._forget_former()
+
+    @property
+    def _parts(self) -> Parts:
+        return Parts(self.root)
+
+    @property
+    def _finals(self) -> Finals:
+        return Finals(self.root, (REC_FILE, LABELS_FILE, _PROPERTY, _LIST, _INDEX))
+
+    @property
+    def _source(self) -> tuple[Path, Path]:
+        """The .rec and .idx that places of rows stand for: those of the former run, until rows name the new ones."""
+        rec, index = (self.root / parts.FOLDER / name for name in _FORMER)
+        return (rec, index) if rec.exists() else (self.root / REC_FILE, self.root / _INDEX)
+
+    def _sample(self, place: str) -> Sample:
+        """What is at a place, in a part or in a former file.
+
+        Raises
+        ------
+        ImageError
+            If it is not there, or damaged.
+        """
+        if self._parts.holds(place):
+            return self._parts.read(place)
+        name, _, key = place.partition("#")
+        rec, index_path = self._source
+        try:
+            index = index_of(index_path) if name == REC_FILE and key.isascii() and key.isdecimal() else None
+        except (OSError, ValueError) as error:
+            raise ImageError(f"{place}: its index cannot be read: {error}") from error
+        offset = None if index is None else index.offset_of(int(key[:19]))
+        if offset is None:
+            raise ImageError(f"{place}: not there")
+        sample = RecordReader(rec).read(Entry(place, locator=offset))
+        if not sample.raw:
+            raise ImageError(f"{place}: no picture")
+        return sample
+
+    def _put_together(self, named: Iterator[Named]) -> npt.NDArray[np.uint32]:
+        """Write the files; (P,) the key of each picture, in the order of the rows, and 0 where it is lost."""
+        with Spool(self.root) as spool:
+            pictures, has_labels, has_parts = 0, True, False
+            for one in named:
+                pictures += bool(one.place)
+                has_labels &= one.label >= 0
+                has_parts |= self._parts.holds(one.place)
+                spool.add(tuple(one))
+            keys = np.zeros(pictures, np.uint32)
+            with Sorted((InOrder.of(Named(*item), has_labels) for item in spool), self.root) as in_order:
+                if has_parts or not self._stand_already(in_order, has_labels, keys):
+                    keys[:] = 0
+                    self._write(in_order, has_labels, keys)
+        return keys
+
+    def _stand_already(self, in_order: Iterable[Any], has_labels: bool, keys: npt.NDArray[np.uint32]) -> bool:
+        """Whether the files of the former run are those that would be written."""
+        rec, _ = self._source
+        paths = [self.root / name for name in (_LIST, _PROPERTY, _INDEX)]
+        if rec != self.root / REC_FILE or not all(path.is_file() for path in (rec, *paths)):
+            return False
+        key, label = 0, -1
+        with contextlib.ExitStack() as stack:
+            listed = stack.enter_context((self.root / _LIST).open("rb"))
+            names = Names(None)
+            for label, item, is_new in labelled(in_order, has_labels):
+                if is_new:
+                    names.add(label, item.identity)
+                if item.place:
+                    key += 1
+                    keys[item.number] = key
+                    line = list_line(key, label, item.path)
+                    if item.place != f"{REC_FILE}#{key}" or listed.read(len(line)) != line:
+                        return False
+            if listed.read(1) or (self.root / _PROPERTY).read_bytes() != property_line(label + 1):
+                return False
+        path = self.root / LABELS_FILE
+        is_needed = names.are_needed or not has_labels
+        return path.exists() == is_needed and (not is_needed or names.are_in(path))
+
+    def _write(self, in_order: Iterable[Any], has_labels: bool, keys: npt.NDArray[np.uint32]) -> None:
+        made: dict[str, Path] = {}
+        with contextlib.ExitStack() as stack:
+            opened: dict[str, IO[bytes]] = {}
+            for name in self._finals.names:
+                made[name] = self.root / files.temporary_name()
+                stack.callback(made[name].unlink, missing_ok=True)
+                opened[name] = stack.enter_context(made[name].open("wb"))
+            names = Names(opened[LABELS_FILE])
+            records = Records(opened[REC_FILE], opened[_INDEX], opened[_LIST])
+            for label, item, is_new in labelled(in_order, has_labels):
+                if is_new:
+                    records.begin(label)
+                    names.add(label, item.identity)
+                if item.place:
+                    # Its row says that it is lost, and the next run makes it again.
+                    with contextlib.suppress(ImageError):
+                        keys[item.number] = records.put(label, self._sample(item.place), item.path)
+            opened[_PROPERTY].write(property_line(records.end()))
+            for file in opened.values():
+                file.flush()
+                # Or a power cut could leave new names with none of the new bytes.
+                os.fsync(file.fileno())
+                file.close()
+            if has_labels and not names.are_needed:
+                made.pop(LABELS_FILE)
+            forget_opened()
+            self._keep_former()
+            self._finals.replace(made)
+
+    def _keep_former(self) -> None:
+        """Give the files of the former run another name as well, which `_source` knows."""
+        rec, index = (self.root / parts.FOLDER / name for name in _FORMER)
+        if rec.exists() or not (self.root / REC_FILE).exists():
+            return
+        files.make_folder(rec.parent)
+        index.unlink(missing_ok=True)
+        # The index first: it counts for nothing before the other is there.
+        for path, kept in ((self.root / _INDEX, index), (self.root / REC_FILE, rec)):
+            try:
+                os.link(path, kept)
+            except FileNotFoundError:
+                pass
+            except OSError:  # a file system without links
+                os.replace(path, kept)
+
+    def _forget_former(self) -> None:
+        forget_opened()
+        for name in _FORMER:
+            (self.root / parts.FOLDER / name).unlink(missing_ok=True)
+        self._parts.clear()
+
+
+class _CheckedPart:
+    """A part that takes only what a record can hold."""
+
+    def __init__(self, part: parts.Part) -> None:
+        self._part = part
+
+    def put(self, sample: Sample, meta: Meta) -> str:
+        """As `PartWriter.put`."""
+        entry = meta.entry
+        if entry.identity is None and entry.label is None:
+            raise NoIdentityError(
+                f"{entry.key}: nobody says who it is", "put it into a folder that is called as they are"
+            )
+        if entry.label is not None and not is_label(entry.label):
+            raise BadLabelError(
+                f"{entry.key}: label {entry.label}, expected 0 to {MOST_LABELS - 1:,}", "number the identities from 0"
+            )
+        format, size_wh = images.format_and_size(sample.raw) or ("no picture", (0, 0))
+        if format not in _FORMATS:
+            raise ImageError(f"{entry.key}: {format}, and records hold JPEG or PNG", "convert it to JPEG or PNG")
+        if size_wh != (SIDE, SIDE):
+            width, height = size_wh
+            raise ImageError(
+                f"{entry.key}: {width} x {height} pixels, and records hold {SIDE} x {SIDE}", f"use {{align={SIDE}}}"
+            )
+        if len(sample.raw) + len(sample.extras.get(LABELS_EXTRA, b"")) > LONGEST - _ROOM:
+            raise ImageError(
+                f"{entry.key}: {len(sample.raw):,} bytes, more than a record can have", "convert it to JPEG"
+            )
+        return self._part.put(sample, meta)
+
+    def take_back(self, entry: Entry) -> None:
+        """As `PartWriter.take_back`."""
+        self._part.take_back(entry)
