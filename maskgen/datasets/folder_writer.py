@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any, Final
+from urllib.parse import quote
 
-from maskgen import files
+from maskgen import files, images
 from maskgen.datasets.base import Entry, Fault, Meta, Sample
 from maskgen.errors import ConfigError, ImageError
+from maskgen.formats import format_of
 from maskgen.manifest import Row, inside
 
 # Hidden files in the folder itself, not files in a hidden folder: readers such as torchvision's take every folder for a
@@ -194,7 +196,8 @@ class FolderPart:
     def put(self, sample: Sample, meta: Meta) -> str:
         """As `PartWriter.put`."""
         root, key = self._writer.root, meta.entry.key
-        place = key if meta.variant is None else self._writer.places(key)[meta.variant - 1]
+        name = key if format_of(key) is not None else images.name_of(_filed(meta.entry), sample.raw)
+        place = name if meta.variant is None else self._writer.places(name)[meta.variant - 1]
         path = root / place
         # On resume a folder of the output may have become a link to anywhere, the input included.
         if not path.parent.resolve().is_relative_to(root):
@@ -211,6 +214,16 @@ class FolderPart:
     def take_back(self, entry: Entry) -> None:
         """As `PartWriter.take_back`."""
         self._writer.discard(self._put.pop(entry.key, []))
+
+
+def _filed(entry: Entry) -> str:
+    """Where a picture that was no file goes: into a folder for who is on it, under its key."""
+    who = entry.identity if entry.identity is not None or entry.label is None else str(entry.label)
+    if not who:
+        return entry.key
+    # Nothing that a folder cannot be called, and never two people in one.
+    folder = quote(who, safe=" ()+,;=@!'&$~", encoding="utf-8", errors="surrogatepass")
+    return f"{'%2E' + folder[1:] if folder.startswith('.') else folder}/{entry.key}"
 
 
 def _read(journal: Path) -> Iterator[tuple[str, str]]:

@@ -118,7 +118,7 @@ def _reader(format: Format, resolved: Path, target: Path | None, max_pixels: int
     if format == "recordio":
         from maskgen.datasets.recordio import RecordReader
 
-        return RecordReader(resolved)
+        return RecordReader(_record_file(resolved), max_pixels)
     if format == "bin":
         from maskgen.datasets.binset import BinReader
 
@@ -132,6 +132,16 @@ def _reader(format: Format, resolved: Path, target: Path | None, max_pixels: int
 
         return MetadataReader(resolved)
     return FolderReader(resolved, avoid=None if target is None else target.resolve(), max_pixels=max_pixels)
+
+
+def _record_file(path: Path) -> Path:
+    if path.is_dir():
+        found = sorted(path.glob("*.rec"))
+        if path / "train.rec" in found or len(found) == 1:
+            return path / "train.rec" if path / "train.rec" in found else found[0]
+        names = ", ".join(file.name for file in found) or "none"
+        raise ConfigError(f"{path}: several files could be meant, {names}", "give the path of one")
+    return path.with_suffix(".rec") if path.suffix == ".idx" else path
 
 
 def _refuse_overlap(source: Path, target: Path | None) -> None:

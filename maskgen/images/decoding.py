@@ -19,7 +19,7 @@ from PIL import ImageFile, TiffImagePlugin, UnidentifiedImageError, WebPImagePlu
 
 from maskgen.arrays import Image
 from maskgen.errors import ImageError
-from maskgen.formats import MAX_PIXELS, PILLOW_MAX_PIXELS, Truncated, format_of
+from maskgen.formats import FORMATS, MAX_PIXELS, PILLOW_MAX_PIXELS, Truncated, format_of
 from maskgen.images import heif, jpeg, orientation, png, tiff
 from maskgen.images.encoding import Encoding, encoding_of
 from maskgen.images.essentials import Essentials
@@ -161,6 +161,17 @@ def format_and_size(raw: bytes) -> tuple[str, tuple[int, int]] | None:
     return _content_of(image), image.size
 
 
+def name_of(key: str, raw: bytes) -> str:
+    """The key of a picture as a file name: with the ending of its content's format if it has none of a picture.
+
+    What no picture can be written as gets ``.png``.
+    """
+    if format_of(key) is not None:
+        return key
+    content = (format_and_size(raw) or ("",))[0]
+    return key + next((ending for ending, format in FORMATS.items() if format == content), ".png")
+
+
 @contextmanager
 def _source(raw: bytes, path: PurePath, max_pixels: int | None, truncated: Truncated | None) -> Iterator[_Source]:
     if not raw:
@@ -211,7 +222,7 @@ def _opened(raw: bytes, path: PurePath, max_pixels: int | None, truncated: Trunc
         raise ValueError("no palette")
     notes = list(parts.notes)
     content = _content_of(image)
-    if content != format_of(path.name):
+    if content != format_of(path.name) and format_of(path.name) is not None:
         notes.insert(0, f"content_is_{content.lower()}")
     frames = max(parts.frames, _frames(image))
     if frames > 1:

@@ -160,7 +160,8 @@ def _encoded(
 ) -> Sample:
     """Pixels in the size of the picture, as they are to be written, with what lay beside the picture."""
     pixels = pixels if crop is None else aligned_crop(pixels, crop)
-    return Sample(images.encode(pixels, picture.encoding, PurePosixPath(entry.key), settings.quality), sample.extras)
+    name = PurePosixPath(images.name_of(entry.key, sample.raw))
+    return Sample(images.encode(pixels, picture.encoding, name, settings.quality), sample.extras)
 
 
 def seed_of(seed: int, key: str, variant: int) -> int:
