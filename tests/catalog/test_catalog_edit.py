@@ -511,3 +511,9 @@ def test_a_zip_in_memory_is_never_extracted(packed, tmp_path, monkeypatch):
     monkeypatch.setattr(zipfile.ZipFile, "extractall", lambda *_: pytest.fail("extracts"))
     monkeypatch.setattr(zipfile.ZipFile, "extract", lambda *_: pytest.fail("extracts"))
     assert bundle.import_(packed, tmp_path / "other") == ["one", "two"]
+
+
+def test_the_catalog_that_ships_is_no_catalog_to_write_to(tmp_path):
+    with pytest.raises(CatalogError, match="ships with maskgen is not changed"):
+        edit.check_writable(default_catalog_dir())
+    edit.check_writable(tmp_path)
