@@ -6,13 +6,13 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any, Final
-from urllib.parse import quote
 
 from maskgen import files, images
 from maskgen.datasets.base import Entry, Fault, Meta, Sample
@@ -20,6 +20,8 @@ from maskgen.errors import ConfigError, ImageError
 from maskgen.formats import format_of
 from maskgen.manifest import Row, inside
 
+# What no folder can be called by on some system, or what would hide it; the percent sign, with which it is written.
+_NO_NAME: Final = re.compile(r'[/\\%:*?"<>|\x00-\x1f\x7f\ud800-\udfff]|^\.|[. ]$')
 # Hidden files in the folder itself, not files in a hidden folder: readers such as torchvision's take every folder for a
 # person.
 _JOURNAL: Final = ".maskgen-{}.journal"
@@ -222,8 +224,8 @@ def _filed(entry: Entry) -> str:
     if not who:
         return entry.key
     # Nothing that a folder cannot be called, and never two people in one.
-    folder = quote(who, safe=" ()+,;=@!'&$~", encoding="utf-8", errors="surrogatepass")
-    return f"{'%2E' + folder[1:] if folder.startswith('.') else folder}/{entry.key}"
+    folder = _NO_NAME.sub(lambda match: f"%{ord(match[0]):02X}", who)
+    return f"{folder}/{entry.key}"
 
 
 def _read(journal: Path) -> Iterator[tuple[str, str]]:

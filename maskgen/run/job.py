@@ -26,7 +26,7 @@ from maskgen.run import stamps
 from maskgen.run.plan import Plan, former_rows, open_both, plan_of
 from maskgen.run.record import LOCK_FILE, detectors_of
 from maskgen.run.settings import Job
-from maskgen.run.stamps import stamps_of
+from maskgen.run.stamps import source_of, stamps_of
 from maskgen.run.worker import Done, Outcome, Task, failed, row_of_fault, work
 
 _LOG: Final = logging.getLogger(__name__)
@@ -248,4 +248,4 @@ def _crashed(task: Task, entry: Entry) -> Outcome:
         "library",
         "{retry_failed} with fewer {workers} tries again",
     )
-    return Outcome(row, stamps_of(row, None, task.reader, entry, task.writer))
+    return Outcome(row, stamps_of(row, source_of(None, task.reader, entry), task.writer))

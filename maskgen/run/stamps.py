@@ -43,8 +43,8 @@ class RowStamps:
         return json.dumps([self.key, *self.source, *(part for mark in self.outputs for part in mark)])
 
 
-def stamps_of(row: Row, sample: Sample | None, reader: Reader, entry: Entry, writer: Writer) -> RowStamps:
-    """The marks of a row that has just been made.
+def source_of(sample: Sample | None, reader: Reader, entry: Entry) -> Mark:
+    """The mark of an input.
 
     Parameters
     ----------
@@ -52,9 +52,12 @@ def stamps_of(row: Row, sample: Sample | None, reader: Reader, entry: Entry, wri
         What was read; None if nothing could be.
     """
     if sample is None:
-        source = Mark(reader.stamp(entry), None)
-    else:
-        source = Mark(sample.stamp, hashlib.sha256(sample.raw).hexdigest())
+        return Mark(reader.stamp(entry), None)
+    return Mark(sample.stamp, hashlib.sha256(sample.raw).hexdigest())
+
+
+def stamps_of(row: Row, source: Mark, writer: Writer) -> RowStamps:
+    """The marks of a row whose pictures are in their places."""
     return RowStamps(row.key, source, tuple(Mark(writer.stamp(place), writer.checksum(place)) for place in row.places))
 
 

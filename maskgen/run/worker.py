@@ -28,7 +28,7 @@ from maskgen.masking.vary import Recolor
 from maskgen.run import patterns
 from maskgen.run.record import catalog_of
 from maskgen.run.settings import AugmentSettings
-from maskgen.run.stamps import RowStamps, stamps_of
+from maskgen.run.stamps import Mark, RowStamps, source_of, stamps_of
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,9 @@ def work(task: Task, chunk: Sequence[Entry]) -> Done:
     tools = _tools(task)
     name = uuid.uuid4().hex
     with task.writer.part(name) as part:
-        return Done(name, [_outcome(task, tools, part, entry) for entry in chunk])
+        made = [_made(task, tools, part, entry) for entry in chunk]
+    # What is in a part can be read once the part is whole.
+    return Done(name, [Outcome(row, stamps_of(row, source, task.writer), trace) for row, source, trace in made])
 
 
 def augment_entry(task: Task, tools: _Tools, part: PartWriter, entry: Entry, sample: Sample) -> Row:
@@ -217,7 +219,8 @@ def _tools(task: Task) -> _Tools:
     return _Tools(detector, catalog_of(settings), recipe)
 
 
-def _outcome(task: Task, tools: _Tools, part: PartWriter, entry: Entry) -> Outcome:
+def _made(task: Task, tools: _Tools, part: PartWriter, entry: Entry) -> tuple[Row, Mark, str | None]:
+    """The row of an entry, the mark of its input, and the traceback if something unknown went wrong."""
     sample = trace = None
     try:
         sample = task.reader.read(entry)
@@ -231,7 +234,7 @@ def _outcome(task: Task, tools: _Tools, part: PartWriter, entry: Entry) -> Outco
         row, trace = failed(entry, "unexpected", f"{type(error).__name__}: {error}"), traceback.format_exc()
     if row.status == "failed":
         part.take_back(entry)
-    return Outcome(row, stamps_of(row, sample, task.reader, entry, task.writer), trace)
+    return row, source_of(sample, task.reader, entry), trace
 
 
 def _row(entry: Entry, **fields: object) -> Row:
