@@ -163,6 +163,10 @@ class Writer(Protocol):
         """
         ...
 
+    def selects(self, entry: Entry) -> bool:
+        """Whether masks go on this picture; the others are copied as they are."""
+        ...
+
     def part(self, name: str) -> AbstractContextManager[PartWriter]:
         """A part; its name is that of no other attempt."""
         ...

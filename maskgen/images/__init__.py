@@ -1,6 +1,6 @@
 """Picture files: decoded upright to RGB, encoded the way their source was."""
 
-from maskgen.images.decoding import Picture, decode, decode_rgba, read
+from maskgen.images.decoding import Picture, decode, decode_rgba, format_and_size, read
 from maskgen.images.encoding import LUMA, LUMA_WEIGHTS, Encoding, encode
 from maskgen.images.source import read_bytes
 
@@ -12,6 +12,7 @@ __all__ = [
     "decode",
     "decode_rgba",
     "encode",
+    "format_and_size",
     "read",
     "read_bytes",
 ]

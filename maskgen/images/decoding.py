@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
+import struct
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -13,16 +15,26 @@ from typing import Final, Literal
 
 import numpy as np
 from PIL import Image as PillowImage
-from PIL import ImageFile, TiffImagePlugin, UnidentifiedImageError
+from PIL import ImageFile, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
 from maskgen.arrays import Image
 from maskgen.errors import ImageError
 from maskgen.formats import MAX_PIXELS, PILLOW_MAX_PIXELS, Truncated, format_of
-from maskgen.images import header, heif, jpeg, orientation, png, tiff
+from maskgen.images import heif, jpeg, orientation, png, tiff
 from maskgen.images.encoding import Encoding, encoding_of
 from maskgen.images.essentials import Essentials
 from maskgen.images.source import read_bytes
 
+# GIF as well: scraped datasets hide it behind a wrong ending. Pillow knows TIFF and WebP only once their modules are
+# imported.
+_READABLE: Final = (
+    "JPEG",
+    "PNG",
+    "BMP",
+    "GIF",
+    TiffImagePlugin.TiffImageFile.format,
+    WebPImagePlugin.WebPImageFile.format,
+)
 # How files begin that are a picture of a readable format, be it damaged or of an unusual kind.
 _BEGINNINGS: Final = {
     jpeg.SIGNATURE: "JPEG",
@@ -33,6 +45,21 @@ _BEGINNINGS: Final = {
     b"MM\0*": "TIFF",
     b"RIFF": "WebP",
 }
+# What Pillow raises for files that are not what they say they are.
+_MALFORMED: Final = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    EOFError,
+    IndexError,
+    KeyError,
+    OverflowError,
+    RuntimeError,
+    AttributeError,
+    struct.error,
+    zlib.error,
+)
 # How Pillow begins when it knows what a picture is, and cannot read it.
 _UNSUPPORTED: Final = re.compile("unsupported|unknown raw mode|cannot handle|conversion", re.IGNORECASE)
 _CONVERT: Final = "convert it to RGB of 8 bits"
@@ -122,6 +149,18 @@ def decode_rgba(raw: bytes, path: PurePath) -> Image:
         return _upright(source, path, channels=4)[0]
 
 
+def format_and_size(raw: bytes) -> tuple[str, tuple[int, int]] | None:
+    """The format, and the width and height as stored, of a picture that is not decoded; None if it is none."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            taken = jpeg.take_apart(raw) if raw.startswith(jpeg.SIGNATURE) else None
+            image = _open(_essentials(raw, taken).raw)
+    except (*_MALFORMED, PillowImage.DecompressionBombError):
+        return None
+    return _content_of(image), image.size
+
+
 @contextmanager
 def _source(raw: bytes, path: PurePath, max_pixels: int | None, truncated: Truncated | None) -> Iterator[_Source]:
     if not raw:
@@ -148,7 +187,7 @@ def _source(raw: bytes, path: PurePath, max_pixels: int | None, truncated: Trunc
             f"{path}: not a picture that can be read (no JPEG, PNG, WebP, BMP, TIFF, GIF, HEIC or AVIF)",
             "convert it to one of these",
         ) from error
-    except header.MALFORMED as error:
+    except _MALFORMED as error:
         raise _damaged(path, error, _RESTORE) from error
 
 
@@ -166,12 +205,12 @@ def _opened(raw: bytes, path: PurePath, max_pixels: int | None, truncated: Trunc
         heif.require(format, path)
     taken = jpeg.take_apart(raw) if raw.startswith(jpeg.SIGNATURE) else None
     parts = _essentials(raw, taken)
-    image = header.opened(parts.raw)
+    image = _open(parts.raw)
     _refuse_large(image, path, max_pixels)
     if image.mode == "P" and image.palette is None:
         raise ValueError("no palette")
     notes = list(parts.notes)
-    content = header.content_of(image)
+    content = _content_of(image)
     if content != format_of(path.name):
         notes.insert(0, f"content_is_{content.lower()}")
     frames = max(parts.frames, _frames(image))
@@ -188,10 +227,19 @@ def _opened(raw: bytes, path: PurePath, max_pixels: int | None, truncated: Trunc
     return _loaded(source, path, truncated)
 
 
+def _content_of(image: PillowImage.Image) -> str:
+    return {"MPO": "JPEG", "DIB": "BMP"}.get(str(image.format), str(image.format))
+
+
 def _essentials(raw: bytes, taken: jpeg.Jpeg | None) -> Essentials:
     if taken is not None:
         return taken.essentials
     return png.essentials(raw) if raw.startswith(png.SIGNATURE) else Essentials(raw)
+
+
+def _open(raw: bytes) -> ImageFile.ImageFile:
+    formats = [*_READABLE, *(format for format in ("AVIF", "HEIF") if format in PillowImage.OPEN)]
+    return PillowImage.open(io.BytesIO(raw), formats=formats)
 
 
 def _refuse_large(image: PillowImage.Image, path: PurePath, max_pixels: int | None) -> None:
@@ -207,7 +255,7 @@ def _refuse_large(image: PillowImage.Image, path: PurePath, max_pixels: int | No
 def _frames(image: PillowImage.Image) -> int:
     try:
         return int(getattr(image, "n_frames", 1))
-    except header.MALFORMED:
+    except _MALFORMED:
         # Only the first is needed.
         return 1
 
@@ -229,7 +277,7 @@ def _loaded(source: _Source, path: PurePath, truncated: Truncated | None) -> _So
     assert isinstance(image, ImageFile.ImageFile)
     try:
         image.load()
-    except header.MALFORMED as error:
+    except _MALFORMED as error:
         # What has been decoded so far is there; nothing more is asked for.
         image.tile = []
         if not _has_part(image):
@@ -244,7 +292,7 @@ def _has_part(image: PillowImage.Image) -> bool:
     try:
         image.load()
         return any(np.asarray(strip).any() for _, strip in _strips(image))
-    except header.MALFORMED:
+    except _MALFORMED:
         return False
 
 
@@ -254,7 +302,7 @@ def _loaded_jpeg(source: _Source, taken: jpeg.Jpeg, path: PurePath, truncated: T
     if taken.probe is None:
         source = _loaded(source, path, truncated)
     else:
-        probe = header.opened(taken.probe)
+        probe = _open(taken.probe)
         probe.load()
         first_row = _first_row_to_compare(probe, taken)
         expected = _checksum(probe, first_row)
