@@ -97,6 +97,15 @@ _setting = partial(setting, run.AugmentSettings)
     metavar="SHARE",
     help="Share of the masks that get a pattern of --pattern-dir, 0 to 1.",
 )
+@_setting("--in-format", "in_format", type=click.Choice(get_args(formats.Format)), help="What IN is.")
+@_setting("--out-format", "out_format", type=click.Choice(get_args(formats.Format)), help="What OUT is to be.")
+@_setting(
+    "--mask-side",
+    "mask_side",
+    type=click.Choice(get_args(formats.MaskSide)),
+    help="Which halves of the pairs of a .bin get masks.",
+)
+@_setting("--shard-size", "shard_size", type=click.IntRange(min=1), help="Samples per tar file.")
 @_setting("--align", "align", type=click.Choice([112]), help="Write 112x112 crops as ArcFace takes them.")
 @_setting("--aligned", "aligned", is_flag=True, help="The inputs are 112x112 ArcFace crops: no detector runs.")
 @_setting("--model", "model", metavar="NAME|DIR", help="Model pack: see 'maskgen models list'.")

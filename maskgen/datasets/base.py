@@ -170,7 +170,7 @@ class Writer(Protocol):
         ...
 
     def selects(self, entry: Entry) -> bool:
-        """Whether a picture is to be masked; others are copied."""
+        """Whether masks go on this picture; the others are copied as they are."""
         ...
 
     def part(self, name: str) -> AbstractContextManager[PartWriter]:

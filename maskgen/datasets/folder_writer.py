@@ -8,7 +8,7 @@ import json
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -65,15 +65,12 @@ class FolderWriter:
             raise ConfigError(f"{self.root}: not a folder", "the output must be a new or empty folder")
 
     def selects(self, entry: Entry) -> bool:
-        """As `Writer.selects`: all are."""
+        """As `Writer.selects`: masks go on all pictures."""
         return True
 
     def places(self, key: str) -> list[str]:
         """Where the masked pictures of an input go, relative to the folder."""
-        if self.variants == 1 and not self.originals:
-            return [key]
-        stem, suffix = os.path.splitext(key)
-        return [f"{stem}_m{number}{suffix}" for number in range(1, self.variants + 1)]
+        return names_of(key, self.variants, self.originals)
 
     @contextlib.contextmanager
     def part(self, name: str) -> Iterator[FolderPart]:
@@ -133,21 +130,10 @@ class FolderWriter:
         if not ignores_case and self.places("a.jpg") == ["a.jpg"]:
             return []
         fold = _folded if ignores_case else str
-        keeps_names = self.originals or self.copy_skipped
-        owners: dict[str, str] = {}
         # Files go into the folders of their inputs, and no file can be where such a folder is.
         folders = {fold(str(folder)): key for key in keys for folder in PurePosixPath(key).parents}
-        clashes = {}
-        # Inputs keep their own names first; what stands from a former run keeps its place.
-        order = sorted(keys, key=lambda key: (key not in settled, key))
-        for places_of in (lambda key: [key] if keeps_names else [], self.places):
-            for key in order:
-                for place in places_of(key):
-                    owner = folders.get(fold(place)) or owners.setdefault(fold(place), key)
-                    if owner != key:
-                        message = f"{place} would overwrite what comes of {owner}"
-                        clashes[key] = Fault(key, "failed", "name_clash", message, "rename one of the two")
-        return list(clashes.values())
+        keeps_names = self.originals or self.copy_skipped
+        return clashes_of(keys, settled, self.places, keeps_names, lambda place: folders.get(fold(place)), fold)
 
     def _journals(self) -> list[Path]:
         return sorted(self.root.glob(_JOURNAL.format("*")))
@@ -239,6 +225,57 @@ def _read(journal: Path) -> Iterator[tuple[str, str]]:
 
 def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
+
+
+def names_of(key: str, variants: int, originals: bool) -> list[str]:
+    """What the masked pictures of an input are called; parameters as those of `FolderWriter`.
+
+    Examples
+    --------
+    >>> names_of("ann/1.jpg", 1, False), names_of("ann/1.jpg", 2, False)
+    (['ann/1.jpg'], ['ann/1_m1.jpg', 'ann/1_m2.jpg'])
+    """
+    if variants == 1 and not originals:
+        return [key]
+    stem, suffix = os.path.splitext(key)
+    return [f"{stem}_m{number}{suffix}" for number in range(1, variants + 1)]
+
+
+def clashes_of(
+    keys: Sequence[str],
+    settled: frozenset[str],
+    places: Callable[[str], list[str]],
+    keeps_names: bool,
+    taken: Callable[[str], str | None] = lambda place: None,
+    fold: Callable[[str], str] = str,
+) -> list[Fault]:
+    """Inputs of which something would be written where another's goes.
+
+    Parameters
+    ----------
+    keys, settled :
+        As those of `Writer.clashes`.
+    places : callable
+        Key -> places of the masked pictures.
+    keeps_names : bool
+        Whether originals may be written; their place is the key.
+    taken : callable
+        Place -> an input that owns it in any case, or None.
+    fold : callable
+        Place -> the same for places that are the same.
+    """
+    owners: dict[str, str] = {}
+    clashes = {}
+    # Inputs keep their own names first; what stands from a former run keeps its place.
+    order = sorted(keys, key=lambda key: (key not in settled, key))
+    for places_of in (lambda key: [key] if keeps_names else [], places):
+        for key in order:
+            for place in places_of(key):
+                owner = taken(place) or owners.setdefault(fold(place), key)
+                if owner != key:
+                    message = f"{place} would overwrite what comes of {owner}"
+                    clashes[key] = Fault(key, "failed", "name_clash", message, "rename one of the two")
+    return list(clashes.values())
 
 
 def ignores_case_of(folder: Path) -> bool:

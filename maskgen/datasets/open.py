@@ -12,6 +12,7 @@ from maskgen.datasets.folder_writer import FolderWriter
 from maskgen.errors import ConfigError
 from maskgen.formats import Format, format_of
 
+_BIN_FILE: Final = "pairs.bin"
 _IS_URL: Final = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _ENDINGS: Final[dict[str, Format]] = {".rec": "recordio", ".idx": "recordio", ".bin": "bin", ".tar": "webdataset"}
 """What a dataset of each ending is."""
@@ -126,11 +127,11 @@ def _reader(format: Format, resolved: Path, target: Path | None, max_pixels: int
     if format == "webdataset":
         from maskgen.datasets.webdataset import WebDatasetReader
 
-        return WebDatasetReader(resolved)
+        return WebDatasetReader(resolved, max_pixels)
     if format == "metadata":
         from maskgen.datasets.metadata import MetadataReader
 
-        return MetadataReader(resolved)
+        return MetadataReader(resolved, max_pixels)
     return FolderReader(resolved, avoid=None if target is None else target.resolve(), max_pixels=max_pixels)
 
 
@@ -155,7 +156,7 @@ def _refuse_overlap(source: Path, target: Path | None) -> None:
         )
 
 
-def open_writer(target: Path, settings: Any, in_format: Format) -> Writer:
+def open_writer(target: Path, settings: Any, in_format: Format, reader: Reader) -> Writer:
     """A dataset to write.
 
     Parameters
@@ -166,6 +167,8 @@ def open_writer(target: Path, settings: Any, in_format: Format) -> Writer:
         What is to be written.
     in_format : str
         Of the input; the output's unless the settings or the ending of the target say otherwise.
+    reader : Reader
+        Of the input: a ``metadata.jsonl`` is made from the input's.
     """
     by_ending = _ENDINGS.get(target.suffix.lower()) if not target.is_dir() else None
     format = settings.out_format or by_ending or in_format
@@ -177,7 +180,7 @@ def open_writer(target: Path, settings: Any, in_format: Format) -> Writer:
     if format == "bin":
         from maskgen.datasets.binset import BinWriter
 
-        return BinWriter(resolved, settings.mask_side)
+        return BinWriter(resolved if resolved.suffix == ".bin" else resolved / _BIN_FILE, settings.mask_side)
     places: dict[str, Any] = {
         "variants": settings.variants,
         "originals": settings.originals,
@@ -187,6 +190,11 @@ def open_writer(target: Path, settings: Any, in_format: Format) -> Writer:
         from maskgen.datasets.webdataset_writer import WebDatasetWriter
 
         return WebDatasetWriter(resolved, settings.shard_size, **places)
+    if format == "metadata":
+        from maskgen.datasets.metadata import MetadataReader, MetadataWriter
+
+        if isinstance(reader, MetadataReader):
+            return MetadataWriter(resolved, source=reader, **places)
     return FolderWriter(resolved, **places)
 
 

@@ -33,13 +33,25 @@ def read_bytes(path: Path, max_pixels: int | None = None, *, name: str | None = 
     try:
         with open(files.open_regular(path), "rb") as file:
             size = os.fstat(file.fileno()).st_size
-            limit = max_bytes(MAX_PIXELS if max_pixels is None else max_pixels)
-            if size > limit and not any_size:
-                raise ImageError(
-                    f"{called}: {size:,} bytes, more than the {limit:,} that a picture may have",
-                    "scale it down" if max_pixels is None else "scale it down or raise {max_pixels}",
-                )
+            if not any_size:
+                refuse_large(called, size, max_pixels)
             # A file that grows meanwhile is not followed.
             return file.read(size)
     except OSError as error:
         raise ImageError(f"{called}: cannot be read: {error.strerror}") from error
+
+
+def refuse_large(called: object, size: int, max_pixels: int | None = None) -> None:
+    """Raise an error for a file that is larger than any picture; parameters as for `read_bytes`, and a size in bytes.
+
+    Raises
+    ------
+    ImageError
+        If it is.
+    """
+    limit = max_bytes(MAX_PIXELS if max_pixels is None else max_pixels)
+    if size > limit:
+        raise ImageError(
+            f"{called}: {size:,} bytes, more than the {limit:,} that a picture may have",
+            "scale it down" if max_pixels is None else "scale it down or raise {max_pixels}",
+        )

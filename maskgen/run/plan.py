@@ -115,7 +115,7 @@ def open_both(job: Job) -> tuple[Reader, Writer]:
     settings = job.settings
     reader = open_reader(job.source, job.target, settings.max_pixels, settings.in_format, job.root)
     in_format = "bin" if job.root is not None else settings.in_format or format_of_path(job.source)
-    writer = open_writer(job.target, settings, in_format)
+    writer = open_writer(job.target, settings, in_format, reader)
     writer.check(settings)
     if not any(isinstance(found, Entry) for chunk in reader.chunks(1024) for found in chunk):
         faults = [found for chunk in reader.chunks(1024) for found in chunk if isinstance(found, Fault)]
