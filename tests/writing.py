@@ -39,8 +39,11 @@ def row_of(part, entry, variants=(), original=None, extras=None, status=None, re
 
 def rows_of(writer, items):
     """A row per (entry, keywords of `row_of`), all in one part."""
-    with writer.part(uuid.uuid4().hex) as part:
-        return [row_of(part, entry, **options) for entry, options in items]
+    name = uuid.uuid4().hex
+    with writer.part(name) as part:
+        rows = [row_of(part, entry, **options) for entry, options in items]
+    writer.settle(name)
+    return rows
 
 
 def finished(writer, rows):

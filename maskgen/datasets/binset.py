@@ -205,8 +205,8 @@ class BinWriter:
             files.make_folder(root)
             spool = stack.enter_context(Spool(root))
             in_order = stack.enter_context(Sorted(self._halves(rows, spool), root))
-            by_index = stack.enter_context(Sorted(self._write(in_order), root))
-            for line, (_, fate, place) in zip(spool, by_index, strict=True):
+            by_number = stack.enter_context(Sorted(self._write(in_order), root))
+            for line, (_, fate, place) in zip(spool, by_number, strict=True):
                 yield _row_with(Row.model_validate_json(line), fate, place)
             self._former.forget()
 
@@ -242,7 +242,7 @@ class BinWriter:
 
     def _halves(self, rows: Iterable[Row], spool: Spool) -> Iterator[_Half]:
         """What rows say about halves of pairs; the rows go to a spool."""
-        for index, row in enumerate(rows):
+        for number, row in enumerate(rows):
             spool.add(row.model_dump_json())
             place = row.places[0] if row.places else ""
             fate: _Fate = "none"
@@ -251,13 +251,13 @@ class BinWriter:
                 fate = "written" if self.stamp(place) is not None else "lost"
             pair = row.pair
             yield (
-                _Half(-1, 0, index, False, fate, place)
+                _Half(-1, 0, number, False, fate, place)
                 if pair is None
-                else _Half(pair.index, pair.side, index, pair.is_same, fate, place)
+                else _Half(pair.index, pair.side, number, pair.is_same, fate, place)
             )
 
     def _write(self, in_order: Iterable[Any]) -> Iterator[tuple[int, _Fate, str]]:
-        """Write the file; (index, what became of it, new place) of each half. It has its name before the last."""
+        """Write the file; (number, what became of it, new place) of each half. It has its name before the last."""
         temporary = self.path.parent / files.temporary_name()
         with ExitStack() as stack:
             stack.callback(temporary.unlink, missing_ok=True)
@@ -267,16 +267,16 @@ class BinWriter:
             with _List(file) as pictures:
                 for first, second in _pairs(in_order):
                     if second is None:
-                        yield first.index, "alone" if first.fate == "written" else first.fate, ""
+                        yield first.number, "alone" if first.fate == "written" else first.fate, ""
                         continue
                     is_whole = first.fate == second.fate == "written"
                     for half in (first, second):
                         if is_whole:
-                            yield half.index, "written", f"{self.path.name}#{pictures.number}"
+                            yield half.number, "written", f"{self.path.name}#{pictures.number}"
                             raw = self._raw(half.place)
                             pictures.add(_BYTES.pack(b"B", len(raw)) + raw)
                         else:
-                            yield half.index, "alone" if half.fate == "written" else half.fate, ""
+                            yield half.number, "alone" if half.fate == "written" else half.fate, ""
                     if is_whole:
                         flags.append(first.is_same)
             with _List(file) as bools:
@@ -304,11 +304,11 @@ _Fate = Literal["written", "alone", "lost", "none"]
 
 
 class _Half(NamedTuple):
-    """Half of a pair; these sort in the order of pairs. `index` is that of its row, `pair` -1 where that has none."""
+    """Half of a pair; these sort in the order of pairs. `number` is that of its row, `pair` -1 where that has none."""
 
     pair: int
     side: int
-    index: int
+    number: int
     is_same: bool
     fate: _Fate
     place: str

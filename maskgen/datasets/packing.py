@@ -25,7 +25,7 @@ class Named(NamedTuple):
     ----------
     natural : str
         The key, to sort by.
-    index : int
+    number : int
         Of the picture among all, in the order of rows and their places.
     key, identity, label :
         The row's.
@@ -36,7 +36,7 @@ class Named(NamedTuple):
     """
 
     natural: str
-    index: int
+    number: int
     key: str
     identity: str | None
     label: int | None
@@ -46,14 +46,14 @@ class Named(NamedTuple):
 
 def named(rows: Iterable[Row], spool: Spool) -> Iterator[Named]:
     """What rows name, in their order, while the rows go to a spool."""
-    index = 0
+    number = 0
     for row in rows:
         spool.add(row.model_dump_json())
-        for number, written in enumerate((row.original, *row.variants)):
+        for variant, written in enumerate((row.original, *row.variants)):
             if written is not None and written.place is not None:
                 who = (row.key, row.identity, row.label)
-                yield Named(natural(row.key), index, *who, number or None, written.place)
-                index += 1
+                yield Named(natural(row.key), number, *who, variant or None, written.place)
+                number += 1
 
 
 def rows_with(spool: Spool, places: Iterator[str]) -> Iterator[Row]:

@@ -138,8 +138,8 @@ class WebDatasetWriter:
             if self._stand_already(in_order):
                 yield from (Row.model_validate_json(line) for line in spool)
             else:
-                by_index = stack.enter_context(Sorted(self._pack(in_order), self.root))
-                yield from rows_with(spool, (place for _, place in by_index))
+                by_number = stack.enter_context(Sorted(self._pack(in_order), self.root))
+                yield from rows_with(spool, (place for _, place in by_number))
             Former(self.root).forget()
 
     def _finals(self, made: Iterable[str] = ()) -> Finals:
@@ -197,7 +197,7 @@ class WebDatasetWriter:
         return stamp is not None and len(_index_of(last, stamp)) == number % self.shard_size + 1
 
     def _pack(self, in_order: Iterable[Any]) -> Iterator[tuple[int, str]]:
-        """Write the shards; (index, new place) of each picture, with an empty place where it is lost.
+        """Write the shards; (number, new place) of each picture, with an empty place where it is lost.
 
         The shards have their names before the last is given.
         """
@@ -211,7 +211,7 @@ class WebDatasetWriter:
                     sample = self._sample(item.place)
                 except ImageError:
                     # Its row says that it is lost, and the next run makes it again.
-                    yield item.index, ""
+                    yield item.number, ""
                     continue
                 if tar is None or written % self.shard_size == 0:
                     if tar is not None:
@@ -221,7 +221,7 @@ class WebDatasetWriter:
                     stack.callback(made[shard].unlink, missing_ok=True)
                     tar = _open(made[shard])
                     stack.callback(_abandon, tar)
-                yield item.index, f"{shard}#{_add(tar, self._name_of(item), item, sample)}"
+                yield item.number, f"{shard}#{_add(tar, self._name_of(item), item, sample)}"
                 written += 1
             if tar is not None:
                 _close(tar)
