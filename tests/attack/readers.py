@@ -41,6 +41,7 @@ from maskgen.datasets.verification import read_bin
 from maskgen.parallel import InProcess
 from maskgen.run.stamps import STAMPS_FILE
 from tests.attack import whole
+from tests.attack.datasets import BinSets, MetadataFiles, Shards
 from tests.attack.fuzz import Reader
 from tests.attack.networks import Bases, Checkpoints, Packs, Recognisers, States, TrainingSettings
 from tests.attack.places import scratch, written
@@ -279,6 +280,9 @@ _ALL: Final[tuple[Reader, ...]] = (
     *([Pictures("avif-heic", whole.new_pictures)] if whole.can_make_new() else []),
     VerificationSets(),
     PairLists(),
+    Shards(),
+    BinSets(),
+    MetadataFiles(),
     CatalogFiles(),
     CatalogPictures(),
     CatalogZips(),
