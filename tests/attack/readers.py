@@ -47,6 +47,7 @@ from maskgen.errors import ImageError
 from maskgen.parallel import InProcess
 from maskgen.run.stamps import STAMPS_FILE
 from tests.attack import whole
+from tests.attack.datasets import BinSets, MetadataFiles, Shards
 from tests.attack.fuzz import Reader
 from tests.attack.networks import Bases, Checkpoints, Packs, Recognisers, States, TrainingSettings
 from tests.attack.places import scratch, written
@@ -341,6 +342,9 @@ _ALL: Final[tuple[Reader, ...]] = (
     Records("rec-index", "train.idx", is_text=True),
     Records("rec-labels", "labels.txt", is_text=True),
     PairLists(),
+    Shards(),
+    BinSets(),
+    MetadataFiles(),
     CatalogFiles(),
     CatalogPictures(),
     CatalogZips(),
