@@ -176,10 +176,11 @@ class RecordWriter:
         """`_sample` for many places, as long as the files stay where they are."""
         rec, index_path = self._source
         former = RecordReader(rec)
-        with self._parts.reading() as read_part:
+        of_parts = self._parts
+        with of_parts.reading() as read_part:
 
             def read(place: str) -> Sample:
-                if self._parts.holds(place):
+                if of_parts.holds(place):
                     return read_part(place)
                 name, _, key = place.partition("#")
                 try:
