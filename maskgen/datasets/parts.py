@@ -13,7 +13,7 @@ import json
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -61,18 +61,32 @@ class Parts:
         ImageError
             If it is not there, or damaged.
         """
-        name, _, offset = place.removeprefix(f"{FOLDER}/").partition("#")
+        with self.reading() as read:
+            return read(place)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Callable[[str], Sample]]:
+        """`read` for many places: the part of the last one stays open."""
+        opened: dict[str, BinaryIO] = {}
+
+        def read(place: str) -> Sample:
+            name, _, offset = place.removeprefix(f"{FOLDER}/").partition("#")
+            try:
+                if name not in opened:
+                    close()
+                    opened[name] = (self.root / FOLDER / f"{name}{_ENDING}").open("rb")
+                return _read(opened[name], place, int(offset))
+            except (OSError, ValueError) as error:
+                raise ImageError(f"{place}: cannot be read: {error}") from error
+
+        def close() -> None:
+            while opened:
+                opened.popitem()[1].close()
+
         try:
-            with (self.root / FOLDER / f"{name}{_ENDING}").open("rb") as file:
-                file.seek(int(offset))
-                head = json.loads(file.read(*_LENGTH.unpack(file.read(_LENGTH.size))))
-                raw = file.read(head["size"])
-                extras = {key: file.read(size) for key, size in head["extras"].items()}
-        except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
-            raise ImageError(f"{place}: cannot be read: {error}") from error
-        if len(raw) != head["size"] or zlib.crc32(raw) != head["crc32"]:
-            raise ImageError(f"{place}: damaged")
-        return Sample(raw, extras, stamp_of(raw))
+            yield read
+        finally:
+            close()
 
     def holds(self, place: str) -> bool:
         """Whether a place lies in a part, not in a file that was put together."""
@@ -110,6 +124,23 @@ class Part:
 
     def take_back(self, entry: Entry) -> None:
         """As `PartWriter.take_back`: no row names it, so it is left out in the end."""
+
+
+def _read(file: BinaryIO, place: str, offset: int) -> Sample:
+    file.seek(offset)
+    try:
+        head = json.loads(file.read(*_LENGTH.unpack(file.read(_LENGTH.size))))
+        sizes = [head["size"], *head["extras"].values()]
+        # No file that is damaged makes anybody read more than there is, or less than nothing.
+        if not all(0 <= size <= os.fstat(file.fileno()).st_size for size in sizes):
+            raise ImageError(f"{place}: damaged")
+        raw = file.read(head["size"])
+        extras = {key: file.read(size) for key, size in head["extras"].items()}
+        if len(raw) != head["size"] or zlib.crc32(raw) != head["crc32"]:
+            raise ImageError(f"{place}: damaged")
+    except (KeyError, TypeError, AttributeError, RecursionError, struct.error) as error:
+        raise ImageError(f"{place}: damaged: {error}") from error
+    return Sample(raw, extras, stamp_of(raw))
 
 
 def stamp_of(raw: bytes) -> str:

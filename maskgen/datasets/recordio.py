@@ -36,13 +36,6 @@ _ESCAPES: Final = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
 _UNESCAPES: Final = {escape: character for character, escape in _ESCAPES.items()}
 
 
-def rec_of(path: Path) -> Path | None:
-    """The ``.rec`` that a path means: itself, or `REC_FILE` in a folder; None if it means none."""
-    if path.is_dir():
-        return path / REC_FILE if (path / REC_FILE).is_file() else None
-    return path if path.suffix.lower() == ".rec" else None
-
-
 @dataclass(frozen=True)
 class RecordReader:
     """The pictures of a RecordIO file, in the order in which they stand there.
@@ -77,7 +70,7 @@ class RecordReader:
             return None
         file, index = self._file(), self._index()
         offsets, faults = index.offsets, len(index.doubles) + len(index.garbage)
-        if not len(offsets) or _is_range(file, int(offsets[0])):
+        if not len(offsets) or not _found(file, NO_KEY, int(offsets[-1])).spans or _is_range(file, int(offsets[0])):
             return None
         if not _is_range(file, int(offsets[-1])):
             return len(offsets) + faults

@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
@@ -177,21 +177,32 @@ class RecordWriter:
         ImageError
             If it is not there, or damaged.
         """
-        if self._parts.holds(place):
-            return self._parts.read(place)
-        name, _, key = place.partition("#")
+        with self._reading() as read:
+            return read(place)
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[Callable[[str], Sample]]:
+        """`_sample` for many places, as long as the files stay where they are."""
         rec, index_path = self._source
-        try:
-            index = index_of(index_path) if name == REC_FILE and key.isascii() and key.isdecimal() else None
-        except (OSError, ValueError) as error:
-            raise ImageError(f"{place}: its index cannot be read: {error}") from error
-        offset = None if index is None else index.offset_of(int(key[:19]))
-        if offset is None:
-            raise ImageError(f"{place}: not there")
-        sample = RecordReader(rec).read(Entry(place, locator=offset))
-        if not sample.raw:
-            raise ImageError(f"{place}: no picture")
-        return sample
+        former = RecordReader(rec)
+        of_parts = self._parts
+        with of_parts.reading() as read_part:
+
+            def read(place: str) -> Sample:
+                if of_parts.holds(place):
+                    return read_part(place)
+                name, _, key = place.partition("#")
+                try:
+                    index = index_of(index_path) if name == REC_FILE and key.isascii() and key.isdecimal() else None
+                except (OSError, ValueError) as error:
+                    raise ImageError(f"{place}: its index cannot be read: {error}") from error
+                offset = None if index is None else index.offset_of(int(key[:19]))
+                sample = None if offset is None else former.read(Entry(place, locator=offset))
+                if sample is None or not sample.raw:
+                    raise ImageError(f"{place}: no picture is there")
+                return sample
+
+            yield read
 
     def _put_together(self, named: Iterator[Named]) -> npt.NDArray[np.uint32]:
         """Write the files; (P,) the key of each picture, in the order of the rows, and 0 where it is lost."""
@@ -243,6 +254,7 @@ class RecordWriter:
                 stack.callback(made[name].unlink, missing_ok=True)
                 opened[name] = stack.enter_context(made[name].open("wb"))
             names = Names(opened[LABELS_FILE])
+            read = stack.enter_context(self._reading())
             records = Records(opened[REC_FILE], opened[_INDEX], opened[_LIST])
             for label, item, is_new in labelled(in_order, has_labels):
                 if is_new:
@@ -251,7 +263,7 @@ class RecordWriter:
                 if item.place:
                     # Its row says that it is lost, and the next run makes it again.
                     with contextlib.suppress(ImageError):
-                        keys[item.number] = records.put(label, self._sample(item.place), item.path)
+                        keys[item.number] = records.put(label, read(item.place), item.path)
             opened[_PROPERTY].write(property_line(records.end()))
             for file in opened.values():
                 file.flush()

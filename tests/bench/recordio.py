@@ -62,7 +62,7 @@ def rows_of(writer: RecordWriter, entries: Iterator[tuple[Entry, Sample]]) -> It
     for number in range(sys.maxsize):
         with writer.part(f"{number:08d}") as part:
             rows = []
-            for (entry, sample), _ in zip(entries, range(PER_PART), strict=False):
+            for _, (entry, sample) in zip(range(PER_PART), entries, strict=False):
                 place = part.put(sample, Meta(entry, 1))
                 variants = (VariantRow(place=place, seed="0" * 32, masks=()),)
                 rows.append(

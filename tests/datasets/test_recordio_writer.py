@@ -10,6 +10,7 @@ import pytest
 import recordio_files as independent
 from pictures import chunk, saved, smooth, with_chunks
 
+from maskgen import images
 from maskgen.datasets import ordering, parts
 from maskgen.datasets.base import Entry, Meta, Sample
 from maskgen.datasets.ordering import Sorted, natural
@@ -254,6 +255,13 @@ def test_a_jpeg_and_a_png_of_112_by_112_are_taken(format, tmp_path):
     with RecordWriter(tmp_path).part("a") as part:
         place = part.put(Sample(picture(0, format)), Meta(NAMED[0], 1))
     assert RecordWriter(tmp_path).stamp(place) == parts.stamp_of(picture(0, format))
+
+
+def test_a_picture_with_damaged_metadata_is_taken_as_it_is_elsewhere(tmp_path):
+    raw = with_chunks(picture(0), chunk(b"pHYs", b"?"), chunk(b"iCCP", b"?"), chunk(b"gAMA", b""))
+    assert images.decode(raw, tmp_path / "a.png").pixels.shape == (112, 112, 3)
+    with RecordWriter(tmp_path).part("a") as part:
+        assert part.put(Sample(raw), Meta(NAMED[0], 1))
 
 
 def test_an_output_that_is_no_folder_is_refused(tmp_path):
