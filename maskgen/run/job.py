@@ -8,7 +8,9 @@ counts = manifest.sort(...)               # the same bytes, whoever finished fir
 
 from __future__ import annotations
 
+import collections
 import contextlib
+import itertools
 import logging
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -173,7 +175,10 @@ def _finish(plan: Plan) -> Counts:
     path, stamps_path = plan.target / manifest.MANIFEST_FILE, plan.target / stamps.STAMPS_FILE
     counts = manifest.sort(path)
     if plan.writer.puts_together:
-        manifest.replace(path, plan.writer.finish(manifest.read(path)))
+        rows = plan.writer.finish(manifest.read(path))
+        manifest.replace(path, itertools.islice(rows, counts.inputs))
+        # What the former rows named goes now, and not before the new ones stand.
+        collections.deque(rows, maxlen=0)
         counts = manifest.sort(path)
     stamps.tidy(stamps_path, (row.key for row in manifest.read(path)))
     return counts

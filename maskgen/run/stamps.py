@@ -90,14 +90,16 @@ def has_changed(
     checksum : bool
         Compare contents in the place of sizes and times.
     """
-    if marks is None or len(marks.outputs) != len(row.places):
+    # A half of an incomplete pair was written, and left out as the pairs were put together.
+    outputs = marks.outputs if marks is not None and row.places else ()
+    if marks is None or len(outputs) != len(row.places):
         return True
     if not checksum:
         return marks.source.stamp != reader.stamp(entry) or any(
-            mark.stamp != writer.stamp(place) for mark, place in zip(marks.outputs, row.places, strict=True)
+            mark.stamp != writer.stamp(place) for mark, place in zip(outputs, row.places, strict=True)
         )
     return marks.source.sha256 != _sha256(reader, entry) or any(
-        mark.sha256 != writer.checksum(place) for mark, place in zip(marks.outputs, row.places, strict=True)
+        mark.sha256 != writer.checksum(place) for mark, place in zip(outputs, row.places, strict=True)
     )
 
 

@@ -200,6 +200,7 @@ def test_halves_are_masked_as_asked_and_incomplete_pairs_left_out(pairs, job_of,
         assert changed == [1, 3, 5]
         assert summary.counts.reasons["not_selected"] == 3
         assert summary.counts.reasons["pair_incomplete"] == 1
+    assert mask(job).progress.taken == 0
 
 
 @pytest.mark.parametrize("options", [{"variants": 2}, {"originals": True}, {"faces": "all"}])

@@ -310,3 +310,17 @@ def test_the_writer_finishes_with_the_latest_row_of_each_input(source, job_of, m
     mask(job_of(source))
     assert seen == ["ann/1.png", "bob/2.png", "bob/3.jpg", "bob/4.png"]
     assert {row.message for row in rows_of(job_of(source).target).values()} == {"in its place"}
+
+
+def test_what_former_rows_name_goes_only_when_the_new_rows_stand(source, job_of, monkeypatch):
+    job, stood = job_of(source), []
+
+    def finish(writer, rows):
+        for row in rows:
+            yield row.model_copy(update={"message": "new"})
+        stood.append([row.message for row in rows_of(job.target).values()])
+
+    monkeypatch.setattr(folder_writer.FolderWriter, "finish", finish)
+    monkeypatch.setattr(folder_writer.FolderWriter, "puts_together", True)
+    mask(job)
+    assert stood == [["new"] * 4]
