@@ -35,7 +35,7 @@ def test_crops_are_cut_after_masking_by_the_matrix_in_the_row(source, job_of):
         assert row.crop.size_wh == (112, 112)
         matrix = np.array(row.crop.matrix, np.float32)
         expected = aligned_crop(images.read(whole.target / key).pixels, matrix)
-        assert np.abs(images.read(crops.target / key).pixels.astype(int) - expected).max() <= 1
+        assert np.abs(images.read(crops.target / key).pixels.astype(int) - expected).max() <= 2
         # Points lie in the upright picture; the matrix takes them where ArcFace wants them.
         points = np.array(row.faces[0].keypoints, np.float32)
         mapped = points @ matrix[:, :2].T + matrix[:, 2]
@@ -52,7 +52,9 @@ def test_originals_are_cropped_alike_and_whom_nobody_sees_is_left_out(source, jo
     original = images.read(job.target / "ann/1.png").pixels
     assert original.shape == (112, 112, 3)
     matrix = np.array(rows["ann/1.png"].crop.matrix, np.float32)
-    assert np.array_equal(original, aligned_crop(images.read(source / "ann/1.png").pixels, matrix))
+    # The row has the matrix to six digits.
+    expected = aligned_crop(images.read(source / "ann/1.png").pixels, matrix)
+    assert np.abs(original.astype(int) - expected).max() <= 2
     assert (rows["bob/3.png"].reason, rows["bob/3.png"].places) == ("no_face", ())
     assert (rows["bob/4.png"].reason, rows["bob/4.png"].places) == ("no_view_for_pose", ("bob/4.png",))
 
