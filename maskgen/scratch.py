@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import os
 import shutil
 import tempfile
@@ -25,15 +27,22 @@ _SEMAPHORES: Final = Path("/dev/shm")
 @contextlib.contextmanager
 def scratch() -> Iterator[Path]:
     """A new folder as long as the context lasts; those of processes that were killed are removed."""
+    with tempfile.TemporaryDirectory(dir=_of_process(os.getpid()), ignore_cleanup_errors=True) as work:
+        yield Path(work)
+
+
+@functools.cache
+def _of_process(pid: int) -> Path:
+    """A folder that stays as long as this process, whose semaphores stay too; it tells the next one what to remove."""
     _sweep()
-    with tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        # The operating system frees the lock of a process that dies.
-        with files.locked(folder / _LOCK):
-            (folder / _OWNER).write_text(str(os.getpid()))
-            work = folder / "work"
-            work.mkdir()
-            yield work
+    stack = contextlib.ExitStack()
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True)))
+    # The operating system frees the lock of a process that dies.
+    stack.enter_context(files.locked(folder / _LOCK))
+    (folder / _OWNER).write_text(str(pid))
+    # A copy of this process that was forked does not own it.
+    atexit.register(lambda: stack.close() if os.getpid() == pid else None)
+    return folder
 
 
 def _sweep() -> None:
