@@ -243,9 +243,10 @@ def test_rows_without_a_face_are_left_out_and_counted(tmp_path):
     assert dict(found.left_out) == {"no_face": 1, "bad_image": 1, "no_identity": 1}
 
 
-@pytest.mark.parametrize("name", ["train.rec", "shards-{0..3}.tar"])
-def test_formats_to_come_are_named(name, tmp_path):
-    with pytest.raises(ConfigError, match="cannot be read yet"):
+@pytest.mark.parametrize("name", ["train.rec", "shards-{0..3}.tar", "lfw.bin"])
+def test_formats_that_are_not_trained_on_yet_are_named_with_what_to_do(name, tmp_path):
+    (tmp_path / name).write_bytes(b"")
+    with pytest.raises(ConfigError, match=r"is not read here yet; 'maskgen convert' makes a folder of it"):
         datasets.open_people(tmp_path / name)
 
 
