@@ -147,9 +147,10 @@ def test_defaults_of_options_are_those_of_the_settings():
     fields = run.AugmentSettings.model_fields
     with click.Context(COMMANDS["augment",]) as ctx:
         options = {option.name: option for option in ctx.command.params}
-        assert fields.keys() <= options.keys()
+        # Whether anything is masked is what tells augment from convert.
+        assert fields.keys() - {"masks"} <= options.keys()
         for name, field in fields.items():
-            if not options[name].multiple:  # which have none: an empty list
+            if name != "masks" and not options[name].multiple:  # which have none: an empty list
                 assert options[name].get_default(ctx) == field.default, name
 
 
@@ -252,7 +253,8 @@ def test_settings_reach_the_run(tree, tmp_path, invoke):
         "augment", tree, out, "--seed", 9, "--variants", 2, "--originals", "--copy-skipped", "--faces", "all",
         "--min-face", 3, "--landmarks", 106, "--kind", "cloth", "--tag", "red", "--design", "red", "--save-landmarks",
         "--quality", 90, "--max-pixels", 1000000, "--truncated", "keep", "--aligned", "--model", "some",
-        "--device", "cuda",
+        "--device", "cuda", "--in-format", "folder", "--out-format", "folder", "--mask-side", "both",
+        "--shard-size", 5,
         "--wear", "correct=3,nose_out=1", "--recolor", 0.5, "--pattern-dir", tree / "ann", "--pattern-share", 0.2,
     )  # fmt: skip
     settings = manifest.read_run(out / "run.json").settings
@@ -260,7 +262,8 @@ def test_settings_reach_the_run(tree, tmp_path, invoke):
         "seed": 9, "variants": 2, "originals": True, "copy_skipped": True, "faces": "all", "min_face": 3.0,
         "landmarks": 106, "kinds": ["cloth"], "tags": ["red"], "designs": ["red"], "save_landmarks": True,
         "quality": 90, "max_pixels": 1000000, "truncated": "keep", "aligned": True, "model": "some", "device": "cuda",
-        "wear": [["correct", 0.75], ["nose_out", 0.25]], "recolor": 0.5, "pattern_share": 0.2,
+        "wear": [["correct", 0.75], ["nose_out", 0.25]], "recolor": 0.5, "pattern_share": 0.2, "masks": True,
+        "in_format": "folder", "out_format": "folder", "mask_side": "both", "shard_size": 5, "align": None,
     }  # fmt: skip
 
 
