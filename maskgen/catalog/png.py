@@ -9,7 +9,7 @@ import numpy as np
 from maskgen.arrays import Image
 from maskgen.errors import CatalogError
 
-MAX_PICTURE_PIXELS: Final = 25_000_000
+MAX_PICTURE_PIXELS: Final = 9_000_000
 MAX_PICTURE_BYTES: Final = 5 * MAX_PICTURE_PIXELS + 2**24
 """No PNG of so many pixels needs more, with a byte per row and some metadata."""
 HEADER_BYTES: Final = 24
@@ -43,6 +43,7 @@ def decode(png: bytes, where: str) -> Image:
     import cv2  # late: a catalog is listed without it
 
     size_of(png[:HEADER_BYTES], where)
+    _refuse_cut_chunks(png, where)
     try:
         bgra: Image | None = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:  # sides that OpenCV does not take
@@ -52,3 +53,14 @@ def decode(png: bytes, where: str) -> Image:
     if not bgra[..., 3].any():
         raise CatalogError(f"{where} is transparent everywhere")
     return bgra
+
+
+def _refuse_cut_chunks(png: bytes, where: str) -> None:
+    """Raise an error where a chunk says that it is longer than the file; OpenCV would find room for it first."""
+    at = 8
+    while at + 8 <= len(png):
+        length = int.from_bytes(png[at : at + 4], "big")
+        # Length, name and checksum around it.
+        at += 12 + length
+        if at > len(png):
+            raise CatalogError(f"{where} is damaged: a part of it is longer than the file")

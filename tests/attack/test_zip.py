@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from catalogs import small_catalog
 
-from maskgen.catalog import bundle, check, edit
+from maskgen.catalog import bundle, check, edit, png
 from maskgen.catalog.store import CATALOG_FILE, Catalog
 from maskgen.errors import CatalogError, MaskgenError
 
@@ -415,3 +415,12 @@ def test_a_png_of_a_side_that_no_reader_takes_is_one_line(tmp_path):
     raw = bytearray(cv2.imencode(".png", np.full((1, 9, 4), 200, np.uint8))[1].tobytes())
     raw[16:20] = (2_000_000).to_bytes(4, "big")
     assert "not an 8-bit RGBA PNG" in refusal(zipped(many_designs(1, bytes(raw))), tmp_path)
+
+
+def test_a_png_whose_chunk_claims_gigabytes_is_refused_before_room_is_made_for_them():
+    whole = noisy_png(40)
+    place = whole.index(b"IDAT") - 4
+    claims = whole[:place] + (3_000_000_000).to_bytes(4, "big") + whole[place + 4 :]
+    png.decode(whole, "x.png")
+    with pytest.raises(CatalogError, match=r"x\.png is damaged: a part of it is longer than the file"):
+        png.decode(claims, "x.png")
