@@ -63,4 +63,4 @@ def _refuse_cut_chunks(png: bytes, where: str) -> None:
         # Length, name and checksum around it.
         at += 12 + length
         if at > len(png):
-            raise CatalogError(f"{where} is damaged: a part of it is longer than the file")
+            raise CatalogError(f"{where} is not an 8-bit RGBA PNG, or damaged: a part of it is longer than the file")

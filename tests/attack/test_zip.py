@@ -422,5 +422,5 @@ def test_a_png_whose_chunk_claims_gigabytes_is_refused_before_room_is_made_for_t
     place = whole.index(b"IDAT") - 4
     claims = whole[:place] + (3_000_000_000).to_bytes(4, "big") + whole[place + 4 :]
     png.decode(whole, "x.png")
-    with pytest.raises(CatalogError, match=r"x\.png is damaged: a part of it is longer than the file"):
+    with pytest.raises(CatalogError, match="a part of it is longer than the file"):
         png.decode(claims, "x.png")
