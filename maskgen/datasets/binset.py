@@ -7,7 +7,6 @@ InsightFace read it; it asks for nothing but lists, bytes and bools.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import struct
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,6 +22,7 @@ from maskgen.datasets.base import Entry, Fault, Meta, Pair, PartWriter, Sample
 from maskgen.datasets.finals import Finals
 from maskgen.datasets.ordering import Sorted, Spool
 from maskgen.datasets.packing import Former, placed
+from maskgen.datasets.part_writer import PartsWriter
 from maskgen.datasets.parts import Part, Parts
 from maskgen.datasets.verification import MAX_BYTES, VerificationSet, read_bin
 from maskgen.errors import ConfigError, ImageError, MaskgenError
@@ -104,7 +104,7 @@ class BinReader:
 
 
 @dataclass(frozen=True)
-class BinWriter:
+class BinWriter(PartsWriter):
     """Writes a verification set beside its manifest.
 
     Pairs keep their order. If a half gives no picture, its pair is left out, and the other half is skipped as
@@ -126,15 +126,9 @@ class BinWriter:
         """As `Writer.home`: the folder of the file."""
         return self.path.parent
 
-    @property
-    def puts_together(self) -> bool:
-        """As `Writer.puts_together`."""
-        return True
-
     def check(self, settings: Any) -> None:
         """As `Writer.check`: one picture per half, and one face on it."""
-        if self.path.parent.exists() and not self.path.parent.is_dir():
-            raise ConfigError(f"{self.path.parent}: not a folder", "the output must be a new or empty folder")
+        super().check(settings)
         holds = f"{self.path.name}: a verification set holds one picture per half of a pair"
         if settings.variants != 1:
             raise ConfigError(f"{holds}, not {settings.variants} variants", "use {variants=1}")
@@ -154,38 +148,9 @@ class BinWriter:
         with self._parts.part(name) as part:
             yield _CropPart(part)
 
-    def settle(self, name: str) -> None:
-        """As `Writer.settle`: parts appear whole."""
-
-    def unsettled(self) -> set[str]:
-        """As `Writer.unsettled`: a killed chunk leaves nothing but a temporary file."""
-        return set()
-
-    def forget_unsettled(self) -> None:
-        """As `Writer.forget_unsettled`."""
-
-    def stamp(self, place: str) -> str | None:
-        """As `Writer.stamp`: length and checksum of the picture, wherever it lies."""
-        with contextlib.suppress(ImageError):
-            return parts.stamp_of(self._raw(place))
-        return None
-
-    def checksum(self, place: str) -> str | None:
-        """As `Writer.checksum`."""
-        with contextlib.suppress(ImageError):
-            return hashlib.sha256(self._raw(place)).hexdigest()
-        return None
-
-    def in_the_way(self, keys: Iterable[str]) -> Iterator[str]:
-        """As `Writer.in_the_way`."""
-        yield from self._finals.foreign()
-
     def clashes(self, keys: Sequence[str], settled: frozenset[str]) -> list[Fault]:
         """As `Writer.clashes`: pictures have numbers, not names."""
         return []
-
-    def discard(self, places: Iterable[str]) -> None:
-        """As `Writer.discard`: what no row names goes when `finish` does."""
 
     def clear(self, rows: Iterable[Row]) -> None:
         """As `Writer.clear`."""
@@ -227,22 +192,15 @@ class BinWriter:
     def _finals(self) -> Finals:
         return Finals(self.path.parent, (self.path.name,))
 
-    def _raw(self, place: str) -> bytes:
-        """The picture at a place, in a part or in a former file.
-
-        Raises
-        ------
-        ImageError
-            If it is not there, or damaged.
-        """
+    def _sample(self, place: str) -> Sample:
         if self._parts.holds(place):
-            return self._parts.read(place).raw
+            return self._parts.read(place)
         name, _, number = place.rpartition("#")
         path = self._former.path(self.path.name)
         if name == self.path.name and number.isascii() and number.isdecimal() and len(number) < 19:
             pictures = _held(path, files.stamp_of(path)).pictures
             if int(number) < len(pictures):
-                return _encoded(pictures[int(number)])
+                return Sample(_encoded(pictures[int(number)]))
         raise ImageError(f"{place}: not there")
 
     def _halves(self, rows: Iterable[Row], spool: Spool) -> Iterator[_Half]:
@@ -278,7 +236,7 @@ class BinWriter:
                     for half in (first, second):
                         if is_whole:
                             yield half.number, "written", f"{self.path.name}#{pictures.number}"
-                            raw = self._raw(half.place)
+                            raw = self._sample(half.place).raw
                             pictures.add(_BYTES.pack(b"B", len(raw)) + raw)
                         else:
                             yield half.number, "alone" if half.fate == "written" else half.fate, ""

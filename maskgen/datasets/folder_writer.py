@@ -61,8 +61,7 @@ class FolderWriter:
 
     def check(self, settings: Any) -> None:
         """As `Writer.check`: a folder holds whatever there is."""
-        if self.root.exists() and not self.root.is_dir():
-            raise ConfigError(f"{self.root}: not a folder", "the output must be a new or empty folder")
+        refuse_file(self.root)
 
     def selects(self, entry: Entry) -> bool:
         """As `Writer.selects`: masks go on all pictures."""
@@ -225,6 +224,12 @@ def _read(journal: Path) -> Iterator[tuple[str, str]]:
 
 def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
+
+
+def refuse_file(root: Path) -> None:
+    """Raise a `ConfigError` where something other than a folder is in the place of an output folder."""
+    if root.exists() and not root.is_dir():
+        raise ConfigError(f"{root}: not a folder", "the output must be a new or empty folder")
 
 
 def names_of(key: str, variants: int, originals: bool) -> list[str]:

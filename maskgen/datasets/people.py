@@ -121,8 +121,6 @@ def open_people(path: Path, original: Path | None = None, aligned: bool | None =
         If there is nothing that can be read, or the originals are missing.
     """
     refuse_other_formats(path)
-    if not path.is_dir():
-        raise ConfigError(f"{path}: no such folder")
     if (path / manifest.MANIFEST_FILE).is_file():
         return augmented(path, original, aligned)
     if original is not None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any, NamedTuple
 
+from maskgen.datasets.folder_writer import names_of
 from maskgen.datasets.ordering import natural
 from maskgen.datasets.recordio import REC_FILE, is_label
 from maskgen.datasets.recordio_file import MOST_LABELS
@@ -58,10 +58,7 @@ def spilled(rows: Iterable[Row], lines: IO[bytes]) -> Iterator[Named]:
 
 def _path_of(key: str, variant: int | None) -> str:
     """What the list calls a picture: as in a folder of originals and variants."""
-    if variant is None:
-        return key
-    stem, suffix = os.path.splitext(key)
-    return f"{stem}_m{variant}{suffix}"
+    return key if variant is None else names_of(key, variant, originals=True)[-1]
 
 
 def labelled(in_order: Iterable[Any], has_labels: bool) -> Iterator[tuple[int, InOrder, bool]]:

@@ -7,7 +7,6 @@ identity, and the record of key 0. A label without a picture has an empty range.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,13 +22,14 @@ from maskgen.datasets import parts
 from maskgen.datasets.base import Entry, Fault, Meta, PartWriter, Sample
 from maskgen.datasets.finals import Finals
 from maskgen.datasets.ordering import Sorted, Spool
+from maskgen.datasets.part_writer import PartsWriter
 from maskgen.datasets.parts import Parts
 from maskgen.datasets.recordio import LABELS_EXTRA, LABELS_FILE, REC_FILE, RecordReader, is_label
 from maskgen.datasets.recordio_file import LONGEST, MOST_LABELS, forget_opened
 from maskgen.datasets.recordio_index import index_of
 from maskgen.datasets.recordio_layout import SIDE, Names, Records, list_line, property_line
 from maskgen.datasets.recordio_rows import InOrder, Named, labelled, placed, spilled
-from maskgen.errors import ConfigError, ImageError
+from maskgen.errors import ImageError
 from maskgen.manifest import Row
 
 _INDEX, _LIST, _PROPERTY = "train.idx", "train.lst", "property"
@@ -52,7 +52,7 @@ class BadLabelError(ImageError):
 
 
 @dataclass(frozen=True)
-class RecordWriter:
+class RecordWriter(PartsWriter):
     """Writes the files that InsightFace trains on.
 
     If all inputs have labels, the labels are kept. Else identities are numbered from 0 in their order, and
@@ -71,58 +71,15 @@ class RecordWriter:
         """As `Writer.home`: the folder itself."""
         return self.root
 
-    def selects(self, entry: Entry) -> bool:
-        """As `Writer.selects`: all are."""
-        return True
-
-    @property
-    def puts_together(self) -> bool:
-        """As `Writer.puts_together`."""
-        return True
-
-    def check(self, settings: Any) -> None:
-        """As `Writer.check`; whether pictures have the right size is seen as they are put."""
-        if self.root.exists() and not self.root.is_dir():
-            raise ConfigError(f"{self.root}: not a folder", "the output must be a new or empty folder")
-
     @contextlib.contextmanager
     def part(self, name: str) -> Iterator[PartWriter]:
         """As `Writer.part`."""
         with self._parts.part(name) as part:
             yield _CheckedPart(part)
 
-    def settle(self, name: str) -> None:
-        """As `Writer.settle`: parts appear whole."""
-
-    def unsettled(self) -> set[str]:
-        """As `Writer.unsettled`: a killed chunk leaves nothing but a temporary file."""
-        return set()
-
-    def forget_unsettled(self) -> None:
-        """As `Writer.forget_unsettled`."""
-
-    def stamp(self, place: str) -> str | None:
-        """As `Writer.stamp`: length and checksum of the picture, wherever it lies."""
-        with contextlib.suppress(ImageError):
-            return parts.stamp_of(self._sample(place).raw)
-        return None
-
-    def checksum(self, place: str) -> str | None:
-        """As `Writer.checksum`."""
-        with contextlib.suppress(ImageError):
-            return hashlib.sha256(self._sample(place).raw).hexdigest()
-        return None
-
-    def in_the_way(self, keys: Iterable[str]) -> Iterator[str]:
-        """As `Writer.in_the_way`."""
-        yield from self._finals.foreign()
-
     def clashes(self, keys: Sequence[str], settled: frozenset[str]) -> list[Fault]:
         """As `Writer.clashes`: records have numbers, not names."""
         return []
-
-    def discard(self, places: Iterable[str]) -> None:
-        """As `Writer.discard`: what no row names goes when `finish` does."""
 
     def clear(self, rows: Iterable[Row]) -> None:
         """As `Writer.clear`."""
@@ -170,13 +127,6 @@ class RecordWriter:
         return (rec, index) if rec.exists() else (self.root / REC_FILE, self.root / _INDEX)
 
     def _sample(self, place: str) -> Sample:
-        """What is at a place, in a part or in a former file.
-
-        Raises
-        ------
-        ImageError
-            If it is not there, or damaged.
-        """
         with self._reading() as read:
             return read(place)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import json
 import os
@@ -18,12 +17,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from maskgen import files, images
-from maskgen.datasets import parts, tars
-from maskgen.datasets.base import Entry, Fault, Sample
+from maskgen.datasets import tars
+from maskgen.datasets.base import Fault, Sample
 from maskgen.datasets.finals import Finals
 from maskgen.datasets.folder_writer import clashes_of, names_of
 from maskgen.datasets.ordering import Sorted, Spool
 from maskgen.datasets.packing import Former, Named, named, rows_with
+from maskgen.datasets.part_writer import PartsWriter
 from maskgen.datasets.parts import Part, Parts
 from maskgen.errors import ConfigError, ImageError
 from maskgen.formats import FORMATS, format_of
@@ -36,7 +36,7 @@ _IS_SHARD: Final = re.compile(r"shard-\d{6,}\.tar")
 
 
 @dataclass(frozen=True)
-class WebDatasetWriter:
+class WebDatasetWriter(PartsWriter):
     """Writes shards of tar in natural order of keys, the same bytes each time.
 
     A sample is called as `FolderWriter` would call its file, without the ending and with ``_`` for other dots, because
@@ -64,63 +64,24 @@ class WebDatasetWriter:
         """As `Writer.home`: the folder itself."""
         return self.root
 
-    @property
-    def puts_together(self) -> bool:
-        """As `Writer.puts_together`."""
-        return True
-
     def check(self, settings: Any) -> None:
         """As `Writer.check`: shards hold whatever there is."""
-        if self.root.exists() and not self.root.is_dir():
-            raise ConfigError(f"{self.root}: not a folder", "the output must be a new or empty folder")
+        super().check(settings)
         if self.shard_size < 1:
             raise ConfigError(f"{self.shard_size} samples per shard", "{shard_size} must be at least 1")
-
-    def selects(self, entry: Entry) -> bool:
-        """As `Writer.selects`: masks go on all pictures."""
-        return True
 
     def part(self, name: str) -> AbstractContextManager[Part]:
         """As `Writer.part`."""
         return Parts(self.root).part(name)
-
-    def settle(self, name: str) -> None:
-        """As `Writer.settle`: parts appear whole."""
-
-    def unsettled(self) -> set[str]:
-        """As `Writer.unsettled`: a killed chunk leaves nothing but a temporary file."""
-        return set()
-
-    def forget_unsettled(self) -> None:
-        """As `Writer.forget_unsettled`."""
-
-    def stamp(self, place: str) -> str | None:
-        """As `Writer.stamp`: length and checksum of the picture, wherever it lies."""
-        with contextlib.suppress(ImageError):
-            return parts.stamp_of(self._sample(place).raw)
-        return None
-
-    def checksum(self, place: str) -> str | None:
-        """As `Writer.checksum`."""
-        with contextlib.suppress(ImageError):
-            return hashlib.sha256(self._sample(place).raw).hexdigest()
-        return None
-
-    def in_the_way(self, keys: Iterable[str]) -> Iterator[str]:
-        """As `Writer.in_the_way`."""
-        yield from self._finals().foreign()
 
     def clashes(self, keys: Sequence[str], settled: frozenset[str]) -> list[Fault]:
         """As `Writer.clashes`."""
         keeps_names = self.originals or self.copy_skipped
         return clashes_of(keys, settled, self._names_of, keeps_names, fold=sample_name)
 
-    def discard(self, places: Iterable[str]) -> None:
-        """As `Writer.discard`: what no row names goes when `finish` does."""
-
     def clear(self, rows: Iterable[Row]) -> None:
         """As `Writer.clear`."""
-        self._finals().clear()
+        self._finals.clear()
         Former(self.root).forget()
 
     def finish(self, rows: Iterable[Row]) -> Iterator[Row]:
@@ -135,7 +96,7 @@ class WebDatasetWriter:
         MaskgenError
             If nothing can be written.
         """
-        self._finals().refuse_foreign()
+        self._finals.refuse_foreign()
         with files.named_faults(self.root), ExitStack() as stack:
             files.make_folder(self.root)
             spool = stack.enter_context(Spool(self.root))
@@ -147,7 +108,11 @@ class WebDatasetWriter:
                 yield from rows_with(spool, (place for _, place in by_number))
             Former(self.root).forget()
 
-    def _finals(self, made: Iterable[str] = ()) -> Finals:
+    @property
+    def _finals(self) -> Finals:
+        return self._finals_with(())
+
+    def _finals_with(self, made: Iterable[str]) -> Finals:
         there = (path.name for path in self.root.glob("shard-*.tar") if _IS_SHARD.fullmatch(path.name))
         return Finals(self.root, tuple(sorted({*there, *made})))
 
@@ -159,13 +124,6 @@ class WebDatasetWriter:
         return sample_name(item.key if item.variant is None else self._names_of(item.key)[item.variant - 1])
 
     def _sample(self, place: str) -> Sample:
-        """What is at a place, in a part or in a former shard.
-
-        Raises
-        ------
-        ImageError
-            If it is not there, or damaged.
-        """
         if Parts(self.root).holds(place):
             return Parts(self.root).read(place)
         shard, _, member = place.partition("#")
@@ -192,7 +150,7 @@ class WebDatasetWriter:
                 return False
             if Former(self.root).path(shard) != self.root / shard or not (self.root / shard).exists():
                 return False
-        shards = self._finals().names
+        shards = self._finals.names
         if len(shards) != number // self.shard_size + 1:
             return False
         if not shards:
@@ -230,11 +188,11 @@ class WebDatasetWriter:
                 written += 1
             if tar is not None:
                 _close(tar)
-            former = self._finals()
+            former = self._finals
             former.refuse_foreign()
             Former(self.root).keep(former.names)
             if made:
-                self._finals(made).replace(made)
+                self._finals_with(made).replace(made)
             else:
                 former.clear()
 
