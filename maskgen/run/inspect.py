@@ -70,6 +70,7 @@ def inspect(path: Path, in_format: Format | None = None, sample: int = 200, most
     ConfigError
         If there is no dataset at the path, or one that cannot be read.
     """
+    in_format = in_format or format_of_path(path)
     reader = open_reader(path, None, None, in_format)
     reasons, identities, pairs, pictures = Counter[str](), set[str](), set[int](), 0
     faults, drawn, rng = list[str](), list[Entry](), random.Random(0)
@@ -102,7 +103,7 @@ def inspect(path: Path, in_format: Format | None = None, sample: int = 200, most
         sizes[pixels.shape[1], pixels.shape[0]] += 1
         kinds[(images.format_and_size(raw) or ("unknown",))[0]] += 1
     return Inspection(
-        in_format or format_of_path(path),
+        in_format,
         pictures,
         len(identities),
         len(pairs),

@@ -113,8 +113,8 @@ def open_both(job: Job) -> tuple[Reader, Writer]:
         If they cannot be read there, there are none, or they cannot go there.
     """
     settings = job.settings
-    reader = open_reader(job.source, job.target, settings.max_pixels, settings.in_format, job.root)
     in_format = "bin" if job.root is not None else settings.in_format or format_of_path(job.source)
+    reader = open_reader(job.source, job.target, settings.max_pixels, in_format, job.root)
     writer = open_writer(job.target, settings, in_format, reader)
     writer.check(settings)
     if not any(isinstance(found, Entry) for chunk in reader.chunks(1024) for found in chunk):
