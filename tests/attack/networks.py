@@ -34,6 +34,16 @@ def _networks() -> tuple[bytes, ...]:
     return tuple(found)
 
 
+def _load_base(path: Path) -> None:
+    """Read a file as the network that a training starts from."""
+    import torch
+
+    from maskgen.train import bases
+
+    torch.set_num_threads(1)
+    bases.load(str(path))
+
+
 @dataclass(frozen=True)
 class Bases:
     """An ONNX file to train from: mapped to a network, and compared with it."""
@@ -46,12 +56,7 @@ class Bases:
         return list(_networks())
 
     def read(self, raw: bytes, folder: Path) -> None:
-        import torch
-
-        from maskgen.train import bases
-
-        torch.set_num_threads(1)
-        bases.load(str(written(folder / "a.onnx", raw)))
+        _load_base(written(folder / "a.onnx", raw))
 
 
 @dataclass(frozen=True)
@@ -72,12 +77,7 @@ class States:
         return [(scratch() / "a.pth").read_bytes()]
 
     def read(self, raw: bytes, folder: Path) -> None:
-        import torch
-
-        from maskgen.train import bases
-
-        torch.set_num_threads(1)
-        bases.load(str(written(folder / "a.pth", raw)))
+        _load_base(written(folder / "a.pth", raw))
 
 
 @dataclass(frozen=True)
