@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -195,7 +194,8 @@ def augment(
         except ValidationError as error:
             raise click.UsageError(first_fault(error).removeprefix("Value error, "), ctx) from error
         if dry_run:
-            _say_plan(run.prepare(job), as_json)
+            with run.prepare(job) as plan:
+                _say_plan(plan.count(), as_json)
             return
         started = time.monotonic()
         summary = carried_out(ctx, job)
@@ -251,23 +251,22 @@ def _one_picture(
         files.write_whole(target, (folder / "out" / target.name).read_bytes())
 
 
-def _say_plan(plan: run.Plan, as_json: bool) -> None:
+def _say_plan(plan: run.Numbers, as_json: bool) -> None:
     numbers = {
-        "pending": len(plan.pending),
-        "without_work": len(plan.faults),
+        "pending": plan.pending,
+        "without_work": plan.faults.total(),
         "settled": plan.settled,
-        "outdated": len(plan.outdated),
-        "vanished": len(plan.vanished),
+        "outdated": plan.outdated,
+        "vanished": plan.vanished,
         "left": plan.left,
     }
     if as_json:
         console.answer_json({"dry_run": True, **numbers})
         return
-    reasons = Counter(fault.reason for fault in plan.faults)
     console.table(
         [
             ("would mask", f"{numbers['pending']} pictures, {numbers['outdated']} of them again"),
-            ("no work", f"{numbers['without_work']} entries: {listed(reasons)}"),
+            ("no work", f"{numbers['without_work']} entries: {listed(plan.faults)}"),
             ("settled before", str(numbers["settled"])),
             ("gone since", f"{numbers['vanished']} inputs"),
             ("left for later", str(numbers["left"])),

@@ -94,9 +94,8 @@ def evaluate(
     from maskgen.catalog.store import Catalog
     from maskgen.evaluate import report as reporting
     from maskgen.evaluate.results import EvalReport
-    from maskgen.run.record import LOCK_FILE
 
-    with contextlib.nullcontext() if out is None else files.locked(out / LOCK_FILE):
+    with contextlib.nullcontext() if out is None else files.locked(out / files.LOCK_FILE):
         # All that may be missing is asked for before the search for faces, which can take hours.
         names = list(dict.fromkeys([*([before] if before else []), *models]))
         embedders = [(name, _embedder(name, threads)) for name in names]

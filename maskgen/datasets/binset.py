@@ -18,15 +18,15 @@ from typing import IO, Any, Final, Literal, NamedTuple
 
 from maskgen import files, images
 from maskgen.datasets import parts
-from maskgen.datasets.base import Entry, Fault, Meta, Pair, PartWriter, Sample
+from maskgen.datasets.base import Entry, Fault, Mark, Meta, Pair, PartWriter, Sample
 from maskgen.datasets.finals import Finals
-from maskgen.datasets.ordering import Sorted, Spool
 from maskgen.datasets.packing import Former, placed
 from maskgen.datasets.part_writer import PartsWriter
 from maskgen.datasets.parts import Part, Parts
 from maskgen.datasets.verification import MAX_BYTES, VerificationSet, read_bin
 from maskgen.errors import ConfigError, ImageError, MaskgenError
-from maskgen.manifest import Row
+from maskgen.manifest import Row, line_of
+from maskgen.ordering import Sorted, Spool
 from maskgen.parallel import chunks_of
 
 SIDE: Final = 112
@@ -90,6 +90,10 @@ class BinReader:
             return None if raw is None else parts.stamp_of(raw)
         return None
 
+    def container(self) -> str | None:
+        """As `Reader.container`: size and time of change of the file."""
+        return files.stamp_of(self.path)
+
     def fingerprint(self) -> str:
         """The path."""
         return str(self.path)
@@ -145,12 +149,8 @@ class BinWriter(PartsWriter):
     @contextlib.contextmanager
     def part(self, name: str) -> Iterator[PartWriter]:
         """As `Writer.part`."""
-        with self._parts.part(name) as part:
+        with self._parts.part() as part:
             yield _CropPart(part)
-
-    def clashes(self, keys: Sequence[str], settled: frozenset[str]) -> list[Fault]:
-        """As `Writer.clashes`: pictures have numbers, not names."""
-        return []
 
     def clear(self, rows: Iterable[Row]) -> None:
         """As `Writer.clear`."""
@@ -206,7 +206,7 @@ class BinWriter(PartsWriter):
     def _halves(self, rows: Iterable[Row], spool: Spool) -> Iterator[_Half]:
         """What rows say about halves of pairs; the rows go to a spool."""
         for number, row in enumerate(rows):
-            spool.add(row.model_dump_json())
+            spool.add(line_of(row))
             place = row.places[0] if row.places else ""
             fate: _Fate = "none"
             if place:
@@ -320,6 +320,10 @@ class _CropPart:
                 f"use {{align={SIDE}}}",
             )
         return self._part.put(sample, meta)
+
+    def mark(self, place: str) -> Mark:
+        """As `PartWriter.mark`."""
+        return self._part.mark(place)
 
     def take_back(self, entry: Entry) -> None:
         """As `PartWriter.take_back`."""

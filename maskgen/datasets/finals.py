@@ -13,10 +13,12 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 from maskgen import files
+from maskgen.datasets import parts
 from maskgen.errors import ConfigError
 
 MARKS_FILE: Final = ".maskgen.files"
@@ -44,6 +46,13 @@ class Finals:
         for name in self.names:
             if os.path.lexists(self.root / name) and _mark_of(self.root / name) not in marks.get(name, ()):
                 yield name
+
+    def are_own(self, name: str) -> bool:
+        """Whether a file is the one that the last run wrote, and no file of an earlier run is kept beside the parts."""
+        if name not in self.names:
+            return False
+        stamps = files.stamp_of(self.root / name), files.stamp_of(self.root / MARKS_FILE)
+        return None not in stamps and _are_own(self, name, (*stamps, _time_of(self.root / parts.FOLDER)))
 
     def refuse_foreign(self) -> None:
         """Make sure that nothing is overwritten that no run wrote.
@@ -110,6 +119,20 @@ class Finals:
     def _note(self, marks: Mapping[str, list[str | None]] | Mapping[str, list[str]]) -> None:
         lines = [json.dumps([name, mark]) for name, of_name in marks.items() for mark in of_name]
         files.write_whole(self.root / MARKS_FILE, "".join(f"{line}\n" for line in lines).encode())
+
+
+@lru_cache(maxsize=64)
+def _are_own(finals: Finals, name: str, stamps: tuple[object, ...]) -> bool:
+    """As `Finals.are_own`; asked once for each picture in the file."""
+    if any((finals.root / parts.FOLDER).glob("former*")):
+        return False
+    return finals._marks().get(name) == [_mark_of(finals.root / name)]
+
+
+def _time_of(folder: Path) -> int | None:
+    with contextlib.suppress(OSError):
+        return folder.stat().st_mtime_ns
+    return None
 
 
 def _mark_of(path: Path) -> str | None:

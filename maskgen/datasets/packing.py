@@ -11,9 +11,9 @@ from typing import Final, NamedTuple
 
 from maskgen import files
 from maskgen.datasets import parts
-from maskgen.datasets.ordering import Spool, natural
 from maskgen.datasets.parts import Parts
-from maskgen.manifest import Row, Written
+from maskgen.manifest import Row, Written, line_of
+from maskgen.ordering import Spool, natural
 
 _FORMER: Final = "former-{}"
 
@@ -48,7 +48,7 @@ def named(rows: Iterable[Row], spool: Spool) -> Iterator[Named]:
     """What rows name, in their order, while the rows go to a spool."""
     number = 0
     for row in rows:
-        spool.add(row.model_dump_json())
+        spool.add(line_of(row))
         for variant, written in enumerate((row.original, *row.variants)):
             if written is not None and written.place is not None:
                 who = (row.key, row.identity, row.label)

@@ -104,6 +104,11 @@ class RecordReader:
         except ImageError:
             return None
 
+    def container(self) -> str | None:
+        """As `Reader.container`: size and time of change of the file and of its index."""
+        stamps = [files.stamp_of(path) for path in (self.path, self._index_path)]
+        return None if stamps[0] is None else " ".join(stamp or "none" for stamp in stamps)
+
     def fingerprint(self) -> str:
         """The file's path."""
         return str(self.path)

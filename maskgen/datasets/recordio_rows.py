@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any, NamedTuple
 
 from maskgen.datasets.folder_writer import names_of
-from maskgen.datasets.ordering import natural
 from maskgen.datasets.recordio import REC_FILE, is_label
 from maskgen.datasets.recordio_file import MOST_LABELS
 from maskgen.errors import ConfigError
-from maskgen.manifest import Row
+from maskgen.manifest import Row, line_of
+from maskgen.ordering import natural
 
 
 class Named(NamedTuple):
@@ -44,7 +44,7 @@ def spilled(rows: Iterable[Row], lines: IO[bytes]) -> Iterator[Named]:
     """What rows name, in their order, while the rows are written to a file."""
     count, last = 0, None
     for row in rows:
-        lines.write(row.model_dump_json().encode() + b"\n")
+        lines.write(line_of(row).encode() + b"\n")
         who = (-1 if row.label is None else row.label, row.identity or "")
         pictures = ((None, row.original), *enumerate(row.variants, start=1))
         written = [(number, one.place) for number, one in pictures if one is not None and one.place is not None]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
@@ -19,9 +19,8 @@ import numpy.typing as npt
 
 from maskgen import files, images
 from maskgen.datasets import parts
-from maskgen.datasets.base import Entry, Fault, Meta, PartWriter, Sample
+from maskgen.datasets.base import Entry, Mark, Meta, PartWriter, Sample
 from maskgen.datasets.finals import Finals
-from maskgen.datasets.ordering import Sorted, Spool
 from maskgen.datasets.part_writer import PartsWriter
 from maskgen.datasets.parts import Parts
 from maskgen.datasets.recordio import LABELS_EXTRA, LABELS_FILE, REC_FILE, RecordReader, is_label
@@ -31,6 +30,7 @@ from maskgen.datasets.recordio_layout import SIDE, Names, Records, list_line, pr
 from maskgen.datasets.recordio_rows import InOrder, Named, labelled, placed, spilled
 from maskgen.errors import ImageError
 from maskgen.manifest import Row
+from maskgen.ordering import Sorted, Spool
 
 _INDEX, _LIST, _PROPERTY = "train.idx", "train.lst", "property"
 # Where the files of the former run are kept until no row of a manifest names them.
@@ -74,12 +74,8 @@ class RecordWriter(PartsWriter):
     @contextlib.contextmanager
     def part(self, name: str) -> Iterator[PartWriter]:
         """As `Writer.part`."""
-        with self._parts.part(name) as part:
+        with self._parts.part() as part:
             yield _CheckedPart(part)
-
-    def clashes(self, keys: Sequence[str], settled: frozenset[str]) -> list[Fault]:
-        """As `Writer.clashes`: records have numbers, not names."""
-        return []
 
     def clear(self, rows: Iterable[Row]) -> None:
         """As `Writer.clear`."""
@@ -279,6 +275,10 @@ class _CheckedPart:
                 f"{entry.key}: {len(sample.raw):,} bytes, more than a record can have", "convert it to JPEG"
             )
         return self._part.put(sample, meta)
+
+    def mark(self, place: str) -> Mark:
+        """As `PartWriter.mark`."""
+        return self._part.mark(place)
 
     def take_back(self, entry: Entry) -> None:
         """As `PartWriter.take_back`."""

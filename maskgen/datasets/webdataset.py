@@ -97,6 +97,9 @@ class WebDatasetReader:
         stamp = files.stamp_of(self._folder() / located.shard)
         return None if stamp is None else f"{stamp}@{located.picture.offset}+{located.picture.size}"
 
+    def container(self) -> None:
+        """As `Reader.container`: there may be many shards, and asking one costs little."""
+
     def fingerprint(self) -> str:
         """The path."""
         return str(self.path)

@@ -16,7 +16,6 @@ from maskgen.manifest import RunFile
 from maskgen.run import patterns
 from maskgen.run.settings import AugmentSettings, Execution, Job
 
-LOCK_FILE: Final = ".maskgen.lock"
 # Settings that only say where something lies; the hash of what lies there is compared instead.
 _PLACES: Final = frozenset({"model", "catalog", "pattern_dir"})
 _LIBRARIES: Final = ("numpy", "scipy", "opencv-python", "pillow", "insightface", "onnxruntime", "onnxruntime-gpu")

@@ -121,6 +121,17 @@ class AugmentSettings(Strict):
         return wear_shares(dict(value)) if isinstance(value, (dict, tuple, list)) else value
 
 
+@dataclass(frozen=True, order=True)
+class Share:
+    """One of several shares of the work, counted from 0."""
+
+    index: int
+    of: int
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.of}"
+
+
 @dataclass(frozen=True)
 class Execution:
     """How a run proceeds; nothing here changes a byte of what it writes in the end.
@@ -140,6 +151,8 @@ class Execution:
         See by their contents which inputs and outputs have changed since the former run, not by size and time.
     prune : bool
         Drop the rows of inputs that are gone, with what was written for them.
+    shard : Share or None
+        Do only this share of the work. The process that ends last puts together what all of them wrote.
     """
 
     workers: int | None = None
@@ -148,6 +161,7 @@ class Execution:
     retry_failed: bool = False
     checksum: bool = False
     prune: bool = False
+    shard: Share | None = None
 
 
 @dataclass(frozen=True)

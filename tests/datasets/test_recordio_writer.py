@@ -10,10 +10,10 @@ import pytest
 import recordio_files as independent
 from pictures import chunk, saved, smooth, with_chunks
 
-from maskgen import images
-from maskgen.datasets import ordering, parts
+from maskgen import images, ordering
+from maskgen.datasets import parts
 from maskgen.datasets.base import Entry, Meta, Sample
-from maskgen.datasets.ordering import Sorted, natural
+from maskgen.ordering import Sorted, natural
 from maskgen.datasets.recordio import LABELS_EXTRA, RecordReader
 from maskgen.datasets.recordio_writer import RecordWriter
 from maskgen.errors import ConfigError, ImageError, MaskgenError
@@ -465,13 +465,17 @@ def test_clearing_deletes_all_that_a_run_wrote(tmp_path):
 # ---- as a writer
 
 
-def test_a_writer_is_small_and_parts_of_a_killed_chunk_leave_nothing(tmp_path):
+def test_a_writer_is_small_and_what_a_killed_chunk_wrote_is_never_read(tmp_path):
     writer = pickle.loads(pickle.dumps(RecordWriter(tmp_path)))
     assert len(pickle.dumps(writer)) < 500
     with contextlib.suppress(KeyboardInterrupt), writer.part("a") as part:
         part.put(Sample(picture(0)), Meta(NAMED[0], 1))
         raise KeyboardInterrupt
-    assert list((tmp_path / parts.FOLDER).iterdir()) == []
-    assert writer.unsettled() == set()
-    assert writer.clashes(["a", "A"], frozenset()) == []
+    rows = put(writer, "b", LABELLED)
+    assert len(list((tmp_path / parts.FOLDER).iterdir())) == 1
+    finished(writer, rows)
+    assert len(independent.read_as_insightface(tmp_path / "train.rec")) == 2 * len(LABELLED)
+    assert not (tmp_path / parts.FOLDER).exists()
+    assert writer.unsettled() == {}
+    assert writer.clashes(lambda: ["a", "A"], lambda among: set()) == []
     assert writer.puts_together

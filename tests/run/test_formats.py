@@ -89,7 +89,7 @@ def test_a_run_into_many_pictures_per_file_resumes_and_comes_to_the_same_bytes(c
     mask(job)
     assert hash_of_tree(job.target, without=("run.json",)) == hash_of_tree(whole.target, without=("run.json",))
     assert mask(job).progress.taken == 0
-    assert run.prepare(job).settled == 4
+    assert run.prepare(job).count().settled == 4
 
 
 @pytest.mark.parametrize("out_format", MANY)
