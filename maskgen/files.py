@@ -371,6 +371,22 @@ def words(line: bytes) -> list[str | None]:
     return content
 
 
+def first_string(line: bytes, start: int) -> str:
+    """The JSON string that begins in a line, behind its quotation mark; what follows is not looked at.
+
+    Raises
+    ------
+    ValueError
+        If none does.
+    """
+    # Nothing in UTF-8 but a quotation mark has the byte of one, and one that belongs to the string is escaped.
+    end = line.find(b'"', start)
+    text = line[start:end]
+    if end >= 0 and b"\\" not in text:
+        return text.decode()
+    return str(json.JSONDecoder().raw_decode(line[start - 1 :].decode())[0])
+
+
 def rewrite(path: Path, offsets: Iterable[int], see: Callable[[bytes], None] = lambda line: None) -> None:
     """Keep only the lines at these offsets of a `Log`, in this order; the file is replaced whole.
 

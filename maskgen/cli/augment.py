@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from maskgen import files, formats, manifest, run
 from maskgen.catalog.schema import WEARS, Kind, WearShares, wear_shares
 from maskgen.cli import console, samples
-from maskgen.cli.running import carried_out, listed, say_summary
+from maskgen.cli.running import carried_out, listed, refuse_whole, say_summary, shard_option
 from maskgen.cli.settings import setting
 from maskgen.errors import ConfigError, ImageError
 from maskgen.masking.recipe import Faces
@@ -60,6 +60,7 @@ _setting = partial(setting, run.AugmentSettings)
     "--demo", is_flag=True, help="Mask the photographs that insightface and scikit-image ship; give OUT only."
 )
 @click.option("--workers", type=click.IntRange(min=1), help="Number of processes.  [default: one per core]")
+@shard_option
 @_setting("--seed", "seed", type=click.IntRange(min=0), help="The same seed gives the same files.")
 @_setting("--variants", "variants", type=click.IntRange(min=1), help="Masked pictures per input: name_m1, name_m2.")
 @_setting("--originals", "originals", is_flag=True, help="Copy the input beside its masked pictures.")
@@ -163,6 +164,7 @@ def augment(
     folders: tuple[Path, ...],
     demo: bool,
     workers: int | None,
+    shard: run.Share | None,
     limit: int | None,
     existing: str | None,
     retry_failed: bool,
@@ -182,7 +184,8 @@ def augment(
     """
     if verbose:
         console.show_log()
-    execution = run.Execution(workers, limit, existing or "auto", retry_failed, checksum, prune)  # type: ignore[arg-type]
+    execution = run.Execution(workers, limit, existing or "auto", retry_failed, checksum, prune, shard)  # type: ignore[arg-type]
+    refuse_whole(ctx, shard, {"--overwrite": existing == "overwrite", "--prune": prune, "--demo": demo})
     with _source(ctx, folders, demo, settings, existing) as (source, target):
         if ctx.get_parameter_source("faces") is not click.core.ParameterSource.COMMANDLINE and (
             demo or settings["align"]
@@ -200,7 +203,7 @@ def augment(
         started = time.monotonic()
         summary = carried_out(ctx, job)
         say_summary(summary, folders[-1], time.monotonic() - started, as_json)
-    if summary.counts.failed:
+    if summary.progress.failed or (summary.shares is None and summary.counts.failed):
         ctx.exit(console.FAILED_INPUTS)
 
 

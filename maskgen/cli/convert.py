@@ -11,7 +11,7 @@ import click
 
 from maskgen import formats, run
 from maskgen.cli import console
-from maskgen.cli.running import carried_out, say_summary
+from maskgen.cli.running import carried_out, refuse_whole, say_summary, shard_option
 from maskgen.cli.settings import setting
 
 _setting = partial(setting, run.AugmentSettings)
@@ -35,6 +35,7 @@ _setting = partial(setting, run.AugmentSettings)
 @_setting("--max-pixels", "max_pixels", type=click.IntRange(1, formats.PILLOW_MAX_PIXELS), help="Refuse larger ones.")
 @_setting("--truncated", "truncated", type=click.Choice(get_args(formats.Truncated)), help="If a picture is cut short.")
 @click.option("--workers", type=click.IntRange(min=1), help="Number of processes.  [default: one per core]")
+@shard_option
 @click.option("--overwrite", "existing", flag_value="overwrite", help="Delete what a former run wrote and start anew.")
 @click.option("--retry-failed", is_flag=True, help="Also try inputs again that failed in a former run.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
@@ -46,6 +47,7 @@ def convert(
     target: Path,
     root: Path | None,
     workers: int | None,
+    shard: run.Share | None,
     existing: str | None,
     retry_failed: bool,
     as_json: bool,
@@ -55,12 +57,13 @@ def convert(
 
     The pictures' bytes stay as they are, unless they are cropped. 'maskgen help formats' lists the formats.
     """
-    execution = run.Execution(workers, None, existing or "auto", retry_failed)  # type: ignore[arg-type]
+    execution = run.Execution(workers, None, existing or "auto", retry_failed, shard=shard)  # type: ignore[arg-type]
+    refuse_whole(ctx, shard, {"--overwrite": existing == "overwrite"})
     if settings["align"]:
         settings["faces"] = "central"
     job = run.Job(source, target, run.AugmentSettings(masks=False, **settings), execution, root=root)
     started = time.monotonic()
     summary = carried_out(ctx, job)
     say_summary(summary, target, time.monotonic() - started, as_json)
-    if summary.counts.failed:
+    if summary.progress.failed or (summary.shares is None and summary.counts.failed):
         ctx.exit(console.FAILED_INPUTS)

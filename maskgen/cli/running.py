@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,6 +11,48 @@ import click
 
 from maskgen import formats, run
 from maskgen.cli import console
+
+
+class ShardType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """``i/n``, or ``slurm``: the task of a Slurm job array that this is."""
+
+    name = "I/N"
+
+    def convert(self, value: str | run.Share, param: click.Parameter | None, ctx: click.Context | None) -> run.Share:
+        """The share."""
+        if not isinstance(value, str):
+            return value
+        if value == "slurm":
+            return self._of_slurm(param, ctx)
+        match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", value)
+        if match is None or not int(match[1]) < int(match[2]):
+            self.fail(f"{value!r} is not I/N with I from 0 to N-1, nor 'slurm'", param, ctx)
+        return run.Share(int(match[1]), int(match[2]))
+
+    def _of_slurm(self, param: click.Parameter | None, ctx: click.Context | None) -> run.Share:
+        names = [f"SLURM_ARRAY_TASK_{what}" for what in ("ID", "COUNT", "MIN", "STEP")]
+        given = [os.environ.get(name, "1" if name.endswith("STEP") else "") for name in names]
+        if not all(text.isdecimal() for text in given):
+            self.fail(f"not a task of a Slurm job array: {', '.join(names[:3])} are not set to numbers", param, ctx)
+        task, count, lowest, step = map(int, given)
+        index, rest = divmod(task - lowest, max(step, 1))
+        if rest or not 0 <= index < count:
+            self.fail(f"task {task} of {count}, from {lowest}: number the array in steps, as --array=0-3", param, ctx)
+        return run.Share(index, count)
+
+
+shard_option = click.option(
+    "--shard",
+    type=ShardType(),
+    help="Do the share I, from 0, of N; start one process per share, with one OUT. 'slurm': that of the job array.",
+)
+
+
+def refuse_whole(ctx: click.Context, shard: run.Share | None, given: Mapping[str, bool]) -> None:
+    """Raise a usage error for options that concern all of an output, in a process that does a share of it."""
+    for option, is_given in given.items():
+        if shard is not None and is_given:
+            raise click.UsageError(f"{option} concerns the whole output: use it without --shard", ctx)
 
 
 def carried_out(ctx: click.Context, job: run.Job) -> run.Summary:
@@ -27,13 +71,17 @@ def carried_out(ctx: click.Context, job: run.Job) -> run.Summary:
             interrupted = True
     assert interrupted
     console.note(
-        f"interrupted: {recorded.taken} of {recorded.total} inputs recorded; the same command again goes on from there"
+        f"interrupted: {recorded.taken} of {'unknown' if recorded.total is None else recorded.total} inputs recorded; "
+        "the same command again goes on from there"
     )
     ctx.exit(console.INTERRUPTED)
 
 
 def say_summary(summary: run.Summary, target: Path, seconds: float, as_json: bool) -> None:
     """Print what a run came to."""
+    if summary.shares is not None:
+        _say_share(summary, summary.shares, target, as_json)
+        return
     counts = summary.counts
     if as_json:
         console.answer_json(
@@ -63,6 +111,25 @@ def say_summary(summary: run.Summary, target: Path, seconds: float, as_json: boo
     beside = "" if formats.format_of(target.name) and not target.is_dir() else ", manifest.jsonl and run.json"
     rows.append(("written", f"{console.counted(counts.files, 'picture')}{beside} to {target}"))
     console.table(rows)
+
+
+def _say_share(summary: run.Summary, shares: run.Shares, target: Path, as_json: bool) -> None:
+    progress = summary.progress
+    if as_json:
+        numbers = {"taken": progress.taken, "done": progress.done, "skipped": progress.skipped}
+        numbers |= {"failed": progress.failed, "shards_done": shares.done, "shards": shares.of}
+        console.answer_json({"state": "running", "out": str(target), **numbers})
+        return
+    console.table(
+        [
+            (
+                "this shard",
+                f"{progress.taken} inputs now: {progress.done} done, {progress.skipped} skipped, "
+                f"{progress.failed} failed",
+            ),
+            ("shards", f"{shares.done} of {shares.of} done; the last one puts {target} together"),
+        ]
+    )
 
 
 def listed(reasons: Mapping[str, int]) -> str:

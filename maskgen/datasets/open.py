@@ -156,7 +156,7 @@ def _refuse_overlap(source: Path, target: Path | None) -> None:
         )
 
 
-def open_writer(target: Path, settings: Any, in_format: Format, reader: Reader) -> Writer:
+def open_writer(target: Path, settings: Any, in_format: Format, reader: Reader | None) -> Writer:
     """A dataset to write.
 
     Parameters
@@ -167,8 +167,8 @@ def open_writer(target: Path, settings: Any, in_format: Format, reader: Reader) 
         What is to be written.
     in_format : str
         Of the input; the output's unless the settings or the ending of the target say otherwise.
-    reader : Reader
-        Of the input: a ``metadata.jsonl`` is made from the input's.
+    reader : Reader or None
+        Of the input, if there is one: a ``metadata.jsonl`` is made from the input's.
     """
     by_ending = _ENDINGS.get(target.suffix.lower()) if not target.is_dir() else None
     format = settings.out_format or by_ending or in_format

@@ -28,6 +28,8 @@ MOST_PLAIN_ROWS: Final = 1_000_000
 """Of a manifest that is not compressed when a run ends."""
 # Enough for the repeated words of a row, in a quarter of the time of the highest.
 _LEVEL: Final = 6
+# How `line_of` begins.
+_KEY: Final = b'{"key":"'
 
 
 def path_of(folder: Path) -> Path:
@@ -93,11 +95,14 @@ def latest(in_order: Iterable[tuple[str, int]]) -> Iterator[int]:
         yield max(offset for _, offset in of_key)
 
 
-def replace(path: Path, rows: Iterable[Row]) -> None:
-    """Write a manifest anew; the file is replaced whole once the last row is written."""
+def replace(path: Path, rows: Iterable[Row]) -> Counts:
+    """Write a manifest anew, and count; the file is replaced whole once the last row is written."""
+    tally = _Tally()
     with files.replaced(path) as file:
         for row in rows:
+            tally.add(row)
             file.write(line_of(row).encode() + b"\n")
+    return tally.counts()
 
 
 def pack(folder: Path) -> None:
@@ -138,7 +143,7 @@ def key_of(path: Path, number: int, line: bytes) -> str:
         If the line has none.
     """
     try:
-        key = json.loads(line)["key"]
+        key = files.first_string(line, len(_KEY)) if line.startswith(_KEY) else json.loads(line)["key"]
     except (ValueError, KeyError, TypeError, RecursionError):
         key = None
     if not isinstance(key, str):

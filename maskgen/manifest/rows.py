@@ -14,6 +14,7 @@ from maskgen.arrays import Float32Array
 from maskgen.catalog.schema import Wear
 from maskgen.errors import ConfigError
 from maskgen.face import Face, HeadPose
+from maskgen.formats import Format
 from maskgen.schema import Strict, first_fault
 
 SCHEMA_VERSION: Final = 2
@@ -272,7 +273,9 @@ class RunFile(Strict):
     state : {"running", "limited", "complete"}
         Whether every input has its row; ``limited`` if a limit left some for later.
     source : str
-        The input folder.
+        The input.
+    in_format : str or None
+        What it is, see `maskgen.formats.Format`.
     settings : dict
         All that decides about the bytes written.
     pack_sha256, catalog_sha256 : str
@@ -289,6 +292,7 @@ class RunFile(Strict):
     maskgen: str
     state: Literal["running", "limited", "complete"]
     source: str
+    in_format: Format | None = None
     settings: dict[str, JsonValue]
     pack_sha256: str
     catalog_sha256: str

@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from maskgen.run.job import NothingReadError, Progress, Summary, run
+    from maskgen.run.job import NothingReadError, Progress, Shares, Summary, run
     from maskgen.run.plan import Numbers, Plan, prepare
     from maskgen.run.settings import AugmentSettings, Execution, Job, Share
 
@@ -19,6 +19,7 @@ __all__ = [
     "Plan",
     "Progress",
     "Share",
+    "Shares",
     "Summary",
     "prepare",
     "run",
@@ -33,6 +34,7 @@ _HOMES: Final = {
     "Plan": "plan",
     "Progress": "job",
     "Share": "settings",
+    "Shares": "job",
     "Summary": "job",
     "prepare": "plan",
     "run": "job",

@@ -75,10 +75,11 @@ class FormerRows:
 
     def find(self, key: str) -> Former | None:
         """What is recorded of an input; from now on it is not among the `unseen`."""
-        for place in self._rows.places_of(key):
+        places = self._rows.places_of(key)
+        for place in places:
             row = self._row(place)
             if row.key == key:
-                self._is_seen[self._rows.span_of(key)] = True
+                self._is_seen[places.stop + 1 : places.start + 1] = True
                 return Former(row, self._stamps_of(key))
         return None
 
@@ -87,7 +88,7 @@ class FormerRows:
         for place in np.flatnonzero(~self._is_seen).tolist():
             row = self._row(place)
             # An earlier row of the same input holds no longer.
-            last = next(self._rows.places_of(row.key))
+            last = self._rows.places_of(row.key)[0]
             if last == place or self._row(last).key != row.key:
                 yield row
 
@@ -122,15 +123,13 @@ class _Index:
     def __len__(self) -> int:
         return len(self._hashes)
 
-    def span_of(self, key: str) -> slice:
-        """The places of lines whose key has the same hash, from the earliest line to the latest."""
-        wanted = hash(key)
-        return slice(*(int(np.searchsorted(self._hashes, wanted, side)) for side in ("left", "right")))
-
-    def places_of(self, key: str) -> Iterator[int]:
-        """The same, from the latest to the earliest."""
-        span = self.span_of(key)
-        return iter(range(span.stop - 1, span.start - 1, -1))
+    def places_of(self, key: str) -> range:
+        """The places of lines whose key has the same hash, from the latest line to the earliest."""
+        wanted, hashes = hash(key), self._hashes
+        start = stop = int(hashes.searchsorted(wanted))
+        while stop < len(hashes) and hashes[stop] == wanted:
+            stop += 1
+        return range(stop - 1, start - 1, -1)
 
     def line(self, place: int) -> tuple[Path, None, bytes]:
         """A file, and a line of it without its end; in the order in which `manifest.row_of` takes them."""

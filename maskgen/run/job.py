@@ -26,7 +26,7 @@ from maskgen.parallel import Crash, Executor, LocalExecutor
 from maskgen.parallel.base import chunk_size
 from maskgen.run import shares, stamps
 from maskgen.run.former import FormerRows, Logs
-from maskgen.run.plan import SOURCE_FILE, Plan, former_rows, note_source, open_both
+from maskgen.run.plan import SOURCE_FILE, Ends, Plan, former_rows, note_source, open_both
 from maskgen.run.record import detectors_of
 from maskgen.run.settings import Job, Share
 from maskgen.run.stamps import RowStamps, source_of
@@ -134,47 +134,55 @@ def run(
     KeyboardInterrupt
         Passed on once the workers have ended. What is done is recorded; the same call goes on.
     """
-    reader, writer = open_both(job)  # refused before the output folder is made
+    ends = open_both(job)  # refused before the output folder is made
     executor = executor or LocalExecutor(job.execution.workers)
     share = job.execution.shard
     if share is None:
-        summary = _run_alone(job, reader, writer, executor, on_progress)
+        summary = _run_alone(job, ends, executor, on_progress)
     else:
-        summary = _run_share(job, share, reader, writer, executor, on_progress)
+        summary = _run_share(job, share, ends, executor, on_progress)
     counts = summary.record.counts
     if counts is not None and not counts.read:
         reasons = ", ".join(f"{number} {reason}" for reason, number in counts.reasons.items())
         raise NothingReadError(
             f"{job.source}: no picture in it could be read: {reasons}",
-            f"{manifest.path_of(writer.home)} says of each what to do",
+            f"{manifest.path_of(ends.writer.home)} says of each what to do",
         )
     return summary
 
 
-def _run_alone(
-    job: Job, reader: Reader, writer: Writer, executor: Executor, on_progress: Callable[[Progress], None]
-) -> Summary:
-    target = writer.home
-    with _named_faults(target), shares.alone(target), Plan(job, reader, writer, shares.logs_of(target)) as plan:
+def _run_alone(job: Job, ends: Ends, executor: Executor, on_progress: Callable[[Progress], None]) -> Summary:
+    writer, target = ends.writer, ends.writer.home
+    with _named_faults(target), shares.alone(target), Plan(job, ends, shares.logs_of(target)) as plan:
         plan.refuse_foreign_files()
         _clear_the_way(job, plan)
         manifest.write_run(target / manifest.RUN_FILE, plan.record)
         gone = _prune(plan) if job.execution.prune else frozenset()
         progress = _work_and_record(job, plan, shares.logs_of(target)[0], executor, on_progress)
         discard_unnamed(target, writer)
-        record = finished(plan.record, reader, writer, gone, is_limited=bool(plan.left))
+        record = plan.former if _stands(plan, progress, gone) else None
+        if record is None:
+            record = finished(plan.record, ends.reader, writer, gone, is_limited=bool(plan.left))
+        else:
+            _close(record, target)
         numbers = plan.numbers
         return Summary(record, progress, plan.left, 0 if numbers is None or gone else numbers.vanished)
 
 
+def _stands(plan: Plan, progress: Progress, gone: Collection[str]) -> bool:
+    """Whether the manifest is as a former run left it in the end."""
+    is_whole = plan.former is not None and plan.former.state == "complete" and plan.former.counts is not None
+    return is_whole and not progress.taken and not gone and not plan.writer.puts_together
+
+
 def _run_share(
-    job: Job, share: Share, reader: Reader, writer: Writer, executor: Executor, on_progress: Callable[[Progress], None]
+    job: Job, share: Share, ends: Ends, executor: Executor, on_progress: Callable[[Progress], None]
 ) -> Summary:
-    target = writer.home
+    writer, target = ends.writer, ends.writer.home
     with _named_faults(target), shares.shared(target, share) as is_first:
         if is_first and (target / manifest.RUN_FILE).exists():
-            _clear_leftovers(target, writer)
-        with Plan(job, reader, writer, shares.logs_of(target)) as plan:
+            clear_leftovers(target, writer)
+        with Plan(job, ends, shares.logs_of(target)) as plan:
             plan.refuse_foreign_files()
             manifest.write_run(target / manifest.RUN_FILE, plan.record)
             progress = _work_and_record(job, plan, shares.logs_of_share(target, share), executor, on_progress)
@@ -182,8 +190,8 @@ def _run_share(
             with shares.alone_in_the_end(target, share) as is_last:
                 if not is_last:
                     return Summary(plan.record, progress, plan.left, shares=Shares(done, share.of))
-                _clear_leftovers(target, writer)
-                record = finished(plan.record, reader, writer)
+                clear_leftovers(target, writer)
+                record = finished(plan.record, ends.reader, writer)
                 return Summary(record, progress, plan.left)
 
 
@@ -210,18 +218,22 @@ def finished(
     counts = manifest.sort(path, lambda key: key not in gone)
     if writer.puts_together:
         rows = writer.finish(manifest.read(path))
-        manifest.replace(path, itertools.islice(rows, counts.inputs))
+        counts = manifest.replace(path, itertools.islice(rows, counts.inputs))
         # What the former rows named goes now, and not before the new ones stand.
         collections.deque(rows, maxlen=0)
-        counts = manifest.sort(path)
     stamps.tidy(target / stamps.STAMPS_FILE, lambda key: key not in gone)
     if reader is not None:
         note_source(target, reader)
-    if counts.inputs > manifest.MOST_PLAIN_ROWS:
-        manifest.pack(target)
     record = record.model_copy(update={"state": "limited" if is_limited else "complete", "counts": counts})
-    manifest.write_run(target / manifest.RUN_FILE, record)
+    _close(record, target)
     return record
+
+
+def _close(record: RunFile, target: Path) -> None:
+    """Leave an output as a run that has ended does."""
+    if record.counts is not None and record.counts.inputs > manifest.MOST_PLAIN_ROWS:
+        manifest.pack(target)
+    manifest.write_run(target / manifest.RUN_FILE, record)
 
 
 @contextlib.contextmanager
@@ -236,14 +248,14 @@ def _clear_the_way(job: Job, plan: Plan) -> None:
     if plan.former is None:
         return
     target = plan.target
-    _clear_leftovers(target, plan.writer)
+    clear_leftovers(target, plan.writer)
     if job.execution.existing == "overwrite":
         plan.writer.clear(former_rows(target))
         for name in (manifest.MANIFEST_FILE, stamps.STAMPS_FILE, SOURCE_FILE):
             (target / name).unlink(missing_ok=True)
 
 
-def _clear_leftovers(target: Path, writer: Writer) -> None:
+def clear_leftovers(target: Path, writer: Writer) -> None:
     """Delete what a run that was killed left half written, and wrote without recording it."""
     for leftover in list(files.leftovers(target)):
         leftover.unlink(missing_ok=True)

@@ -9,12 +9,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Final, NamedTuple
 
 from maskgen import files, manifest
 from maskgen.datasets.base import Entry, Fault, Reader, Writer
 from maskgen.datasets.open import format_of_path, open_reader, open_writer
 from maskgen.errors import ConfigError
+from maskgen.formats import Format
 from maskgen.manifest import Row
 from maskgen.run import stamps
 from maskgen.run.former import Former, FormerRows, Logs
@@ -82,6 +83,14 @@ class Numbers:
         return self.pending + self.faults.total()
 
 
+class Ends(NamedTuple):
+    """Where pictures come from, where they go to, and what they come from is."""
+
+    reader: Reader
+    writer: Writer
+    in_format: Format
+
+
 class Plan:
     """What a run would do. Use it as a context.
 
@@ -91,7 +100,7 @@ class Plan:
     ----------
     job : Job
         What is asked for.
-    reader, writer : Reader, Writer
+    ends : Ends
         Where pictures come from and go to.
     logs : sequence of Logs
         What former runs recorded.
@@ -109,9 +118,10 @@ class Plan:
         while others are worked on.
     """
 
-    def __init__(self, job: Job, reader: Reader, writer: Writer, logs: Sequence[Logs]) -> None:
-        self.reader, self.writer, self.target = reader, writer, writer.home
-        self.record = record_of(job, reader.fingerprint())
+    def __init__(self, job: Job, ends: Ends, logs: Sequence[Logs]) -> None:
+        reader, writer = self.reader, self.writer = ends.reader, ends.writer
+        self.target = writer.home
+        self.record = record_of(job, reader.fingerprint(), ends.in_format)
         self.former = former_run(self.target, job.execution, self.record)
         self._execution = job.execution
         self._is_kept = self.former is not None and job.execution.existing != "overwrite"
@@ -304,13 +314,13 @@ def prepare(job: Job) -> Plan:
     ModelError, CatalogError
         If the model pack or the catalog cannot be used.
     """
-    reader, writer = open_both(job)
-    plan = Plan(job, reader, writer, logs_of(writer.home))
+    ends = open_both(job)
+    plan = Plan(job, ends, logs_of(ends.writer.home))
     plan.refuse_foreign_files()
     return plan
 
 
-def open_both(job: Job) -> tuple[Reader, Writer]:
+def open_both(job: Job) -> Ends:
     """Where a job's pictures come from and go to; nothing is written.
 
     Raises
@@ -326,7 +336,7 @@ def open_both(job: Job) -> tuple[Reader, Writer]:
     if not any(isinstance(found, Entry) for chunk in reader.chunks(_BLOCK) for found in chunk):
         faults = [found for chunk in reader.chunks(1024) for found in chunk if isinstance(found, Fault)]
         raise ConfigError(f"{job.source}: no picture in it{_what_else(faults)}", "see 'maskgen help formats'")
-    return reader, writer
+    return Ends(reader, writer, in_format)
 
 
 def former_rows(target: Path) -> Iterator[Row]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -95,6 +95,12 @@ def mark_done(target: Path, share: Share) -> int:
 def number_done(target: Path, of: int) -> int:
     """How many of so many shares have left their mark."""
     return sum(share.of == of for share in _shares(target, "done"))
+
+
+def are_all_done(targets: Sequence[Path]) -> bool:
+    """Whether the shares whose marks are in these folders are all that there are."""
+    done = {share for target in targets for share in _shares(target, "done")}
+    return bool(done) and len({share.of for share in done}) == 1 and len(done) == next(iter(done)).of
 
 
 @contextlib.contextmanager

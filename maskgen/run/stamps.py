@@ -57,8 +57,12 @@ def stamps_of(row: Row, source: Mark, part: PartWriter) -> RowStamps:
 
 def key_of(line: bytes) -> str | None:
     """The key of a line of the file; None if it is no such array, and so its row is made again."""
-    marks = parsed(line)
-    return None if marks is None else marks.key
+    if not line.startswith(b'["'):
+        return None
+    try:
+        return files.first_string(line, 2)
+    except ValueError:
+        return None
 
 
 def tidy(path: Path, is_kept: Callable[[str], bool]) -> None:
