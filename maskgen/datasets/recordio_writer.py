@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,19 +21,18 @@ from maskgen.datasets import parts
 from maskgen.datasets.base import Entry, Fault, Meta, PartWriter, Sample
 from maskgen.datasets.finals import Finals
 from maskgen.datasets.ordering import Sorted, Spool
+from maskgen.datasets.packing import Former, Named, named, rows_with
 from maskgen.datasets.part_writer import PartsWriter
 from maskgen.datasets.parts import Parts
 from maskgen.datasets.recordio import LABELS_EXTRA, LABELS_FILE, REC_FILE, RecordReader, is_label
 from maskgen.datasets.recordio_file import LONGEST, MOST_LABELS, forget_opened
 from maskgen.datasets.recordio_index import index_of
 from maskgen.datasets.recordio_layout import SIDE, Names, Records, list_line, property_line
-from maskgen.datasets.recordio_rows import InOrder, Named, labelled, placed, spilled
+from maskgen.datasets.recordio_rows import InOrder, counting, labelled
 from maskgen.errors import ImageError
 from maskgen.manifest import Row
 
 _INDEX, _LIST, _PROPERTY = "train.idx", "train.lst", "property"
-# Where the files of the former run are kept until no row of a manifest names them.
-_FORMER: Final = ("former.rec", "former.idx")
 _FORMATS: Final = ("JPEG", "PNG")
 _ROOM: Final = 2**16  # for a header
 
@@ -84,7 +82,7 @@ class RecordWriter(PartsWriter):
     def clear(self, rows: Iterable[Row]) -> None:
         """As `Writer.clear`."""
         forget_opened()
-        self._forget_former()
+        self._former.forget()
         self._finals.clear()
 
     def finish(self, rows: Iterable[Row]) -> Iterator[Row]:
@@ -102,15 +100,11 @@ class RecordWriter(PartsWriter):
         self._finals.refuse_foreign()
         with files.named_faults(self.root):
             files.make_folder(self.root)
-            with tempfile.TemporaryFile(dir=self.root) as lines:
-                keys = self._put_together(spilled(rows, lines))
-                lines.seek(0)
-                at = 0
-                for line in lines:
-                    row = Row.model_validate_json(line)
-                    yield placed(row, keys[at : at + len(row.places)].tolist())
-                    at += len(row.places)
-            self._forget_former()
+            with Spool(self.root) as spool:
+                keys = self._put_together(counting(named(rows, spool)))
+                yield from rows_with(spool, (f"{REC_FILE}#{key}" if key else "" for key in keys))
+            forget_opened()
+            self._former.forget()
 
     @property
     def _parts(self) -> Parts:
@@ -121,10 +115,15 @@ class RecordWriter(PartsWriter):
         return Finals(self.root, (REC_FILE, LABELS_FILE, _PROPERTY, _LIST, _INDEX))
 
     @property
+    def _former(self) -> Former:
+        return Former(self.root)
+
+    @property
     def _source(self) -> tuple[Path, Path]:
         """The .rec and .idx that places of rows stand for: those of the former run, until rows name the new ones."""
-        rec, index = (self.root / parts.FOLDER / name for name in _FORMER)
-        return (rec, index) if rec.exists() else (self.root / REC_FILE, self.root / _INDEX)
+        rec = self._former.path(REC_FILE)
+        # An index is kept before its records are. If they are kept without one, the new one is not theirs.
+        return rec, rec.with_name(_INDEX) if self._former.keeps(REC_FILE) else self._former.path(_INDEX)
 
     def _sample(self, place: str) -> Sample:
         with self._reading() as read:
@@ -160,7 +159,7 @@ class RecordWriter(PartsWriter):
             pictures, has_labels, has_parts = 0, True, False
             for one in named:
                 pictures += bool(one.place)
-                has_labels &= one.label >= 0
+                has_labels &= one.label is not None and one.label >= 0
                 has_parts |= self._parts.holds(one.place)
                 spool.add(tuple(one))
             keys = np.zeros(pictures, np.uint32)
@@ -223,30 +222,8 @@ class RecordWriter(PartsWriter):
             if has_labels and not names.are_needed:
                 made.pop(LABELS_FILE)
             forget_opened()
-            self._keep_former()
+            self._former.keep([_INDEX, REC_FILE])
             self._finals.replace(made)
-
-    def _keep_former(self) -> None:
-        """Give the files of the former run another name as well, which `_source` knows."""
-        rec, index = (self.root / parts.FOLDER / name for name in _FORMER)
-        if rec.exists() or not (self.root / REC_FILE).exists():
-            return
-        files.make_folder(rec.parent)
-        index.unlink(missing_ok=True)
-        # The index first: it counts for nothing before the other is there.
-        for path, kept in ((self.root / _INDEX, index), (self.root / REC_FILE, rec)):
-            try:
-                os.link(path, kept)
-            except FileNotFoundError:
-                pass
-            except OSError:  # a file system without links
-                os.replace(path, kept)
-
-    def _forget_former(self) -> None:
-        forget_opened()
-        for name in _FORMER:
-            (self.root / parts.FOLDER / name).unlink(missing_ok=True)
-        self._parts.clear()
 
 
 class _CheckedPart:
