@@ -146,7 +146,7 @@ class _Rows:
     def of(
         cls, job: Job, reader: Reader, writer: Writer, listed: Sequence[Entry | Fault], former: RunFile | None
     ) -> _Rows:
-        rows = cls()
+        rows, alone = cls(), list[Entry]()
         if former is None or job.execution.existing == "overwrite":
             return rows
         found = {one.key: one for one in listed}
@@ -168,7 +168,19 @@ class _Rows:
                 rows.outdated[row.key] = row.places
             else:
                 rows.settled.add(row.key)
+                if row.reason == "pair_incomplete":
+                    alone.append(one)
+        rows._free(alone, listed)
         return rows
+
+    def _free(self, alone: Sequence[Entry], listed: Sequence[Entry | Fault]) -> None:
+        """Halves that were left out, because the other gave no picture, are made again where the other is."""
+        pairs = [(one.pair.index, one.key) for one in listed if isinstance(one, Entry) and one.pair]
+        unsettled = {index for index, key in pairs if key not in self.settled}
+        for one in alone:
+            if one.pair and one.pair.index in unsettled:
+                self.settled.discard(one.key)
+                self.outdated[one.key] = ()
 
     def _forget(self, key: str) -> None:
         self.settled.discard(key)

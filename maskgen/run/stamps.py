@@ -91,7 +91,7 @@ def has_changed(
         Compare contents in the place of sizes and times.
     """
     # A half of an incomplete pair was written, and left out as the pairs were put together.
-    outputs = marks.outputs if marks is not None and row.places else ()
+    outputs = marks.outputs if marks is not None and row.reason != "pair_incomplete" else ()
     if marks is None or len(outputs) != len(row.places):
         return True
     if not checksum:
