@@ -9,6 +9,7 @@ import click
 
 from maskgen import formats, run
 from maskgen.cli import console
+from maskgen.datasets.finals import home_beside
 
 
 def carried_out(ctx: click.Context, job: run.Job) -> run.Summary:
@@ -60,9 +61,16 @@ def say_summary(summary: run.Summary, target: Path, seconds: float, as_json: boo
         rows.append(("left", f"{summary.left}, for a run without --limit"))
     if summary.vanished:
         rows.append(("gone", f"{summary.vanished} inputs; their rows and pictures stay, --prune drops them"))
-    beside = "" if formats.format_of(target.name) and not target.is_dir() else ", manifest.jsonl and run.json"
-    rows.append(("written", f"{console.counted(counts.files, 'picture')}{beside} to {target}"))
+    rows.append(("written", f"{console.counted(counts.files, 'picture')}{_to(target)}"))
     console.table(rows)
+
+
+def _to(target: Path) -> str:
+    if target.is_dir():
+        return f", manifest.jsonl and run.json to {target}"
+    if formats.format_of(target.name):
+        return f" to {target}"
+    return f" to {target}, manifest.jsonl and run.json to {home_beside(target)}"
 
 
 def listed(reasons: Mapping[str, int]) -> str:

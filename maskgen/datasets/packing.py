@@ -105,10 +105,13 @@ class Former:
     Parameters
     ----------
     root : Path
-        The output folder.
+        The folder where files of these names lie.
+    home : Path, optional
+        The output folder, where they are kept; by default the same.
     """
 
     root: Path
+    home: Path | None = None
 
     def path(self, name: str) -> Path:
         """What a row means that names a file: the former one as long as there is one."""
@@ -137,8 +140,8 @@ class Former:
         with contextlib.suppress(FileNotFoundError):
             os.replace(self._folder, forgotten)
             shutil.rmtree(forgotten)
-        Parts(self.root).clear()
+        Parts(self.home or self.root).clear()
 
     @property
     def _folder(self) -> Path:
-        return self.root / parts.FOLDER / _FORMER
+        return (self.home or self.root) / parts.FOLDER / _FORMER

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from maskgen import files, images
 from maskgen.datasets import parts
 from maskgen.datasets.base import Entry, Fault, Meta, PartWriter, Sample
-from maskgen.datasets.finals import Finals
+from maskgen.datasets.finals import Finals, home_beside
 from maskgen.datasets.ordering import Sorted, Spool
 from maskgen.datasets.packing import Former, Named, named, rows_with
 from maskgen.datasets.part_writer import PartsWriter
@@ -60,14 +60,17 @@ class RecordWriter(PartsWriter):
     ----------
     root : Path
         The folder, resolved.
+    is_alone : bool
+        Whether it is the output folder. If not, it may hold anything, and what is `home_beside` ``train.rec`` is.
     """
 
     root: Path
+    is_alone: bool = True
 
     @property
     def home(self) -> Path:
-        """As `Writer.home`: the folder itself."""
-        return self.root
+        """As `Writer.home`: the folder itself, or one beside the files."""
+        return self.root if self.is_alone else home_beside(self.root / REC_FILE)
 
     @contextlib.contextmanager
     def part(self, name: str) -> Iterator[PartWriter]:
@@ -98,9 +101,9 @@ class RecordWriter(PartsWriter):
             If nothing can be written.
         """
         self._finals.refuse_foreign()
-        with files.named_faults(self.root):
-            files.make_folder(self.root)
-            with Spool(self.root) as spool:
+        with files.named_faults(self.home):
+            files.make_folder(self.home)
+            with Spool(self.home) as spool:
                 keys = self._put_together(counting(named(rows, spool)))
                 yield from rows_with(spool, (f"{REC_FILE}#{key}" if key else "" for key in keys))
             forget_opened()
@@ -108,15 +111,15 @@ class RecordWriter(PartsWriter):
 
     @property
     def _parts(self) -> Parts:
-        return Parts(self.root)
+        return Parts(self.home)
 
     @property
     def _finals(self) -> Finals:
-        return Finals(self.root, (REC_FILE, LABELS_FILE, _PROPERTY, _LIST, _INDEX))
+        return Finals(self.root, (REC_FILE, LABELS_FILE, _PROPERTY, _LIST, _INDEX), self.home)
 
     @property
     def _former(self) -> Former:
-        return Former(self.root)
+        return Former(self.root, self.home)
 
     @property
     def _source(self) -> tuple[Path, Path]:
@@ -155,7 +158,7 @@ class RecordWriter(PartsWriter):
 
     def _put_together(self, named: Iterator[Named]) -> npt.NDArray[np.uint32]:
         """Write the files; (P,) the key of each picture, in the order of the rows, and 0 where it is lost."""
-        with Spool(self.root) as spool:
+        with Spool(self.home) as spool:
             pictures, has_labels, has_parts = 0, True, False
             for one in named:
                 pictures += bool(one.place)
@@ -163,7 +166,7 @@ class RecordWriter(PartsWriter):
                 has_parts |= self._parts.holds(one.place)
                 spool.add(tuple(one))
             keys = np.zeros(pictures, np.uint32)
-            with Sorted((InOrder.of(Named(*item), has_labels) for item in spool), self.root) as in_order:
+            with Sorted((InOrder.of(Named(*item), has_labels) for item in spool), self.home) as in_order:
                 if has_parts or not self._stand_already(in_order, has_labels, keys):
                     keys[:] = 0
                     self._write(in_order, has_labels, keys)
@@ -199,7 +202,7 @@ class RecordWriter(PartsWriter):
         with contextlib.ExitStack() as stack:
             opened: dict[str, IO[bytes]] = {}
             for name in self._finals.names:
-                made[name] = self.root / files.temporary_name()
+                made[name] = self.home / files.temporary_name()
                 stack.callback(made[name].unlink, missing_ok=True)
                 opened[name] = stack.enter_context(made[name].open("wb"))
             names = Names(opened[LABELS_FILE])
