@@ -27,12 +27,13 @@ from maskgen.datasets.parts import Parts
 from maskgen.datasets.recordio import LABELS_EXTRA, LABELS_FILE, REC_FILE, RecordReader, is_label
 from maskgen.datasets.recordio_file import LONGEST, MOST_LABELS, forget_opened
 from maskgen.datasets.recordio_index import index_of
-from maskgen.datasets.recordio_layout import SIDE, Names, Records, list_line, property_line
+from maskgen.datasets.recordio_layout import SIDE, Names, Records, list_line
+from maskgen.datasets.recordio_property import PROPERTY_FILE, Property
 from maskgen.datasets.recordio_rows import InOrder, counting, labelled
 from maskgen.errors import ImageError
 from maskgen.manifest import Row
 
-_INDEX, _LIST, _PROPERTY = "train.idx", "train.lst", "property"
+_INDEX, _LIST = "train.idx", "train.lst"
 _FORMATS: Final = ("JPEG", "PNG")
 _ROOM: Final = 2**16  # for a header
 
@@ -54,7 +55,8 @@ class RecordWriter(PartsWriter):
     """Writes the files that InsightFace trains on.
 
     If all inputs have labels, the labels are kept. Else identities are numbered from 0 in their order, and
-    ``labels.txt`` tells which has which.
+    ``labels.txt`` tells which has which. ``property`` says how large the pictures are that are written, whatever that
+    of the input says.
 
     Parameters
     ----------
@@ -62,10 +64,13 @@ class RecordWriter(PartsWriter):
         The folder, resolved.
     is_alone : bool
         Whether it is the output folder. If not, it may hold anything, and what is `home_beside` ``train.rec`` is.
+    identities : int
+        How many labels there are at least, if labels are kept: as many as the input says that it has.
     """
 
     root: Path
     is_alone: bool = True
+    identities: int = 0
 
     @property
     def home(self) -> Path:
@@ -115,7 +120,7 @@ class RecordWriter(PartsWriter):
 
     @property
     def _finals(self) -> Finals:
-        return Finals(self.root, (REC_FILE, LABELS_FILE, _PROPERTY, _LIST, _INDEX), self.home)
+        return Finals(self.root, (REC_FILE, LABELS_FILE, PROPERTY_FILE, _LIST, _INDEX), self.home)
 
     @property
     def _former(self) -> Former:
@@ -175,7 +180,7 @@ class RecordWriter(PartsWriter):
     def _stand_already(self, in_order: Iterable[Any], has_labels: bool, keys: npt.NDArray[np.uint32]) -> bool:
         """Whether the files of the former run are those that would be written."""
         rec, _ = self._source
-        paths = [self.root / name for name in (_LIST, _PROPERTY, _INDEX)]
+        paths = [self.root / name for name in (_LIST, PROPERTY_FILE, _INDEX)]
         if rec != self.root / REC_FILE or not all(path.is_file() for path in (rec, *paths)):
             return False
         key, label = 0, -1
@@ -191,7 +196,8 @@ class RecordWriter(PartsWriter):
                     line = list_line(key, label, item.path)
                     if item.place != f"{REC_FILE}#{key}" or listed.read(len(line)) != line:
                         return False
-            if listed.read(1) or (self.root / _PROPERTY).read_bytes() != property_line(label + 1):
+            told = _property(max(label + 1, self.identities if has_labels else 0))
+            if listed.read(1) or (self.root / PROPERTY_FILE).read_bytes() != told:
                 return False
         path = self.root / LABELS_FILE
         is_needed = names.are_needed or not has_labels
@@ -216,7 +222,9 @@ class RecordWriter(PartsWriter):
                     # Its row says that it is lost, and the next run makes it again.
                     with contextlib.suppress(ImageError):
                         keys[item.number] = records.put(label, read(item.place), item.path)
-            opened[_PROPERTY].write(property_line(records.end()))
+            if has_labels:
+                records.begin(self.identities - 1)
+            opened[PROPERTY_FILE].write(_property(records.end()))
             for file in opened.values():
                 file.flush()
                 # Or a power cut could leave new names with none of the new bytes.
@@ -227,6 +235,10 @@ class RecordWriter(PartsWriter):
             forget_opened()
             self._former.keep([_INDEX, REC_FILE])
             self._finals.replace(made)
+
+
+def _property(identities: int) -> bytes:
+    return Property(identities, SIDE, SIDE).line()
 
 
 class _CheckedPart:

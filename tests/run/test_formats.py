@@ -146,6 +146,81 @@ def test_a_folder_with_two_sets_of_records_is_asked_about(crops, job_of, tmp_pat
     assert np.frombuffer(pictures_of(records)[0][1], np.uint8).size == 112 * 112 * 3
 
 
+# ---- what a RecordIO says of itself
+
+
+@pytest.fixture
+def records(crops, job_of):
+    return converted(job_of, crops, "records", "recordio")
+
+
+@pytest.mark.parametrize(
+    ("said", "told", "faults"),
+    [
+        ("3,112,112\n", (3, 112, 112), []),
+        ("3,112,112", (3, 112, 112), []),
+        ("1,9,9\r\n3, 112, 112 \n", (3, 112, 112), []),
+        ("3,112,112\nnames: a, b, c\n", (3, 112, 112), []),
+        (
+            "2,112,112\n",
+            (2, 112, 112),
+            [
+                "property: 2 identities, and 3 have a range of records",
+                "property: 2 identities, and a picture has label 2",
+            ],
+        ),
+        ("85742,112,112", (85742, 112, 112), ["property: 85,742 identities, and 3 have a range of records"]),
+        ("3,112,96\n", (3, 112, 96), ["property: pictures of 96 x 112 pixels, and some have another size"]),
+        ("", None, ["property: no line of it has the form IDENTITIES,HEIGHT,WIDTH"]),
+        ("many,112,112", None, ["property: no line of it has the form IDENTITIES,HEIGHT,WIDTH"]),
+        ("-3,112,112", None, ["property: no line of it has the form IDENTITIES,HEIGHT,WIDTH"]),
+        ("99999999,112,112", None, ["property: 99,999,999 identities, and there can be 16,777,216"]),
+        ("\xff" * 70_000, None, ["property: cannot be read: 70,000 bytes, more than 65,536"]),
+    ],
+)
+def test_what_property_says_is_told_and_compared_with_the_records(records, said, told, faults):
+    (records / "property").write_bytes(said.encode("latin-1"))
+    found = inspect(records)
+    assert (found.told and dataclasses.astuple(found.told)) == told
+    assert list(found.faults) == faults
+
+
+def test_a_dataset_that_has_no_property_says_nothing(records, crops):
+    (records / "property").unlink()
+    assert (inspect(records).told, inspect(records).faults, inspect(crops).told) == (None, (), None)
+
+
+def test_records_without_ranges_are_compared_by_their_labels_alone(records):
+    lines = (records / "train.idx").read_text().splitlines()
+    (records / "train.idx").write_text("".join(f"{line}\n" for line in lines[:4]))
+    (records / "property").write_text("7,112,112")
+    assert not [fault for fault in inspect(records).faults if fault.startswith("property")]
+
+
+def test_a_run_from_records_to_records_keeps_how_many_identities_there_are_and_tells_the_size_it_writes(
+    records, job_of, tmp_path
+):
+    (records / "property").write_text("9,96,80")
+    for target in ("again", "file/train.rec"):
+        job = job_of(records, target)
+        mask(job)
+        folder = job.target.parent if target.endswith("rec") else job.target
+        assert (folder / "property").read_text() == "9,112,112\n"
+        assert inspect(folder).faults == ()
+        assert {
+            row.label for row in rows_of(folder if folder == job.target else folder / "train.rec.maskgen").values()
+        } == {
+            0,
+            1,
+            2,
+        }
+        assert mask(job).progress.taken == 0
+    (records / "property").write_text("nothing")
+    job = job_of(records, "other")
+    mask(job)
+    assert (job.target / "property").read_text() == "3,112,112\n"
+
+
 # ---- verification sets
 
 
