@@ -12,6 +12,7 @@ from maskgen.catalog.schema import UNKNOWN_LICENSE, Kind
 from maskgen.catalog.store import user_catalog_dir
 from maskgen.cli import console
 from maskgen.cli.catalog import options
+from maskgen.cli.settings import Number
 from maskgen.errors import CatalogError
 from maskgen.parallel import LocalExecutor
 from maskgen.studio import intake
@@ -25,7 +26,7 @@ from maskgen.studio import intake
 @click.option("--tag", "tags", multiple=True, help="Tag by which 'maskgen augment --tag' can choose it; repeatable.")
 @click.option(
     "--weight",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, min_open=True),
     default=1.0,
     show_default=True,
     help="How often it is chosen, relative to other designs.",
