@@ -82,12 +82,14 @@ def add(
         raise click.UsageError("--name and --points are for one picture", ctx)
     points = None if points_file is None else intake.read_points(points_file)
     about = intake.About(name, kind, tags, license_, weight)
-    pictures = intake.pictures_in(sources)
+    pictures, refused = intake.pictures_in(sources)
     edit.check_writable(root)
     if license_ == UNKNOWN_LICENSE:
         console.note(f"note: no --license given, recorded as {license_}: do not pass these masks on")
     added: list[dict[str, Any]] = []
-    refused: list[intake.Refusal] = []
+    if not as_json:
+        for refusal in refused:
+            console.note(f"refused  {refusal.reason}: {refusal.message}")
     taken = intake.take(pictures, intake.Request(about, points, model), LocalExecutor(workers))
     with console.progress() as show:
         for number, (file, result) in enumerate(taken, start=1):
@@ -99,7 +101,7 @@ def add(
                 refused.append(outcome)
                 if not as_json and not is_one:
                     console.note(f"refused  {outcome.reason}: {outcome.message}")
-            show(console.Advance(number, len(pictures), skipped=len(refused)))
+            show(console.Advance(number, len(pictures), skipped=number - len(added)))
     if is_one and refused and not as_json:
         raise CatalogError(refused[0].message)
     if as_json:
