@@ -71,7 +71,7 @@ _setting = partial(setting, run.AugmentSettings)
     type=click.Choice(get_args(Faces)),
     help="Which faces get a mask (with --demo all, with --align central).",
 )
-@_setting("--min-face", "min_face", type=click.FloatRange(min=0), metavar="PX", help="Leave smaller faces alone.")
+@_setting("--min-face", "min_face", type=float, metavar="PX", help="Leave smaller faces alone.")
 @_setting(
     "--wear",
     "wear",
@@ -80,9 +80,7 @@ _setting = partial(setting, run.AugmentSettings)
     show_default="correct=1",
     help=f"How masks are worn: {', '.join(WEARS)}, and how often each.",
 )
-@_setting(
-    "--recolor", "recolor", type=click.FloatRange(0, 1), metavar="SHARE", help="Share of the masks recoloured, 0 to 1."
-)
+@_setting("--recolor", "recolor", type=float, metavar="SHARE", help="Share of the masks recoloured, 0 to 1.")
 @_setting(
     "--pattern-dir",
     "pattern_dir",
@@ -93,7 +91,7 @@ _setting = partial(setting, run.AugmentSettings)
 @_setting(
     "--pattern-share",
     "pattern_share",
-    type=click.FloatRange(0, 1),
+    type=float,
     metavar="SHARE",
     help="Share of the masks that get a pattern of --pattern-dir, 0 to 1.",
 )

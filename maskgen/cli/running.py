@@ -11,6 +11,7 @@ import click
 
 from maskgen import formats, run
 from maskgen.cli import console
+from maskgen.datasets.finals import home_beside
 
 
 class ShardType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
@@ -108,8 +109,7 @@ def say_summary(summary: run.Summary, target: Path, seconds: float, as_json: boo
         rows.append(("left", f"{summary.left}, for a run without --limit"))
     if summary.vanished:
         rows.append(("gone", f"{summary.vanished} inputs; their rows and pictures stay, --prune drops them"))
-    beside = "" if formats.format_of(target.name) and not target.is_dir() else ", manifest.jsonl and run.json"
-    rows.append(("written", f"{console.counted(counts.files, 'picture')}{beside} to {target}"))
+    rows.append(("written", f"{console.counted(counts.files, 'picture')}{_to(target)}"))
     console.table(rows)
 
 
@@ -130,6 +130,14 @@ def _say_share(summary: run.Summary, shares: run.Shares, target: Path, as_json: 
             ("shards", f"{shares.done} of {shares.of} done; the last one puts {target} together"),
         ]
     )
+
+
+def _to(target: Path) -> str:
+    if target.is_dir():
+        return f", manifest.jsonl and run.json to {target}"
+    if formats.format_of(target.name):
+        return f" to {target}"
+    return f" to {target}, manifest.jsonl and run.json to {home_beside(target)}"
 
 
 def listed(reasons: Mapping[str, int]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from functools import partial
@@ -33,7 +34,7 @@ class _Margin(click.ParamType[Any]):
             numbers = tuple(float(part) for part in value.split(","))
         except ValueError:
             numbers = ()
-        if len(numbers) != 3:
+        if len(numbers) != 3 or not all(map(math.isfinite, numbers)):
             self.fail(f"{value!r}: expected {', '.join(MARGINS)}, or three numbers such as 1.0,0.5,0.0", param, ctx)
         return numbers
 

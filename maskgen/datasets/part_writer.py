@@ -20,6 +20,9 @@ from maskgen.errors import ImageError
 class PartsWriter(ABC):
     """The share of `Writer` that is the same whatever the files are that parts are put together to."""
 
+    is_alone = True
+    """Whether the files are all that may be in their folder."""
+
     @property
     @abstractmethod
     def home(self) -> Path:
@@ -46,8 +49,10 @@ class PartsWriter(ABC):
         return True
 
     def check(self, settings: Any) -> None:
-        """As `Writer.check`: the files lie in a folder."""
+        """As `Writer.check`: the files lie in a folder, and take nobody's place there."""
         refuse_file(self.home)
+        if not self.is_alone:
+            self._finals.refuse_foreign()
 
     def selects(self, entry: Entry) -> bool:
         """As `Writer.selects`: masks go on all pictures."""

@@ -101,7 +101,7 @@ class WebDatasetWriter(PartsWriter):
         with files.named_faults(self.root), ExitStack() as stack:
             files.make_folder(self.root)
             spool = stack.enter_context(Spool(self.root))
-            in_order = stack.enter_context(Sorted(named(rows, spool), self.root))
+            in_order = stack.enter_context(Sorted((one for one in named(rows, spool) if one.place), self.root))
             if self._stand_already(in_order):
                 yield from (Row.model_validate_json(line) for line in spool)
             else:

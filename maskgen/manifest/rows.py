@@ -147,12 +147,13 @@ class Written(Strict):
     Attributes
     ----------
     place : str or None
-        Relative to the manifest, with forward slashes; None if there is none.
+        Relative to the manifest, with forward slashes; None if there is none. If the manifest lies in a folder beside
+        a file, ``masked.bin#3`` is in that file.
     extras : Extras or None
         What was saved beside it.
     """
 
-    place: str | None
+    place: str | None = None
     extras: Extras | None = None
 
     @field_validator("place")

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from maskgen import files, manifest
 from maskgen.datasets.base import Entry, Mark, Meta, Pair, PartWriter, Writer
+from maskgen.datasets.finals import home_beside
 from maskgen.datasets.open import open_reader, open_writer
 from maskgen.errors import ConfigError, ImageError
 from maskgen.manifest import Row, RunFile, Written
@@ -110,10 +111,9 @@ def join(outputs: Sequence[Path], target: Path, on_row: Callable[[int], None] = 
 
 
 def _output(path: Path) -> _Output:
-    # A file that holds all pictures has its records beside it: see the writers' `home`.
-    for record_path in (path / manifest.RUN_FILE, path.parent / manifest.RUN_FILE):
-        if record_path.is_file():
-            record = manifest.read_run(record_path)
+    for home in (path, home_beside(path)):
+        if (home / manifest.RUN_FILE).is_file():
+            record = manifest.read_run(home / manifest.RUN_FILE)
             writer = _writer(path, record)
             return _Output(path, writer.home, record, writer)
     raise ConfigError(f"{path}: no {manifest.RUN_FILE}", "give what 'maskgen augment' wrote")
@@ -122,8 +122,10 @@ def _output(path: Path) -> _Output:
 def _writer(path: Path, record: RunFile) -> Writer:
     settings = AugmentSettings.model_validate(record.settings)
     in_format = record.in_format or "folder"
-    # Lines of the input's metadata.jsonl are copied, so it must be there.
-    reader = open_reader(Path(record.source), None, None, in_format) if in_format == "metadata" else None
+    source = Path(record.source)
+    # Lines of the input's metadata.jsonl are copied, so that must be there; of others it is enough if they are.
+    is_needed = in_format == "metadata" or (in_format == "recordio" and source.exists())
+    reader = open_reader(source, None, None, in_format) if is_needed else None
     return open_writer(path, settings, in_format, reader)
 
 

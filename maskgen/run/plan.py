@@ -83,6 +83,20 @@ class Numbers:
         return self.pending + self.faults.total()
 
 
+class _Half(NamedTuple):
+    """What becomes of half of a pair; whether it was left out, as the other half gave no picture."""
+
+    pair: int
+    at: int
+    fate: bytes
+    is_left_out: bool
+
+    def is_freed_by(self, other: _Half) -> bool:
+        """Whether it is made again, because the other half is."""
+        is_stuck = self.is_left_out and self.fate == _SETTLED
+        return is_stuck and self.pair == other.pair and other.fate in (_PENDING, _LEFT)
+
+
 class Ends(NamedTuple):
     """Where pictures come from, where they go to, and what they come from is."""
 
@@ -248,6 +262,7 @@ class Plan:
         limit = self._execution.limit
         outdated = taken = 0
         fates = bytearray()
+        last = _Half(-1, 0, _OTHERS, False)
         for is_own, found in ((is_own, found) for is_own, block in self._blocks() for found in block):
             if not is_own:
                 fates += _OTHERS
@@ -263,6 +278,17 @@ class Plan:
             else:
                 fate = _PENDING if limit is None or taken < limit else _LEFT
                 outdated += fate == _PENDING and former is not None
+            if isinstance(found, Entry) and found.pair is not None:
+                # Halves of a pair follow each other.
+                is_left_out = former is not None and former.row.reason == "pair_incomplete"
+                half = _Half(found.pair.index, len(fates), fate, is_left_out)
+                if half.is_freed_by(last):
+                    fate = last.fate
+                if last.is_freed_by(half):
+                    fates[last.at : last.at + 1] = half.fate
+                    numbers.subtract([last.fate])
+                    numbers.update([half.fate])
+                last = half
             taken += isinstance(found, Entry)
             fates += fate
             numbers[fate] += 1
@@ -282,7 +308,7 @@ class Plan:
         if former.stamps is None and not row.places:
             # It got its row without work, as two names clashed, and may have become free of that.
             return False
-        if row.status == "failed" and self._execution.retry_failed:
+        if row.reason == "lost" or (row.status == "failed" and self._execution.retry_failed):
             return False
         return not stamps.has_changed(
             row,

@@ -93,7 +93,7 @@ def has_changed(
         The file that holds all inputs is the one that the row was made from: see `Reader.container`.
     """
     # A half of an incomplete pair was written, and left out as the pairs were put together.
-    outputs = marks.outputs if marks is not None and row.places else ()
+    outputs = marks.outputs if marks is not None and row.reason != "pair_incomplete" else ()
     if marks is None or len(outputs) != len(row.places):
         return True
     written = zip(outputs, row.places, strict=True)

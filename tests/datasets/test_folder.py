@@ -2,8 +2,10 @@
 
 import inspect
 import json
+import os
 import pickle
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -130,6 +132,33 @@ def test_a_flat_list_leaves_folders_out(tmp_path):
 
 def test_the_identity_is_the_first_folder_on_the_way():
     assert [identity_of(key) for key in ("ann/1.jpg", "ann/x/1.jpg", "1.jpg")] == ["ann", "ann", None]
+
+
+def test_a_listing_takes_little_more_memory_than_its_names(tmp_path):
+    for folder in range(20):
+        (tmp_path / f"person_{folder}").mkdir()
+        for number in range(500):
+            (tmp_path / f"person_{folder}" / f"{number:010d}.jpg").touch()
+    reader = FolderReader(tmp_path)
+    tracemalloc.start()
+    try:
+        assert reader.count() == 10_000
+        held = tracemalloc.get_traced_memory()[0]
+        assert sum(1 for chunk in reader.chunks(16) for _ in chunk) == 10_000
+    finally:
+        tracemalloc.stop()
+    # 14 letters and a separator; an object per entry would take 200 bytes.
+    assert held < 40 * 10_000
+
+
+def test_folders_whose_names_escape_to_one_name_are_told_apart(tmp_path):
+    for name in (b"x\xff", b"x\\udcff"):
+        folder = os.path.join(os.fsencode(tmp_path), name)
+        os.mkdir(folder)
+        with open(os.path.join(folder, b"1.png"), "wb"):
+            pass
+    found = {one.key: getattr(one, "reason", None) for one in FolderReader(tmp_path).listed}
+    assert found == {"x\\udcff/1.png": None, "x\\udcff (2)/1.png": "bad_name"}
 
 
 # ---- writing

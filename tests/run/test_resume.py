@@ -275,6 +275,55 @@ def test_a_journal_names_no_file_outside_and_none_that_was_changed_since(source,
     assert (target / "mine.png").exists()
 
 
+# ---- long manifests
+
+
+def test_a_long_manifest_is_compressed_and_read_resumed_and_begun_anew_alike(source, job_of, monkeypatch, hash_of_tree):
+    job = job_of(source)
+    mask(job)
+    plain = rows_of(job.target)
+    monkeypatch.setattr(manifest.log, "MOST_PLAIN_ROWS", 3)
+    monkeypatch.setattr(manifest, "MOST_PLAIN_ROWS", 3)
+    packed = job_of(source, "packed")
+    mask(packed)
+    path = manifest.path_of(packed.target)
+    assert path.name == "manifest.jsonl.gz"
+    assert {row.key: row for row in manifest.read(path)} == plain
+    before = hash_of_tree(packed.target)
+    assert mask(packed).progress.taken == 0
+    write_picture(source / "ann" / "1.png", "two_faces")
+    assert taken(packed) == ["ann/1.png"]
+    mask(job_of(source, "fresh"))
+    assert hash_of_tree(packed.target) == hash_of_tree(job_of(source, "fresh").target) != before
+    mask(job_of(source, "packed", execution={"existing": "overwrite"}))
+    assert hash_of_tree(packed.target) == hash_of_tree(job_of(source, "fresh").target)
+    assert not (packed.target / "manifest.jsonl").exists()
+
+
+@pytest.mark.parametrize("killed", ["as it compresses", "as it takes it out"])
+def test_a_run_that_is_killed_as_it_compresses_the_manifest_loses_no_row(source, job_of, monkeypatch, killed):
+    monkeypatch.setattr(manifest, "MOST_PLAIN_ROWS", 3)
+    job = job_of(source)
+    mask(job)
+    rows = {row.key: row for row in manifest.read(manifest.path_of(job.target))}
+    if killed == "as it compresses":
+        manifest.unpack(job.target)
+        (job.target / "manifest.jsonl.gz").write_bytes(b"half")
+    else:
+        raw = (job.target / "manifest.jsonl.gz").read_bytes()
+        manifest.unpack(job.target)
+        (job.target / "manifest.jsonl.gz").write_bytes(raw)
+    assert mask(job).progress.taken == 0
+    assert {row.key: row for row in manifest.read(manifest.path_of(job.target))} == rows
+
+
+def test_a_row_leaves_out_what_it_does_not_have(source, job_of):
+    mask(job_of(source))
+    for line in (job_of(source).target / "manifest.jsonl").read_text().splitlines():
+        assert "null" not in line
+        assert "schema_version" not in line
+
+
 # ---- deep
 
 

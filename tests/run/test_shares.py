@@ -66,7 +66,9 @@ def test_shards_at_work_at_one_time_write_beside_each_other(source, job_of, hash
     barrier = threading.Barrier(3)
 
     def start(index):
-        def wait(progress, waited=[]):
+        waited = []
+
+        def wait(progress):
             if not waited:
                 waited.append(barrier.wait(60))
 
@@ -194,6 +196,8 @@ def test_a_picture_that_is_gone_is_a_row_of_the_joined_output_and_made_by_the_ne
     record = merge.join([tmp_path / "one"], tmp_path / "all")
     assert record.counts.reasons["lost"] == 1
     assert rows_of(tmp_path / "all")["bob/3.jpg"].status == "failed"
+    summary = mask(job_of(source, "all"))
+    assert (summary.progress.taken, summary.counts.failed) == (1, 0)
 
 
 def test_nothing_foreign_is_joined_to(source, job_of, tmp_path):
