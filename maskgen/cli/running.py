@@ -2,17 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
 from maskgen import formats, run
 from maskgen.cli import console
+from maskgen.cli.extras import require_extra
+from maskgen.errors import ConfigError
+from maskgen.run.settings import CLUSTER, scheduler_of
+
+C = TypeVar("C", bound=Callable[..., Any])
+
+
+class ClusterType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """A cluster by its scheduler: ``dask://host:port``."""
+
+    name = CLUSTER
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The same, if it is one."""
+        try:
+            scheduler_of(value)
+        except ConfigError as error:
+            self.fail(str(error), param, ctx)
+        return value
+
+
+def where_options(command: C) -> C:
+    """The options that say where work is done."""
+    for option in (
+        click.option(
+            "--cluster", type=ClusterType(), metavar=CLUSTER, help="Work on a Dask cluster: see 'maskgen help clusters'."
+        ),
+        click.option("--workers", type=click.IntRange(min=1), help="Number of processes.  [default: one per core]"),
+    ):
+        command = option(command)
+    return command
+
+
+def check_where(ctx: click.Context, workers: int | None, cluster: str | None) -> None:
+    """Refuse a cluster beside a number of processes, or without the package that it needs."""
+    if cluster is None:
+        return
+    if workers is not None:
+        raise click.UsageError("--cluster has its workers already: leave out --workers", ctx)
+    require_extra(f"{ctx.command_path} --cluster", "dask", ("distributed",))
 
 
 def carried_out(ctx: click.Context, job: run.Job) -> run.Summary:
     """Carry out a job; Ctrl-C ends the command with a line on how to go on."""
+    console.show_log(logging.WARNING)
     recorded = run.Progress(0)
     with console.progress() as show:
 

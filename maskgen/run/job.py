@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import dataclasses
 import itertools
 import logging
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -25,6 +26,7 @@ from maskgen.manifest import Counts, Row, RunFile
 from maskgen.parallel import Crash, Executor, LocalExecutor, chunks_of
 from maskgen.parallel.base import chunk_size
 from maskgen.run import stamps
+from maskgen.run.cluster import with_whole_paths, workers_of
 from maskgen.run.plan import Plan, former_rows, open_both, plan_of
 from maskgen.run.record import LOCK_FILE, detectors_of
 from maskgen.run.settings import Job
@@ -102,7 +104,7 @@ def run(
     on_progress : callable
         Told after every row, in this process.
     executor : Executor, optional
-        Where the work is done; by default in as many processes as the job says.
+        Where the work is done; by default in as many processes as the job says, or in the cluster that it names.
 
     Returns
     -------
@@ -112,14 +114,15 @@ def run(
     Raises
     ------
     ConfigError
-        If the folders overlap, the output folder is another's, or its settings differ.
+        If the folders overlap, the output folder is another's, its settings differ, or a worker of the cluster does not
+        find what this process finds.
     ModelError, CatalogError
         If the model pack or the catalog cannot be used.
     NothingReadError
         If not one picture could be read.
     MaskgenError
-        If nothing can be written, or worker processes die as they start. What is done is recorded; the same call goes
-        on.
+        If nothing can be written, worker processes die as they start, or the cluster does not answer. What is done is
+        recorded; the same call goes on.
     KeyboardInterrupt
         Passed on once the workers have ended. What is done is recorded; the same call goes on.
     """
@@ -127,10 +130,11 @@ def run(
     target = writer.home
     with _sole_writer(target):
         plan = plan_of(job, reader, writer)
-        _clear_the_way(job, plan)
-        manifest.write_run(target / manifest.RUN_FILE, plan.record)
-        progress = _work_and_record(job, plan, executor or LocalExecutor(job.execution.workers), on_progress)
-        _discard_unnamed(plan)
+        with _crew_of(job, plan, executor) as crew:  # one that cannot do the work is refused before anything is deleted
+            _clear_the_way(job, plan, crew)
+            manifest.write_run(target / manifest.RUN_FILE, plan.record)
+            progress = _work_and_record(plan, crew, on_progress)
+            _discard_unnamed(plan)
         counts = _finish(plan)
         record = plan.record.model_copy(update={"state": "limited" if plan.left else "complete", "counts": counts})
         manifest.write_run(target / manifest.RUN_FILE, record)
@@ -154,11 +158,41 @@ def _sole_writer(target: Path) -> Generator[None, None, None]:
         yield
 
 
-def _clear_the_way(job: Job, plan: Plan) -> None:
+@dataclass(frozen=True)
+class _Crew:
+    """Who does the work, what they do, and a file of theirs in the output folder."""
+
+    executor: Executor
+    task: Task
+    work: Callable[[Sequence[Entry]], Done]
+    token: Path | None = None
+
+
+@contextlib.contextmanager
+def _crew_of(job: Job, plan: Plan, executor: Executor | None) -> Generator[_Crew, None, None]:
+    record, settings = plan.record, with_whole_paths(job.settings)
+    task = Task(
+        plan.reader,
+        plan.writer,
+        settings,
+        detectors_of(dataclasses.replace(job, settings=settings)),
+        record.pack_sha256,
+        record.catalog_sha256,
+        record.patterns_sha256,
+    )
+    scheduler = job.execution.scheduler
+    if executor is not None or scheduler is None or not plan.pending:
+        yield _Crew(executor or LocalExecutor(job.execution.workers), task, partial(work, task))
+        return
+    with workers_of(scheduler, task, plan.pending) as (cluster, premises):
+        yield _Crew(cluster, task, premises.work, premises.token)
+
+
+def _clear_the_way(job: Job, plan: Plan, crew: _Crew) -> None:
     path = plan.target / manifest.MANIFEST_FILE
     if plan.former is None:
         return
-    for leftover in list(files.leftovers(plan.target)):
+    for leftover in set(files.leftovers(plan.target)) - {crew.token}:
         leftover.unlink(missing_ok=True)
     _discard_unnamed(plan)
     if job.execution.existing == "overwrite":
@@ -194,23 +228,13 @@ def _discard_unnamed(plan: Plan) -> None:
     plan.writer.forget_unsettled()
 
 
-def _work_and_record(job: Job, plan: Plan, executor: Executor, on_progress: Callable[[Progress], None]) -> Progress:
-    record = plan.record
-    task = Task(
-        plan.reader,
-        plan.writer,
-        job.settings,
-        detectors_of(job),
-        record.pack_sha256,
-        record.catalog_sha256,
-        record.patterns_sha256,
-    )
+def _work_and_record(plan: Plan, crew: _Crew, on_progress: Callable[[Progress], None]) -> Progress:
     progress = Progress(len(plan.faults) + len(plan.pending))
     on_progress(progress)
     with (
         files.Log(plan.target / manifest.MANIFEST_FILE) as log,
         files.Log(plan.target / stamps.STAMPS_FILE) as stamps_log,
-        contextlib.closing(_outcomes(task, plan, executor)) as outcomes,
+        contextlib.closing(_outcomes(plan, crew)) as outcomes,
     ):
         for done in outcomes:
             for outcome in done.outcomes:
@@ -226,13 +250,13 @@ def _work_and_record(job: Job, plan: Plan, executor: Executor, on_progress: Call
     return progress
 
 
-def _outcomes(task: Task, plan: Plan, executor: Executor) -> Generator[Done, None, None]:
+def _outcomes(plan: Plan, crew: _Crew) -> Generator[Done, None, None]:
     yield Done("", [Outcome(row_of_fault(fault)) for fault in plan.faults])
-    chunks = chunks_of(plan.pending, chunk_size(len(plan.pending), executor.workers))
-    results = executor.run(partial(work, task), _cleared(chunks, plan))
+    chunks = chunks_of(plan.pending, chunk_size(len(plan.pending), crew.executor.workers))
+    results = crew.executor.run(crew.work, _cleared(chunks, plan))
     try:
         for result in results:
-            yield Done("", [_crashed(task, result.item)]) if isinstance(result, Crash) else result
+            yield Done("", [_crashed(crew.task, result.item)]) if isinstance(result, Crash) else result
     finally:
         if isinstance(results, Generator):
             results.close()
