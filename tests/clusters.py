@@ -41,7 +41,7 @@ def started(workers=2, threads=1, processes=True):
         processes=processes,
         host="127.0.0.1",
         scheduler_port=0,
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
         silence_logs=60,
     )
     with local, Client(local.scheduler_address, set_as_default=False) as client:

@@ -50,7 +50,7 @@ def check_where(ctx: click.Context, workers: int | None, cluster: str | None) ->
         return
     if workers is not None:
         raise click.UsageError("--cluster has its workers already: leave out --workers", ctx)
-    require_extra(f"{ctx.command_path} --cluster", "dask", ("distributed",))
+    require_extra(f"maskgen {ctx.info_name} --cluster", "dask", ("distributed",))
 
 
 def carried_out(ctx: click.Context, job: run.Job) -> run.Summary:

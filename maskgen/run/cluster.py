@@ -112,7 +112,7 @@ def workers_of(scheduler: str, task: Task, entries: Sequence[Entry]) -> Iterator
         answers = executor.everywhere(premises.ensure)
         faults = [_named(address, answer) for address, answer in answers.items() if isinstance(answer, Exception)]
         if faults:
-            others = f" (and something at {len(faults) - 1} of {len(answers) - 1} others)" if len(faults) > 1 else ""
+            others = f" ({len(faults)} of {len(answers)} workers miss something)" if len(faults) > 1 else ""
             raise ConfigError(f"{faults[0].fault}{others}", faults[0].remedy)
         yield executor, premises
 
