@@ -24,6 +24,14 @@ class Cluster:
     def url(self):
         return self.address.replace("tcp://", "dask://")
 
+    def heal(self):
+        """Until there are two workers: Dask's nanny starts another for one that died, unless it died as it started."""
+        try:
+            self.client.wait_for_workers(2, timeout=15)
+        except TimeoutError:
+            self.local.scale(len(self.local.workers) + 2 - len(self.client.nthreads()))
+            self.client.wait_for_workers(2, timeout=60)
+
     def pids(self):
         """The processes of the workers, by their addresses."""
         return self.client.run(os.getpid)

@@ -28,7 +28,7 @@ def two_workers():
 @pytest.fixture
 def cluster(two_workers):
     """The same, with both of its workers there, whatever was done to them before."""
-    two_workers.client.wait_for_workers(2, timeout=60)
+    two_workers.heal()
     return two_workers
 
 

@@ -36,7 +36,10 @@ def where_options(command: C) -> C:
     """The options that say where work is done."""
     for option in (
         click.option(
-            "--cluster", type=ClusterType(), metavar=CLUSTER, help="Work on a Dask cluster: see 'maskgen help clusters'."
+            "--cluster",
+            type=ClusterType(),
+            metavar=CLUSTER,
+            help="Work on a Dask cluster: 'maskgen help clusters'.",
         ),
         click.option("--workers", type=click.IntRange(min=1), help="Number of processes.  [default: one per core]"),
     ):

@@ -4,8 +4,8 @@ executor = DaskExecutor("tcp://10.0.0.1:8786")
 with contextlib.closing(executor):
     for result in executor.run(work, chunks): ...
 
-Each chunk is given to one worker by name, so that it is known who had what when a worker dies. Dask itself would give it
-to the next worker, and to the next, together with whatever waits behind it.
+Each chunk is given to one worker by name, so that it is known who had what when a worker dies. Dask itself would give
+it to the next worker, and to the next, together with whatever waits behind it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import platform
 import queue
@@ -39,7 +40,7 @@ _AHEAD: Final = 2
 # How often an item may end a worker that had nothing else of ours to do. Workers are killed from outside too.
 _DEATHS: Final = 2
 # A new worker is given nothing that may kill it before Dask's nanny, which starts another then, knows that it lives.
-_SETTLE_SECONDS: Final = 1.0
+_SETTLE_SECONDS: Final = 2.0
 _CONNECT_SECONDS: Final = 10.0
 # How often it is looked which workers there are.
 _LOOK_SECONDS: Final = 1.0
@@ -121,7 +122,8 @@ class DaskExecutor:
         while not (threads := self.threads()):
             if time.monotonic() > deadline:
                 raise WorkersDieError(
-                    f"{self.scheduler}: no worker there, after {self.patience_seconds:.0f} s", "start workers: 'dask worker'"
+                    f"{self.scheduler}: no worker there, after {self.patience_seconds:.0f} s",
+                    "start workers: 'dask worker'",
                 )
             time.sleep(min(_LOOK_SECONDS, self.patience_seconds))
         self.vet(threads)
@@ -197,9 +199,7 @@ class _Chunk(Generic[T]):
 class _Batch(Generic[T, R]):
     """One call of `DaskExecutor.run`: which worker has what."""
 
-    def __init__(
-        self, executor: DaskExecutor, work: Callable[[Sequence[T]], R], chunks: Iterable[Sequence[T]]
-    ) -> None:
+    def __init__(self, executor: DaskExecutor, work: Callable[[Sequence[T]], R], chunks: Iterable[Sequence[T]]) -> None:
         self._executor = executor
         self._work = _pickled(work)
         self._token = uuid.uuid4().hex
@@ -213,7 +213,7 @@ class _Batch(Generic[T, R]):
         self._last_seen = time.monotonic()
 
     def results(self) -> Iterator[R | Crash[T]]:
-        looked = -_LOOK_SECONDS
+        looked = -math.inf
         while True:
             if time.monotonic() - looked >= _LOOK_SECONDS:
                 self._look()
@@ -243,7 +243,7 @@ class _Batch(Generic[T, R]):
         if new:
             ready = self._executor.vet(new)
             kept = self._executor.ask("run", _keep, self._token, self._work, workers=ready, on_error="return")
-            joined = time.monotonic() if self._joined else -_SETTLE_SECONDS
+            joined = time.monotonic() if self._joined else -math.inf
             for worker in ready:
                 if kept[worker] is None:
                     self._held[worker], self._joined[worker] = {}, joined
@@ -327,7 +327,9 @@ class _Batch(Generic[T, R]):
 
     def _was_sent_away(self, worker: str) -> bool:
         """Whether a worker was told to go, as a cluster is made smaller."""
-        told = [event for _, event in self._executor.ask("get_events", worker) if event.get("action") == "remove-worker"]
+        told = [
+            event for _, event in self._executor.ask("get_events", worker) if event.get("action") == "remove-worker"
+        ]
         return bool(told) and bool(told[-1].get("expected"))
 
 

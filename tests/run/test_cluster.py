@@ -13,7 +13,7 @@ import pytest
 import skimage.data
 from click.testing import CliRunner
 from clusters import started
-from fakes import FakeDetectors, write_picture
+from fakes import write_picture
 from PIL import Image
 
 from maskgen import manifest, run
@@ -208,7 +208,7 @@ def test_a_worker_that_may_not_write_says_so(premises, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "touch", refuse)
-    with pytest.raises(ConfigError, match="cannot write to the output folder .*out: Permission denied; let"):
+    with pytest.raises(ConfigError, match=r"cannot write to the output folder .*out: Permission denied; let"):
         premises.ensure()
 
 
@@ -218,7 +218,7 @@ def test_workers_that_do_not_see_the_output_are_named_before_anything_is_done(on
     # As it would be on a machine where nothing is mounted.
     monkeypatch.setattr(cluster_room.files, "write_whole", lambda path, data: None)
     job = on_cluster(tree, execution={"existing": "overwrite"}, seed=1)
-    with pytest.raises(ConfigError, match=r"worker tcp://\S+ on \S+: sees another output.*2 of 2 workers miss something\); every"):
+    with pytest.raises(ConfigError, match=r"worker tcp://\S+ on \S+: sees another output.*2 of 2 workers miss"):
         run.run(job)
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -289,4 +289,4 @@ def test_without_the_extra_the_error_says_how_to_install_it(tree, tmp_path, comm
     words = [command, str(tree), str(tmp_path / "out"), "--cluster", "dask://127.0.0.1:1"]
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 1
-    assert result.stderr.startswith(f"error: maskgen {command} --cluster needs distributed; install them with: pip install")
+    assert result.stderr.startswith(f"error: maskgen {command} --cluster needs distributed; install them with")
