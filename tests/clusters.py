@@ -47,6 +47,7 @@ def started(workers=2, threads=1, processes=True):
         n_workers=workers,
         threads_per_worker=threads,
         processes=processes,
+        protocol="tcp",
         host="127.0.0.1",
         scheduler_port=0,
         dashboard_address="127.0.0.1:0",

@@ -15,6 +15,7 @@ import contextlib
 import logging
 import math
 import os
+import pickle
 import platform
 import queue
 import socket
@@ -150,8 +151,10 @@ class DaskExecutor:
         """
         try:
             return getattr(self._client, method)(*args, **options)
-        except (OSError, ValueError, AttributeError, RuntimeError) as error:
-            # Which one it is depends on how far Dask is in finding out.
+        except (TypeError, pickle.PicklingError):  # what was to be sent cannot be
+            raise
+        except Exception as error:
+            # Which one it is depends on how far Dask is in finding out, and it has no class for all of them.
             raise ClusterError(
                 f"{self.scheduler}: the scheduler no longer answers",
                 "what is done is recorded: run the same again once it does",
@@ -395,9 +398,9 @@ async def _forget(token: str, drain_seconds: float) -> None:
 
 @lru_cache(maxsize=4)
 def _loaded(pickled: bytes) -> Callable[..., Any]:
-    import cloudpickle
+    from distributed.protocol import pickle as dask_pickle
 
-    function: Callable[..., Any] = cloudpickle.loads(pickled)
+    function: Callable[..., Any] = dask_pickle.loads(pickled)
     return function
 
 
@@ -405,9 +408,9 @@ def _loaded(pickled: bytes) -> Callable[..., Any]:
 
 
 def _pickled(function: Callable[..., Any]) -> bytes:
-    import cloudpickle
+    from distributed.protocol import pickle as dask_pickle
 
-    pickled: bytes = cloudpickle.dumps(function)
+    pickled: bytes = dask_pickle.dumps(function)
     return pickled
 
 
@@ -418,12 +421,24 @@ def _connected(scheduler: str, resources: contextlib.ExitStack) -> Any:
     except ImportError as error:
         raise ClusterError("a Dask cluster needs the package distributed", "install maskgen's extra dask") from error
     resources.enter_context(_quiet_library())
+    answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def connect() -> None:
+        try:
+            answers.put(Client(scheduler, timeout=_CONNECT_SECONDS, set_as_default=False))
+        except Exception as error:
+            answers.put(error)
+
+    # Of something that listens and says nothing, Dask waits for a word as long as it takes.
+    threading.Thread(target=connect, daemon=True).start()
     try:
-        client = Client(scheduler, timeout=_CONNECT_SECONDS, set_as_default=False)
-    except (OSError, ValueError) as error:
+        client = answers.get(timeout=2 * _CONNECT_SECONDS)
+    except queue.Empty:
+        client = TimeoutError("not a word")
+    if isinstance(client, Exception):
         raise ClusterError(
             f"{scheduler}: no Dask scheduler answers there", "start one with 'dask scheduler', or give its own address"
-        ) from error
+        ) from client
     resources.callback(client.close)
     return client
 

@@ -167,8 +167,9 @@ def test_workers_that_are_sent_away_or_come_later_cost_nothing_and_are_used(thre
         results = executor.run(work, chunks_of(range(150), 1))
         found = [next(results) for _ in range(4)]
         first = set(cluster.client.nthreads())
-        cluster.client.retire_workers(list(first))
         cluster.local.scale(3)
+        cluster.client.wait_for_workers(3)
+        cluster.client.retire_workers(list(first))
         found += list(results)
         assert flat(found) == squares(range(150))
         assert not first & set(cluster.client.nthreads())
