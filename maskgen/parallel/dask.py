@@ -50,6 +50,7 @@ _GATHER_SECONDS: Final = 10.0
 _DRAIN_SECONDS: Final = 15.0
 # Runs whose client was killed never say that they are over; so many are kept.
 _KEPT_RUNS: Final = 64
+_PYTHON: Final = platform.python_version()
 _SAME: Final = "install the same there as here, and start the workers anew"
 
 
@@ -170,7 +171,7 @@ class DaskExecutor:
         """
         # In this order: what comes later could not be unpickled there. The first is of the standard library.
         for what, asked, here, digits in (
-            ("Python", platform.python_version, platform.python_version(), 2),
+            ("Python", platform.python_version, _PYTHON, 2),
             ("maskgen", _version, maskgen.__version__, None),
         ):
             answers = self.ask("run", asked, workers=list(addresses), on_error="return")

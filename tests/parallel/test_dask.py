@@ -275,11 +275,10 @@ def test_where_no_worker_is_the_error_says_what_to_start(threads):
 
 
 @pytest.mark.parametrize(
-    ("place", "what"), [("maskgen.parallel.dask.platform.python_version", "Python"), ("maskgen.__version__", "maskgen")]
+    ("place", "what"), [("maskgen.parallel.dask._PYTHON", "Python"), ("maskgen.__version__", "maskgen")]
 )
 def test_workers_with_another_python_or_another_maskgen_are_refused_by_name(cluster, monkeypatch, place, what):
-    here = "2.7.18"
-    monkeypatch.setattr(place, (lambda: here) if what == "Python" else here)
+    monkeypatch.setattr(place, "2.7.18")
     with pytest.raises(
         ClusterError, match=rf"worker tcp://127\.0\.0\.1:\d+: has {what} \S+, here it is 2\.7\.18; install"
     ):

@@ -25,7 +25,7 @@ from maskgen.run.job import _crew_of
 from maskgen.run.plan import prepare
 
 kills = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no process is killed like that there")
-NUMBER = 12
+NUMBER = 8
 
 
 def rows_of(folder):
