@@ -1,5 +1,6 @@
 """Dask clusters of this machine, and a client beside those that are tested."""
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -28,7 +29,7 @@ class Cluster:
         """Until there are two workers: Dask's nanny starts another for one that died, unless it died as it started."""
         try:
             self.client.wait_for_workers(2, timeout=15)
-        except TimeoutError:
+        except (TimeoutError, asyncio.TimeoutError):
             self.local.scale(len(self.local.workers) + 2 - len(self.client.nthreads()))
             self.client.wait_for_workers(2, timeout=60)
 

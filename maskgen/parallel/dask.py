@@ -45,7 +45,7 @@ _SETTLE_SECONDS: Final = 2.0
 _CONNECT_SECONDS: Final = 10.0
 # How often it is looked which workers there are.
 _LOOK_SECONDS: Final = 1.0
-_GATHER_SECONDS: Final = 10.0
+_GATHER_SECONDS: Final = 5.0
 # How long workers may take to end the chunks that nobody waits for any more.
 _DRAIN_SECONDS: Final = 15.0
 # Runs whose client was killed never say that they are over; so many are kept.
@@ -297,7 +297,7 @@ class _Batch(Generic[T, R]):
         if future.status == "finished":
             try:
                 result: R = future.result(timeout=_GATHER_SECONDS)
-            except TimeoutError:
+            except (TimeoutError, asyncio.TimeoutError):  # two classes before Python 3.11
                 # It is on its way, or its worker is gone, which `_look` will see.
                 self._ended.put(future)
                 return
