@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from maskgen import files, formats, manifest, run
 from maskgen.catalog.schema import WEARS, Kind, WearShares, wear_shares
 from maskgen.cli import console, samples
-from maskgen.cli.running import carried_out, listed, refuse_whole, say_summary, shard_option
+from maskgen.cli.running import carried_out, check_where, listed, refuse_whole, say_summary, where_options
 from maskgen.cli.settings import setting
 from maskgen.errors import ConfigError, ImageError
 from maskgen.masking.recipe import Faces
@@ -59,8 +59,7 @@ _setting = partial(setting, run.AugmentSettings)
 @click.option(
     "--demo", is_flag=True, help="Mask the photographs that insightface and scikit-image ship; give OUT only."
 )
-@click.option("--workers", type=click.IntRange(min=1), help="Number of processes.  [default: one per core]")
-@shard_option
+@where_options
 @_setting("--seed", "seed", type=click.IntRange(min=0), help="The same seed gives the same files.")
 @_setting("--variants", "variants", type=click.IntRange(min=1), help="Masked pictures per input: name_m1, name_m2.")
 @_setting("--originals", "originals", is_flag=True, help="Copy the input beside its masked pictures.")
@@ -163,6 +162,7 @@ def augment(
     demo: bool,
     workers: int | None,
     shard: run.Share | None,
+    cluster: str | None,
     limit: int | None,
     existing: str | None,
     retry_failed: bool,
@@ -182,8 +182,11 @@ def augment(
     """
     if verbose:
         console.show_log()
-    execution = run.Execution(workers, limit, existing or "auto", retry_failed, checksum, prune, shard)  # type: ignore[arg-type]
+    check_where(ctx, workers, cluster)
+    if cluster is not None and (demo or _is_one_picture(folders)):
+        raise click.UsageError("one picture and the demo are for this machine: leave out --cluster", ctx)
     refuse_whole(ctx, shard, {"--overwrite": existing == "overwrite", "--prune": prune, "--demo": demo})
+    execution = run.Execution(workers, limit, existing or "auto", retry_failed, checksum, prune, shard, cluster)  # type: ignore[arg-type]
     with _source(ctx, folders, demo, settings, existing) as (source, target):
         if ctx.get_parameter_source("faces") is not click.core.ParameterSource.COMMANDLINE and (
             demo or settings["align"]
@@ -212,7 +215,7 @@ def _source(
     if len(folders) != (1 if demo else 2):
         expected = "OUT alone with --demo" if demo else "IN and OUT"
         raise click.UsageError(f"expected {expected}, got {len(folders)} folder(s)", ctx)
-    if not demo and formats.format_of(folders[0].name) is not None and folders[0].is_file():
+    if not demo and _is_one_picture(folders):
         with _one_picture(ctx, folders[0], folders[1], settings, existing) as both:
             yield both
         return
@@ -224,6 +227,10 @@ def _source(
             # With its time of change, by which the next run knows it again.
             shutil.copy2(photograph, folder)
         yield folder, folders[0]
+
+
+def _is_one_picture(folders: tuple[Path, ...]) -> bool:
+    return len(folders) == 2 and formats.format_of(folders[0].name) is not None and folders[0].is_file()
 
 
 @contextmanager

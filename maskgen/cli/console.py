@@ -215,10 +215,10 @@ class _Notes(logging.Handler):
             note(line)
 
 
-def show_log() -> None:
-    """Write what maskgen logs to stderr, down to the details."""
+def show_log(level: int = logging.DEBUG) -> None:
+    """Write to stderr what maskgen logs, down to the details by default; what is shown already goes on being shown."""
     log = logging.getLogger("maskgen")
-    log.setLevel(logging.DEBUG)
+    log.setLevel(min(level, log.level or level))
     if not any(isinstance(handler, _Notes) for handler in log.handlers):
         log.addHandler(_Notes())
 

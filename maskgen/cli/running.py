@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
 from maskgen import formats, run
 from maskgen.cli import console
+from maskgen.cli.extras import require_extra
 from maskgen.datasets.finals import home_beside
+from maskgen.errors import ConfigError
+from maskgen.run.settings import CLUSTER, scheduler_of
+
+C = TypeVar("C", bound=Callable[..., Any])
 
 
 class ShardType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
@@ -42,13 +49,6 @@ class ShardType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
         return run.Share(index, count)
 
 
-shard_option = click.option(
-    "--shard",
-    type=ShardType(),
-    help="Do the share I, from 0, of N; start one process per share, with one OUT. 'slurm': that of the job array.",
-)
-
-
 def refuse_whole(ctx: click.Context, shard: run.Share | None, given: Mapping[str, bool]) -> None:
     """Raise a usage error for options that concern all of an output, in a process that does a share of it."""
     for option, is_given in given.items():
@@ -56,8 +56,52 @@ def refuse_whole(ctx: click.Context, shard: run.Share | None, given: Mapping[str
             raise click.UsageError(f"{option} concerns the whole output: use it without --shard", ctx)
 
 
+class ClusterType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """A cluster by its scheduler: ``dask://host:port``."""
+
+    name = CLUSTER
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The same, if it is one."""
+        try:
+            scheduler_of(value)
+        except ConfigError as error:
+            self.fail(str(error), param, ctx)
+        return value
+
+
+def where_options(command: C) -> C:
+    """The options that say where work is done."""
+    for option in (
+        click.option(
+            "--cluster",
+            type=ClusterType(),
+            metavar=CLUSTER,
+            help="Work on a Dask cluster: 'maskgen help clusters'.",
+        ),
+        click.option(
+            "--shard",
+            type=ShardType(),
+            help="Do the share I, from 0, of N; start a process per share with one OUT. 'slurm': that of the array.",
+        ),
+        click.option("--workers", type=click.IntRange(min=1), help="Number of processes.  [default: one per core]"),
+    ):
+        command = option(command)
+    return command
+
+
+def check_where(ctx: click.Context, workers: int | None, cluster: str | None) -> None:
+    """Refuse a cluster beside a number of processes, or without the package that it needs."""
+    if cluster is None:
+        return
+    if workers is not None:
+        raise click.UsageError("--cluster has its workers already: leave out --workers", ctx)
+    require_extra(f"maskgen {ctx.info_name} --cluster", "dask", ("distributed",))
+
+
 def carried_out(ctx: click.Context, job: run.Job) -> run.Summary:
     """Carry out a job; Ctrl-C ends the command with a line on how to go on."""
+    console.show_log(logging.WARNING)
     recorded = run.Progress(0)
     with console.progress() as show:
 

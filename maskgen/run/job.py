@@ -14,7 +14,6 @@ import itertools
 import logging
 from collections.abc import Callable, Collection, Generator, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -22,15 +21,15 @@ from maskgen import files, manifest
 from maskgen.datasets.base import Entry, Fault, Reader, Writer
 from maskgen.errors import ConfigError, MaskgenError
 from maskgen.manifest import Counts, RunFile
-from maskgen.parallel import Crash, Executor, LocalExecutor
+from maskgen.parallel import Crash, Executor
 from maskgen.parallel.base import chunk_size
 from maskgen.run import shares, stamps
+from maskgen.run.crew import Crew, crew_of
 from maskgen.run.former import FormerRows, Logs
 from maskgen.run.plan import SOURCE_FILE, Ends, Plan, former_rows, note_source, open_both
-from maskgen.run.record import detectors_of
 from maskgen.run.settings import Job, Share
 from maskgen.run.stamps import RowStamps, source_of
-from maskgen.run.worker import Done, Outcome, Task, failed, row_of_fault, work
+from maskgen.run.worker import Done, Outcome, Task, failed, row_of_fault
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -113,7 +112,7 @@ def run(
     on_progress : callable
         Told after every row, in this process.
     executor : Executor, optional
-        Where the work is done; by default in as many processes as the job says.
+        Where the work is done; by default in as many processes as the job says, or in the cluster that it names.
 
     Returns
     -------
@@ -123,19 +122,19 @@ def run(
     Raises
     ------
     ConfigError
-        If the folders overlap, the output folder is another's, or its settings differ.
+        If the folders overlap, the output folder is another's, its settings differ, or a worker of the cluster does not
+        find what this process finds.
     ModelError, CatalogError
         If the model pack or the catalog cannot be used.
     NothingReadError
         If not one picture could be read.
     MaskgenError
-        If nothing can be written, or worker processes die as they start. What is done is recorded; the same call goes
-        on.
+        If nothing can be written, worker processes die as they start, or the cluster does not answer. What is done is
+        recorded; the same call goes on.
     KeyboardInterrupt
         Passed on once the workers have ended. What is done is recorded; the same call goes on.
     """
     ends = open_both(job)  # refused before the output folder is made
-    executor = executor or LocalExecutor(job.execution.workers)
     share = job.execution.shard
     if share is None:
         summary = _run_alone(job, ends, executor, on_progress)
@@ -151,15 +150,17 @@ def run(
     return summary
 
 
-def _run_alone(job: Job, ends: Ends, executor: Executor, on_progress: Callable[[Progress], None]) -> Summary:
+def _run_alone(job: Job, ends: Ends, executor: Executor | None, on_progress: Callable[[Progress], None]) -> Summary:
     writer, target = ends.writer, ends.writer.home
     with _named_faults(target), shares.alone(target), Plan(job, ends, shares.logs_of(target)) as plan:
         plan.refuse_foreign_files()
-        _clear_the_way(job, plan)
-        manifest.write_run(target / manifest.RUN_FILE, plan.record)
-        gone = _prune(plan) if job.execution.prune else frozenset()
-        progress = _work_and_record(job, plan, shares.logs_of(target)[0], executor, on_progress)
-        discard_unnamed(target, writer)
+        # One that cannot do the work is refused before anything is deleted.
+        with crew_of(job, plan, executor) as crew:
+            _clear_the_way(job, plan, crew)
+            manifest.write_run(target / manifest.RUN_FILE, plan.record)
+            gone = _prune(plan) if job.execution.prune else frozenset()
+            progress = _work_and_record(plan, crew, shares.logs_of(target)[0], on_progress)
+            discard_unnamed(target, writer)
         record = plan.former if _stands(plan, progress, gone) else None
         if record is None:
             record = finished(plan.record, ends.reader, writer, gone, is_limited=bool(plan.left))
@@ -176,7 +177,7 @@ def _stands(plan: Plan, progress: Progress, gone: Collection[str]) -> bool:
 
 
 def _run_share(
-    job: Job, share: Share, ends: Ends, executor: Executor, on_progress: Callable[[Progress], None]
+    job: Job, share: Share, ends: Ends, executor: Executor | None, on_progress: Callable[[Progress], None]
 ) -> Summary:
     writer, target = ends.writer, ends.writer.home
     with _named_faults(target), shares.shared(target, share) as is_first:
@@ -184,8 +185,9 @@ def _run_share(
             clear_leftovers(target, writer)
         with Plan(job, ends, shares.logs_of(target)) as plan:
             plan.refuse_foreign_files()
-            manifest.write_run(target / manifest.RUN_FILE, plan.record)
-            progress = _work_and_record(job, plan, shares.logs_of_share(target, share), executor, on_progress)
+            with crew_of(job, plan, executor) as crew:
+                manifest.write_run(target / manifest.RUN_FILE, plan.record)
+                progress = _work_and_record(plan, crew, shares.logs_of_share(target, share), on_progress)
             done = 0 if plan.left else shares.mark_done(target, share)
             with shares.alone_in_the_end(target, share) as is_last:
                 if not is_last:
@@ -244,20 +246,20 @@ def _named_faults(target: Path) -> Generator[None, None, None]:
         raise ConfigError(f"{target}: cannot be made: {error.strerror}") from error
 
 
-def _clear_the_way(job: Job, plan: Plan) -> None:
+def _clear_the_way(job: Job, plan: Plan, crew: Crew) -> None:
     if plan.former is None:
         return
     target = plan.target
-    clear_leftovers(target, plan.writer)
+    clear_leftovers(target, plan.writer, but=crew.token)
     if job.execution.existing == "overwrite":
         plan.writer.clear(former_rows(target))
         for name in (manifest.MANIFEST_FILE, stamps.STAMPS_FILE, SOURCE_FILE):
             (target / name).unlink(missing_ok=True)
 
 
-def clear_leftovers(target: Path, writer: Writer) -> None:
-    """Delete what a run that was killed left half written, and wrote without recording it."""
-    for leftover in list(files.leftovers(target)):
+def clear_leftovers(target: Path, writer: Writer, but: Path | None = None) -> None:
+    """Delete what a run that was killed left half written, but one file, and wrote without recording it."""
+    for leftover in set(files.leftovers(target)) - {but}:
         leftover.unlink(missing_ok=True)
     discard_unnamed(target, writer)
 
@@ -283,25 +285,13 @@ def discard_unnamed(target: Path, writer: Writer) -> None:
     writer.forget_unsettled()
 
 
-def _work_and_record(
-    job: Job, plan: Plan, logs: Logs, executor: Executor, on_progress: Callable[[Progress], None]
-) -> Progress:
-    record = plan.record
-    task = Task(
-        plan.reader,
-        plan.writer,
-        job.settings,
-        detectors_of(job),
-        record.pack_sha256,
-        record.catalog_sha256,
-        record.patterns_sha256,
-    )
+def _work_and_record(plan: Plan, crew: Crew, logs: Logs, on_progress: Callable[[Progress], None]) -> Progress:
     progress = Progress(plan.total())
     on_progress(progress)
     with (
         files.Log(logs.rows) as log,
         files.Log(logs.stamps) as stamps_log,
-        contextlib.closing(_outcomes(task, plan, executor)) as outcomes,
+        contextlib.closing(_outcomes(plan, crew)) as outcomes,
     ):
         for done in outcomes:
             for outcome in done.outcomes:
@@ -317,13 +307,13 @@ def _work_and_record(
     return progress
 
 
-def _outcomes(task: Task, plan: Plan, executor: Executor) -> Generator[Done, None, None]:
+def _outcomes(plan: Plan, crew: Crew) -> Generator[Done, None, None]:
     faults: list[Fault] = []
-    size = chunk_size(plan.total(), executor.workers)
-    results = executor.run(partial(work, task), _chunks(plan, size, faults))
+    size = chunk_size(plan.total(), crew.executor.workers)
+    results = crew.executor.run(crew.work, _chunks(plan, size, faults))
     try:
         for result in results:
-            yield Done("", [_crashed(task, result.item)]) if isinstance(result, Crash) else result
+            yield Done("", [_crashed(crew.task, result.item)]) if isinstance(result, Crash) else result
             yield _settled(faults)
         yield _settled(faults)
     finally:

@@ -49,7 +49,7 @@ def record_of(job: Job, source: str, in_format: Format) -> RunFile:
         pack_sha256=detectors_of(job).sha256(),
         catalog_sha256=catalog_of(settings).sha256,
         patterns_sha256=None if settings.pattern_dir is None else patterns.sha256(settings.pattern_dir),
-        versions=_versions(),
+        versions=versions(),
     )
 
 
@@ -62,6 +62,15 @@ def detectors_of(job: Job) -> DetectorSource:
 def catalog_of(settings: AugmentSettings) -> Catalog:
     """The masks that settings choose from."""
     return Catalog.load(settings.catalog).select(settings.kinds, settings.tags, settings.designs)
+
+
+def versions() -> dict[str, str]:
+    """The versions of the libraries that decide about bytes."""
+    found = {}
+    for name in _LIBRARIES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def former_run(target: Path, execution: Execution, record: RunFile) -> RunFile | None:
@@ -116,11 +125,3 @@ def _comparable(record: RunFile) -> dict[str, object]:
         "hash of the catalog": record.catalog_sha256[:12],
         "hash of the patterns": record.patterns_sha256 and record.patterns_sha256[:12],
     }
-
-
-def _versions() -> dict[str, str]:
-    versions = {}
-    for name in _LIBRARIES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[name] = importlib.metadata.version(name)
-    return versions
