@@ -196,16 +196,3 @@ def open_writer(target: Path, settings: Any, in_format: Format, reader: Reader) 
         if isinstance(reader, MetadataReader):
             return MetadataWriter(resolved, source=reader, **places)
     return FolderWriter(resolved, **places)
-
-
-def refuse_other_formats(path: Path) -> None:
-    """Raise an error for a path that is no folder of pictures.
-
-    Raises
-    ------
-    ConfigError
-        If it is not.
-    """
-    format = format_of_path(path)
-    if format not in ("folder", "metadata"):
-        raise ConfigError(f"{path}: {format} is not read here yet", "'maskgen convert' makes a folder of it")

@@ -11,7 +11,7 @@ from maskgen import images
 from maskgen.datasets.base import Entry, Fault
 from maskgen.datasets.open import format_of_path, open_reader
 from maskgen.errors import ImageError
-from maskgen.face.align import ARCFACE_SIDE
+from maskgen.face.align import are_crops
 from maskgen.formats import Format
 
 
@@ -112,5 +112,5 @@ def inspect(path: Path, in_format: Format | None = None, sample: int = 200, most
         len(drawn),
         dict(sizes.most_common()),
         dict(kinds.most_common()),
-        bool(sizes) and set(sizes) == {(ARCFACE_SIDE, ARCFACE_SIDE)},
+        are_crops(sizes),
     )

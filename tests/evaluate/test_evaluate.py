@@ -343,7 +343,9 @@ def test_eval_leaves_out_pairs_with_pictures_that_cannot_be_used(invoke, model, 
     assert found["rows"][0]["left_out"] >= 2
 
 
-@pytest.mark.parametrize("options", [["--aligned"], [], ["--mask", "both"], ["--aligned", "--mask", "probe"]])
+@pytest.mark.parametrize(
+    "options", [["--aligned"], ["--photographs"], ["--mask", "both"], ["--aligned", "--mask", "probe"]]
+)
 def test_eval_leaves_out_and_counts_pictures_that_are_missing(options, invoke, model, crops_and_pairs):
     root, listed = crops_and_pairs
     gone = people.name(3, 1)
@@ -372,10 +374,10 @@ def test_a_fault_of_the_search_at_one_picture_costs_this_picture_and_names_it(
 
     monkeypatch.setattr(DetectorSpec, "build", lambda self: Detector())
     for _ in range(2):
-        result = invoke(model, "--pairs", listed, "--root", root, "--out", tmp_path / "out")
+        result = invoke(model, "--pairs", listed, "--root", root, "--photographs", "--out", tmp_path / "out")
         assert result.exit_code == 0, result.output
         assert "pictures: unexpected 1" in result.stdout
-    first = invoke(model, "--pairs", listed, "--root", root)
+    first = invoke(model, "--pairs", listed, "--root", root, "--photographs")
     assert f"{people.name(2, 0)}: ZeroDivisionError: no such luck" in first.stderr
 
 

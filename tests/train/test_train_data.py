@@ -17,7 +17,7 @@ from maskgen.detect import DetectorSpec
 from maskgen.errors import ConfigError, ImageError
 from maskgen.face import HeadPose
 from maskgen.recognition import faces
-from maskgen.train import data, learner
+from maskgen.train import data, learner, order
 from maskgen.train.settings import settings_of
 
 
@@ -90,24 +90,24 @@ def test_picture_and_clean_are_mirrored_alike(augmented):
 
 @pytest.mark.parametrize("world", [1, 2, 4])
 def test_processes_share_the_batches_of_one(world):
-    alone = data.batches(50, 8, seed=3, epoch=1)
-    shares = [data.batches(50, 8, 3, 1, 0, rank, world) for rank in range(world)]
+    numbers = order.order(50, seed=3, epoch=1)
+    alone = list(order.Batches(numbers, 8, 1))
+    shares = [order.Batches(numbers, 8, 1, rank, world) for rank in range(world)]
     assert [[key for part in parts for key in part] for parts in zip(*shares, strict=True)] == alone
     assert len({entry for batch in alone for _, entry in batch}) == 48
-    assert data.batches(50, 8, 3, 1, start=4) == alone[4:]
-    assert data.batches(50, 8, 3, 2) != alone
+    assert list(order.Batches(numbers, 8, 1)[4:]) == alone[4:]
 
 
 def test_workers_start_although_opencv_has_used_threads(photographs, catalog_dir):
     cv2.setNumThreads(4)
     cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.uint8), (31, 31), 5)
     samples = samples_of(photographs, holdout=0, mask_prob=1, catalog=catalog_dir)
-    assert len(list(data.loader(samples, data.batches(12, 4, 0, 0), 1))) == 3
+    assert len(list(data.loader(samples, data.batches(samples, 4, 0), 1))) == 3
 
 
 def test_samples_do_not_depend_on_who_loads_them(augmented):
     samples = samples_of(augmented, holdout=0)
-    keys = data.batches(len(samples), 8, 0, 0)
+    keys = data.batches(samples, 8, 0)
     here, elsewhere = (list(data.loader(samples, keys, workers)) for workers in (0, 2))
     for one, other in zip(here, elsewhere, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
@@ -191,13 +191,13 @@ def test_photographs_without_landmarks_are_searched_once_and_remembered(tmp_path
     monkeypatch.setattr(DetectorSpec, "build", lambda self: Detector())
     monkeypatch.setattr(DetectorSpec, "sha256", lambda self: "f" * 64)
     faces._detector.cache_clear()
-    first = collect(root, holdout=0, workers=0)
+    first = collect(root, holdout=0, workers=0, aligned=False)
     assert len(searched) == 5
     assert dict(first.left_out) == {"bad_image": 1, "no_face": 1}
     cache = next(root.parent.joinpath("out").glob("faces-*.jsonl"))
     with cache.open("ab") as file:
         file.write(b'{"torn')
-    second = collect(root, holdout=0, workers=0)
+    second = collect(root, holdout=0, workers=0, aligned=False)
     assert len(searched) == 5
     for one, other in zip(first.people, second.people, strict=True):
         assert np.allclose(one.face.landmarks, other.face.landmarks)
@@ -243,11 +243,10 @@ def test_rows_without_a_face_are_left_out_and_counted(tmp_path):
     assert dict(found.left_out) == {"no_face": 1, "bad_image": 1, "no_identity": 1}
 
 
-@pytest.mark.parametrize("name", ["train.rec", "shards-{0..3}.tar", "lfw.bin"])
-def test_formats_that_are_not_trained_on_yet_are_named_with_what_to_do(name, tmp_path):
-    (tmp_path / name).write_bytes(b"")
-    with pytest.raises(ConfigError, match=r"is not read here yet; 'maskgen convert' makes a folder of it"):
-        datasets.open_people(tmp_path / name)
+def test_a_verification_set_is_nothing_to_learn_from_and_what_takes_it_is_named(tmp_path):
+    (tmp_path / "lfw.bin").write_bytes(b"")
+    with pytest.raises(ConfigError, match=r"lfw\.bin: .* does not say who is on its pictures; 'maskgen eval'"):
+        datasets.open_people(tmp_path / "lfw.bin")
 
 
 @pytest.mark.parametrize(
