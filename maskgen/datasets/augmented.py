@@ -107,11 +107,7 @@ def augmented(root: Path, original: Path | None = None, aligned: bool | None = N
         picked(copies.texts, numbers[is_there]),
         np.concatenate([[0], np.cumsum(is_there)]).astype(np.intp)[ends],
         None if rows.keypoints is None else rows.keypoints[kept],
-        {
-            at: rows.faces[number]
-            for at, number in enumerate(kept.tolist() if rows.faces else [])
-            if number in rows.faces
-        },
+        rows.faces_of(kept),
     )
 
 
@@ -191,6 +187,12 @@ class _Rows:
         why = np.array(self._why, np.intp)[latest]
         left_out = Counter({reason: int((why == at).sum()) for at, reason in enumerate(self._reasons.texts)})
         return latest[why == _USABLE], left_out
+
+    def faces_of(self, kept: IntArray) -> dict[int, Face]:
+        """Place in these rows -> face, where it is known."""
+        if not self.faces:
+            return {}
+        return {at: self.faces[number] for at, number in enumerate(kept.tolist()) if number in self.faces}
 
     def copies_of(self, kept: IntArray) -> tuple[IntArray, IntArray]:
         """Numbers of the masked copies of some rows, one row after the other; where those of each row end."""

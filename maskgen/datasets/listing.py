@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from maskgen.arrays import IntArray
-from maskgen.datasets.base import Entry, Fault, Reader
+from maskgen.datasets.base import Fault, Reader
 from maskgen.datasets.open import format_of_path, open_reader
 from maskgen.datasets.places import member_place, record_place
 from maskgen.datasets.recordio import LABELS_FILE, RecordReader, read_names

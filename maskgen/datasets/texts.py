@@ -92,7 +92,7 @@ class Lookup:
         """The numbers of all strings that have the form of this one."""
         wanted = self._form(text)
         hashed = np.int64(hash(wanted))
-        first, end = (int(np.searchsorted(self._hashes, hashed, side)) for side in ("left", "right"))  # type: ignore[call-overload]
+        first, end = (int(np.searchsorted(self._hashes, hashed, side)) for side in ("left", "right"))
         return [number for number in self._order[first:end].tolist() if self._form(self._texts[number]) == wanted]
 
 

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import people
 import pytest
+from fakes import mask
 from strategies import face_at
 
 torch = pytest.importorskip("torch", reason="training needs the extra [train]")
@@ -262,3 +263,69 @@ def test_a_verification_set_is_nothing_to_learn_from_and_what_takes_it_is_named(
 def test_settings_that_cannot_be_are_refused(values, match):
     with pytest.raises(ConfigError, match=match):
         settings_of({"data": "x", "base": "scratch:mbf", **values})
+
+
+# ---- formats
+
+
+def samples_in(root, epochs=1):
+    """All that is learnt from in the order in which it is, and the samples."""
+    samples = samples_of(root, holdout=0)
+    keys = [key for epoch in range(epochs) for batch in data.batches(samples, 4, epoch) for key in batch]
+    return [(sample.label, sample.picture, sample.clean) for sample in (samples[key] for key in keys)], samples
+
+
+@pytest.mark.parametrize("out_format", ["recordio", "webdataset"])
+@pytest.mark.parametrize("masks", [False, True])
+def test_the_same_pictures_are_learnt_in_the_same_order_whatever_their_format(tmp_path, job_of, out_format, masks):
+    source = people.folder_of_people(tmp_path / "in", 3, 3)
+    settings = {"originals": True, "aligned": True} if masks else {"masks": False}
+    plain = job_of(source, "plain", **settings)
+    many = job_of(source, "many", out_format=out_format, **settings)
+    for job in (plain, many):
+        mask(job)
+    (expected, samples), (found, others) = samples_in(plain.target), samples_in(many.target)
+    assert len(samples) == (18 if masks else 9)
+    assert samples.collection.identities == others.collection.identities
+    for one, other in zip(expected, found, strict=True):
+        assert one[0] == other[0]
+        assert torch.equal(one[1], other[1])
+        assert torch.equal(one[2], other[2])
+    assert samples.layout is others.layout is None, "so few pictures are shuffled all over"
+
+
+@pytest.mark.parametrize("out_format", ["recordio", "webdataset"])
+def test_large_files_are_shuffled_by_runs_and_every_sample_comes_once(tmp_path, job_of, out_format, monkeypatch):
+    job = job_of(people.folder_of_people(tmp_path / "in", 4, 4), originals=True, aligned=True, out_format=out_format)
+    mask(job)
+    monkeypatch.setattr(data, "LARGE", 10)
+    _, samples = samples_in(job.target)
+    assert samples.layout is not None
+    assert samples.layout.entries.tolist()[:4] == [0, 16, 1, 17], "an original, then its masked copy"
+    keys = [key for batch in data.batches(samples, 8, 0) for key in batch]
+    assert sorted(entry for _, entry in keys) == list(range(32))
+    here, elsewhere = (
+        [batch.picture for batch in data.loader(samples, data.batches(samples, 8, 0), workers)] for workers in (0, 2)
+    )
+    assert all(torch.equal(one, other) for one, other in zip(here, elsewhere, strict=True))
+    monkeypatch.setattr(data, "LARGE", 32)
+    assert samples_in(job.target)[1].layout is None
+
+
+def test_a_record_that_cannot_be_read_is_replaced_by_its_neighbour_and_known(tmp_path, job_of):
+    job = job_of(people.folder_of_people(tmp_path / "in", 2, 3), masks=False, out_format="recordio")
+    mask(job)
+    rec = job.target / "train.rec"
+    raw = bytearray(rec.read_bytes())
+    raw[8 + 24 : 8 + 28] = b"gone"
+    rec.write_bytes(raw)
+    samples = samples_of(job.target, holdout=0)
+    assert (samples[0, 0].entry, samples[0, 0].used) == (0, 1)
+    assert "train.rec#1@0" in samples.name(0)
+
+
+def test_people_held_out_of_a_large_dataset_are_fewer(augmented, monkeypatch):
+    assert len(collect(augmented, holdout=0.5).held_out) == 9
+    monkeypatch.setattr(data, "_MOST_HELD_OUT", 7)
+    collection = collect(augmented, holdout=0.5)
+    assert (len(collection.held_out), len(collection.people)) == (6, 12)
