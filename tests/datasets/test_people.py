@@ -10,6 +10,7 @@ import numpy as np
 import people as made
 import pytest
 import recordio_files
+import tarfiles
 from fakes import mask, write_picture
 from hypothesis import given
 from hypothesis import strategies as st
@@ -336,3 +337,58 @@ def test_texts_hold_what_they_are_given(texts):
 def test_a_text_that_is_not_there_is_not_found():
     assert Lookup(Texts(["a", "b", "a"])).find("a") == [0, 2]
     assert Lookup(Texts(["a"])).find("c") == Lookup(Texts()).find("c") == []
+
+
+# ---- faults
+
+
+@pytest.mark.parametrize("out_format", MANY)
+def test_a_dataset_that_says_of_nobody_who_it_is_is_refused_with_the_reasons(tmp_path, out_format):
+    if out_format == "webdataset":
+        path = tarfiles.packed(tmp_path / "a.tar", [("1.png", b"x"), ("2.png", b"x"), ("3.txt", b"x")])
+        match = r"a\.tar: no picture of which it says who is on it: not_an_image 1, no_identity 2"
+    else:
+        recordio_files.write(tmp_path, [(1, recordio_files.packed(0.5, b"x"))])
+        path, match = tmp_path, "no picture of which it says who is on it: bad_label 1"
+    with pytest.raises(ConfigError, match=match):
+        open_people(path)
+
+
+def test_a_dataset_without_a_manifest_has_no_originals_elsewhere(crops, converted, tmp_path):
+    folder = converted(crops, "recordio")
+    (folder / "manifest.jsonl").unlink()
+    with pytest.raises(ConfigError, match=r"no manifest lies there, .*; leave out original"):
+        open_people(folder, crops)
+
+
+def test_labels_that_are_called_alike_are_one_person(tmp_path):
+    made_records(tmp_path, [0, 0, 1, 2])
+    (tmp_path / "rec" / "labels.txt").write_text("0\tann\n1\tbob\n2\tann\n")
+    found = open_people(tmp_path / "rec")
+    assert [item.identity for item in found.items] == ["ann", "ann", "bob", "ann"]
+    assert sorted(found.identities) == ["ann", "bob"]
+
+
+def test_an_output_whose_index_is_gone_is_refused(crops, job_of):
+    job = job_of(crops, originals=True, out_format="recordio", aligned=True)
+    mask(job)
+    (job.target / "train.idx").unlink()
+    with pytest.raises(ConfigError, match=r"train\.idx: not there; run augment again"):
+        open_people(job.target)
+
+
+def test_crops_and_faces_of_an_output_are_as_in_a_folder(tmp_path, job_of):
+    for name in ("ann/1.png", "ann/2.png", "bob/3.png"):
+        write_picture(tmp_path / "in" / name)
+    settings = {"align": 112, "originals": True, "save_landmarks": True}
+    for out_format in MANY:
+        job = job_of(tmp_path / "in", out_format, out_format=out_format, **settings)
+        mask(job)
+        found = open_people(job.target)
+        assert (found.is_aligned, found.keypoints, found.faces) == (True, None, {})
+        assert [len(item.masked) for item in found.items] == [1, 1, 1]
+    shards = job_of(tmp_path / "in", "plain", out_format="webdataset", originals=True, save_landmarks=True)
+    mask(shards)
+    found = open_people(shards.target)
+    assert not found.is_aligned
+    assert all(np.allclose(item.face.keypoints, item.keypoints) for item in found.items)
