@@ -162,16 +162,29 @@ def _listed(pairs_file: Path | None, root: Path | None, bin_file: Path | None, a
         return _Listed(listed, {name: name for name in listed.names}, bin_set.read, True)
     assert pairs_file is not None
     assert root is not None
-    if format_of_path(root) in ("folder", "metadata"):
+    is_packed = format_of_path(root) not in ("folder", "metadata")
+    if is_packed and not (root.is_dir() and _names_files(pairs_file, root)):
+        listed, places = pairkeys.read_keyed(pairs_file, root)
+    else:
         listed = pairlists.read_pairs(pairs_file, root)
         places = {name: str(root / name) for name in listed.names}
-    else:
-        listed, places = pairkeys.read_keyed(pairs_file, root)
     is_aligned = aligned
     if is_aligned is None:
         is_aligned = seem_aligned([places[name] for name in listed.names if name not in listed.missing])
     console.note(f"aligned    {aligned_said(is_aligned, 'sizes' if aligned is None else 'settings')}")
     return _Listed(listed, places, read_picture, is_aligned)
+
+
+def _names_files(pairs_file: Path, root: Path) -> bool:
+    """Whether a list names files in a folder in which records or shards lie as well."""
+    from maskgen.datasets.pairlists import read_pairs
+    from maskgen.errors import ConfigError
+
+    try:
+        read_pairs(pairs_file, root)
+    except ConfigError:
+        return False
+    return True
 
 
 def _collect(

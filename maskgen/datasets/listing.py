@@ -206,4 +206,4 @@ def _listed_member(where: Members, short: Sequence[str], endings: tuple[str, ...
 
 
 def _ints(values: Any) -> IntArray:
-    return np.array(values, np.intp)
+    return np.asarray(values, np.intp)

@@ -73,7 +73,7 @@ def _ranged(file: RecordFile, index: Index) -> Ranged | None:
     if at_zero is None:
         return None
     first, end = _range(file, at_zero)
-    number = np.full(int(index.keys.max()) + 1, -1, np.int64)  # key -> where it stands in the index
+    number = np.full(int(index.keys.max()) + 1, -1, np.int32)  # key -> where it stands in the index
     number[index.keys] = np.arange(len(index.keys))
     if not 0 < first <= end <= len(number) or (number[first:end] < 0).any():
         return None
@@ -82,16 +82,14 @@ def _ranged(file: RecordFile, index: Index) -> Ranged | None:
     is_used = starts < ends
     if not is_used.any() or (starts[is_used] < 1).any() or (ends[is_used] > first).any():
         return None
-    owner = np.full(len(number), -1, np.int64)  # key -> ordinal of its identity
+    owner = np.full(len(number), -1, np.int32)  # key -> ordinal of its identity
     for ordinal in np.flatnonzero(is_used).tolist():
         own = owner[starts[ordinal] : ends[ordinal]]
         if (own >= 0).any():
             return None
         own[:] = ordinal
     # A picture of nobody, or a key that the index lacks: every record must be looked at.
-    if not np.array_equal(owner >= 0, (number >= 0) & (np.arange(len(number)) < first) & (np.arange(len(number)) > 0)):
-        return None
-    if (number[end:] >= 0).any():
+    if not np.array_equal(owner[1:first] >= 0, number[1:first] >= 0) or (number[end:] >= 0).any():
         return None
     of_record = owner[index.keys]
     is_picture = of_record >= 0
@@ -125,7 +123,7 @@ def _range(file: RecordFile, offset: int) -> tuple[int, int]:
 
 
 def _labels(
-    file: RecordFile, index: Index, number: npt.NDArray[np.int64], ranges: npt.NDArray[np.int64], used: IntArray
+    file: RecordFile, index: Index, number: npt.NDArray[np.int32], ranges: npt.NDArray[np.int64], used: IntArray
 ) -> IntArray | None:
     """The labels of those identities that have pictures.
 
@@ -149,4 +147,4 @@ def _labels(
 
 
 def _ints(values: object) -> IntArray:
-    return np.array(values, np.intp)
+    return np.asarray(values, np.intp)

@@ -116,8 +116,8 @@ class Opened:
             return os.read(self._descriptor, size)
 
 
-# More than workers read from at a time; each is a file that the system counts as open.
-@lru_cache(maxsize=16)
+# More than a process reads from at a time; the system counts each as an open file.
+@lru_cache(maxsize=64)
 def opened(path: Path, stamp: str | None) -> Opened:
     """The tar at a path; opened once per process, and again once its stamp is another.
 

@@ -392,3 +392,26 @@ def test_crops_and_faces_of_an_output_are_as_in_a_folder(tmp_path, job_of):
     found = open_people(shards.target)
     assert not found.is_aligned
     assert all(np.allclose(item.face.keypoints, item.keypoints) for item in found.items)
+
+
+def test_an_output_with_metadata_has_the_people_that_its_lines_name(crops, job_of):
+    lines = [{"file_name": made.name(who, 0), "identity": f"p{who}"} for who in range(3)]
+    (crops / "metadata.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    job = job_of(crops, originals=True, aligned=True)
+    mask(job)
+    found = open_people(job.target)
+    assert [item.identity for item in found.items] == ["p0", "p1", "p2"]
+    assert found.copies.tolist() == [1, 1, 1]
+    assert len(seen(found)) == 3
+
+
+def test_a_masked_verification_set_is_nobody_to_learn_from(crops, job_of, tmp_path):
+    listed_pairs = tmp_path / "pairs.txt"
+    listed_pairs.write_text("person_00/0.png person_00/1.png 1\nperson_00/0.png person_01/0.png 0\n")
+    job = job_of(listed_pairs, "bins", masks=False)
+    mask(dataclasses.replace(job, root=crops))
+    out = job_of(tmp_path / "bins" / "pairs.bin", "masked", aligned=True)
+    mask(out)
+    for path in (tmp_path / "bins" / "pairs.bin", out.target, out.target / "pairs.bin"):
+        with pytest.raises(ConfigError):
+            open_people(path)

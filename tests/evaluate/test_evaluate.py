@@ -493,3 +493,10 @@ def test_a_sample_that_several_shards_have_is_asked_about(crops_and_pairs, job_o
     (packed / "shard-000001.tar").write_bytes((packed / "shard-000000.tar").read_bytes())
     with pytest.raises(ConfigError, match="but shard-000000/person_00/0 and shard-000001/person_00/0; write in the"):
         pairkeys.read_keyed(listed, packed)
+
+
+def test_a_folder_of_pictures_may_have_shards_beside_them(invoke, model, crops_and_pairs, job_of):
+    root, listed = crops_and_pairs
+    plain = invoke(model, "--pairs", listed, "--root", root, "--json").stdout
+    (root / "all.tar").write_bytes((in_format(job_of, root, "webdataset") / "shard-000000.tar").read_bytes())
+    assert invoke(model, "--pairs", listed, "--root", root, "--json").stdout == plain
