@@ -76,7 +76,7 @@ def augmented(root: Path, original: Path | None = None, aligned: bool | None = N
     _refuse_unfinished(root, rows, record, in_format)
     kept, left_out = rows.usable()
     if not len(kept):
-        raise ConfigError(f"{root}: the manifest lists no pictures with faces in folders, one per identity")
+        raise ConfigError(f"{root}: the manifest lists no picture with a face of which it says who it is")
     if all(identity_of(rows.names[number]) == rows.identity(number) for number in kept.tolist()):
         refuse_parts(root, picked(rows.names, kept))
 

@@ -93,15 +93,15 @@ def _ranged(file: RecordFile, index: Index) -> Ranged | None:
         return None
     of_record = owner[index.keys]
     is_picture = of_record >= 0
-    keys, offsets = index.keys[is_picture], index.offsets[is_picture]
-    if (offsets[1:] == offsets[:-1]).any():
+    keys, offsets = index.keys[is_picture].astype(np.intp), index.offsets[is_picture].astype(np.intp)
+    if (offsets[1:] == offsets[:-1]).any() or offsets[-1] >= file.size:
         return None
     used = np.flatnonzero(is_used)
     labels = _labels(file, index, number, ranges, used)
     if labels is None:
         return None
     whose = np.searchsorted(used, of_record[is_picture])
-    return Ranged(_ints(keys), _ints(offsets), _ints(whose), labels, len(index.garbage))
+    return Ranged(keys, offsets, whose.astype(np.intp), labels, len(index.garbage))
 
 
 def _range(file: RecordFile, offset: int) -> tuple[int, int]:
@@ -142,9 +142,5 @@ def _labels(
     if any(one != other for one, other in found):
         return None
     if all(one == ordinal for (one, _), ordinal in zip(found, some.tolist(), strict=True)):
-        return _ints(used)
-    return _ints([label_at(int(ranges[ordinal, 0])) for ordinal in used])
-
-
-def _ints(values: object) -> IntArray:
-    return np.asarray(values, np.intp)
+        return used
+    return np.array([label_at(int(ranges[ordinal, 0])) for ordinal in used], np.intp)

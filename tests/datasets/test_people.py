@@ -169,7 +169,17 @@ def test_labels_that_are_not_the_numbers_of_their_ranges_are_looked_up(tmp_path)
 
 
 @pytest.mark.parametrize(
-    "how", ["no ranges", "overlap", "too far", "a picture of nobody", "two people in one", "no index"]
+    "how",
+    [
+        "no ranges",
+        "overlap",
+        "too far",
+        "a picture of nobody",
+        "two people in one",
+        "no index",
+        "twice",
+        "no such byte",
+    ],
 )
 def test_ranges_that_do_not_fit_are_not_believed_and_the_records_are_read(tmp_path, how):
     numbered = made_records(tmp_path, [0, 0, 1, 1])
@@ -180,10 +190,17 @@ def test_ranges_that_do_not_fit_are_not_believed_and_the_records_are_read(tmp_pa
     behind.append((0, recordio_files.packed(0, b"", 0, [5, 7])))
     recordio_files.write(tmp_path / "rec", pictures if how == "no ranges" else [*pictures, *behind])
     path = tmp_path / "rec" / "train.rec"
+    index = path.with_suffix(".idx")
+    lines = index.read_text().splitlines(keepends=True)
     if how == "no index":
-        path.with_suffix(".idx").unlink()
+        index.unlink()
+    elif how == "twice":
+        index.write_text("".join([*lines, lines[2]]))
+    elif how == "no such byte":
+        index.write_text("".join(["1\t99999999\n", *lines[1:]]))
     assert recordio_ranges.ranged(path) is None
-    assert [who for _, who, _ in listed_by(path)] == ["0", "0", "1", "1"]
+    people_there = ["0", "0", "1", "1"] if how != "no such byte" else ["0", "1", "1"]
+    assert [who for _, who, _ in listed_by(path)] == people_there
 
 
 def test_bad_records_are_left_out_and_counted(tmp_path):
