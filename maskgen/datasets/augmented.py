@@ -120,6 +120,8 @@ class _Rows:
         Keys; places of originals, empty where there are none; places of the masked copies of all rows.
     whose : (N,) int array
         Numbers of identities.
+    identities : tuple of str
+        By number.
     is_crop : (N,) bool array
         Whether the pictures were cut out.
     keypoints : (N, 5, 2) float32 array or None
@@ -133,7 +135,7 @@ class _Rows:
         assert path is not None
         self.names, self.places, self.copies = Texts(), Texts(), Texts()
         self.faces: dict[int, Face] = {}
-        self._identities, self._reasons = Numbering(), Numbering()
+        numbering, self._reasons = Numbering(), Numbering()
         self._why, whose, is_crop, ends, points = array("l"), array("q"), bytearray(), array("q"), array("f")
         self._last, self._is_sorted = "", True
         for number, row in enumerate(manifest.read(path)):
@@ -142,7 +144,7 @@ class _Rows:
             why = _why_not(row)
             self._why.append(_USABLE if why is None else self._reasons.of(why))
             self.names.append(row.key)
-            whose.append(self._identities.of(row.identity or ""))
+            whose.append(numbering.of(row.identity or ""))
             is_crop.append(row.crop is not None)
             own = row.original.place if row.original is not None else None
             self.places.append(own or "")
@@ -160,16 +162,11 @@ class _Rows:
             points.extend(value for point in face.keypoints for value in point[:2])
             if (found := manifest.face_of(face)) is not None:
                 self.faces[number] = found
-        self.whose = np.array(whose, np.intp)
+        self.whose, self.identities = np.array(whose, np.intp), numbering.texts
         self.is_crop: BoolArray = np.frombuffer(is_crop, np.uint8).astype(bool)
         self._ends = np.array(ends, np.intp)
         keypoints = np.frombuffer(points, np.float32).reshape(-1, 5, 2)
         self.keypoints = None if np.isnan(keypoints).all() else keypoints
-
-    @property
-    def identities(self) -> tuple[str, ...]:
-        """By number."""
-        return self._identities.texts
 
     def identity(self, number: int) -> str:
         """Of a row."""
