@@ -4,6 +4,9 @@
 
 The file is made of tiny pictures, in InsightFace's layout, 50 per identity. Memory is what a process had at most,
 beyond what it had before; an index and the arrays of a listing count, the mapped file as far as the system keeps it.
+
+A million records, on two cores that other programs shared: people by the ranges 2.3 s and 111 MiB, by the records 48 s
+and 92 MiB; the order of an epoch 0.5 s and 16 MiB; 61,765 items per second, and 173 read and decoded.
 """
 
 import argparse
