@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
 
 from maskgen import images
-from maskgen.arrays import Float32Array, Image, IntArray
+from maskgen.arrays import Float32Array, Image, IntArray, Lazy
 from maskgen.datasets.listing import NOBODY, listed
 from maskgen.datasets.open import format_of_path
 from maskgen.datasets.places import read_picture, read_raw
@@ -123,18 +123,16 @@ class People:
         return np.zeros(len(self.names), np.intp) if self.ends is None else np.diff(self.ends, prepend=0)
 
 
-class _Items(Sequence[Item]):
+class _Items(Lazy[Item]):
     def __init__(self, people: People) -> None:
         self._people = people
 
     def __len__(self) -> int:
         return len(self._people.names)
 
-    def __getitem__(self, number: Any) -> Any:
+    def at(self, number: int) -> Item:
+        """As `Lazy.at`."""
         people = self._people
-        if isinstance(number, slice):
-            return [self[each] for each in range(*number.indices(len(self)))]
-        number = range(len(self))[number]
         masked: tuple[str, ...] = ()
         if people.ends is not None:
             first = int(people.ends[number - 1]) if number else 0

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 import numpy as np
 
-from maskgen.arrays import IntArray
+from maskgen.arrays import IntArray, Lazy
 
 
-class Texts(Sequence[str]):
+class Texts(Lazy[str]):
     """A sequence of strings; each takes its bytes in UTF-8 and eight more.
 
     Parameters
@@ -41,14 +40,12 @@ class Texts(Sequence[str]):
     def __len__(self) -> int:
         return len(self._ends) - 1
 
-    def __getitem__(self, number: Any) -> Any:
-        if isinstance(number, slice):
-            return [self[each] for each in range(*number.indices(len(self)))]
-        number = range(len(self))[number]
+    def at(self, number: int) -> str:
+        """As `Lazy.at`."""
         return self._bytes[self._ends[number] : self._ends[number + 1]].decode("utf-8", "surrogatepass")
 
 
-class Made(Sequence[str]):
+class Made(Lazy[str]):
     """A sequence of strings that are made when they are asked for.
 
     Parameters
@@ -65,10 +62,9 @@ class Made(Sequence[str]):
     def __len__(self) -> int:
         return self._size
 
-    def __getitem__(self, number: Any) -> Any:
-        if isinstance(number, slice):
-            return [self[each] for each in range(*number.indices(len(self)))]
-        return self._make(range(self._size)[number])
+    def at(self, number: int) -> str:
+        """As `Lazy.at`."""
+        return self._make(number)
 
 
 class Lookup:

@@ -7,10 +7,10 @@ nor whether a training was interrupted.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from maskgen.arrays import Float32Array, Image, IntArray
+from maskgen.arrays import Float32Array, Image, IntArray, Lazy
 from maskgen.catalog.store import Catalog
 from maskgen.datasets.pairs import Pairs
 from maskgen.datasets.people import AlignedBy, Item, People, open_people
@@ -56,7 +56,7 @@ class Person:
         return self.item.keypoints if self.face is None else self.face.keypoints
 
 
-class Persons(Sequence[Person]):
+class Persons(Lazy[Person]):
     """Persons of a dataset, made when they are asked for.
 
     Parameters
@@ -78,13 +78,12 @@ class Persons(Sequence[Person]):
     def __len__(self) -> int:
         return len(self._numbers)
 
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[each] for each in range(*index.indices(len(self)))]
-        item = self._dataset.items[int(self._numbers[index])]
+    def at(self, number: int) -> Person:
+        """As `Lazy.at`."""
+        item = self._dataset.items[int(self._numbers[number])]
         face = self._faces.get(item.name)
         assert not isinstance(face, str)
-        return Person(item, int(self.labels[index]), face)
+        return Person(item, int(self.labels[number]), face)
 
     @property
     def copies(self) -> IntArray:
@@ -98,7 +97,7 @@ class Persons(Sequence[Person]):
         return None if starts is None else np.unique(np.searchsorted(self._numbers, starts))
 
 
-class Entries(Sequence[tuple[int, bool]]):
+class Entries(Lazy[tuple[int, bool]]):
     """Entries of an epoch: first all originals, then the masked copies.
 
     Parameters
@@ -115,10 +114,9 @@ class Entries(Sequence[tuple[int, bool]]):
     def __len__(self) -> int:
         return len(self.places)
 
-    def __getitem__(self, entry: Any) -> Any:
-        if isinstance(entry, slice):
-            return [self[each] for each in range(*entry.indices(len(self)))]
-        return int(self.places[entry]), range(len(self))[entry] >= self.plain
+    def at(self, number: int) -> tuple[int, bool]:
+        """As `Lazy.at`."""
+        return int(self.places[number]), number >= self.plain
 
 
 @dataclass(frozen=True)
