@@ -248,16 +248,3 @@ def _writer_of_file(target: Path, format: Format, mask_side: MaskSide, identitie
         return RecordWriter(folder, is_alone=False, identities=identities)
     called = REC_FILE if format == "recordio" else "shard-000000.tar and so on"
     raise ConfigError(f"{target}: what is written is called {called}", "give the folder for it")
-
-
-def refuse_other_formats(path: Path) -> None:
-    """Raise an error for a path that is no folder of pictures.
-
-    Raises
-    ------
-    ConfigError
-        If it is not.
-    """
-    format = format_of_path(path)
-    if format not in ("folder", "metadata"):
-        raise ConfigError(f"{path}: {format} is not read here yet", "'maskgen convert' makes a folder of it")

@@ -13,7 +13,7 @@ from maskgen.datasets.base import Entry, Fault
 from maskgen.datasets.open import format_of_path, open_reader, told_by
 from maskgen.datasets.recordio_property import PROPERTY_FILE, Property
 from maskgen.errors import ImageError
-from maskgen.face.align import ARCFACE_SIDE
+from maskgen.face.align import are_crops
 from maskgen.formats import Format
 
 
@@ -122,7 +122,7 @@ def inspect(path: Path, in_format: Format | None = None, sample: int = 200, most
         len(drawn),
         dict(sizes.most_common()),
         dict(kinds.most_common()),
-        bool(sizes) and set(sizes) == {(ARCFACE_SIDE, ARCFACE_SIDE)},
+        are_crops(sizes),
         told,
     )
 

@@ -171,7 +171,7 @@ def finish(
         settings=settings,
         identities=len(collection.identities),
         pictures=len(collection.people),
-        masked_pictures=sum(is_masked for _, is_masked in collection.entries),
+        masked_pictures=len(collection.entries) - len(collection.people),
         single_picture_identities=collection.singles,
         left_out=dict(collection.left_out),
         unreadable=len(progress.unreadable),

@@ -2,9 +2,9 @@
 
 python -m tests.bench.formats --data DIR --work DIR [--records 200000] [--workers 2]
 
-Crops of the folder ``lfw`` in DIR are repeated under other labels until there are so many records. Then: rec -> rec with
-masks, rec -> tar and tar -> folder without, as no mask is put on twice. Memory is the peak of the main process and that
-of its largest worker.
+Crops of the folder ``lfw`` in DIR are repeated under other labels until there are so many records. Then: rec -> rec
+with masks, rec -> tar and tar -> folder without, as no mask is put on twice. Memory is the peak of the main process and
+that of its largest worker.
 """
 
 from __future__ import annotations
