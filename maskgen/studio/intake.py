@@ -169,7 +169,7 @@ def pictures_in(sources: Sequence[Path]) -> tuple[list[Path], list[Refusal]]:
     pictures, refused = [], list[Refusal]()
     for source in sources:
         if source.is_dir():
-            listed = FolderReader(source).listed
+            listed = list(FolderReader(source).listed)
             inside = [source / found.key for found in listed if isinstance(found, Entry)]
             failed = [found for found in listed if isinstance(found, Fault) and found.status == "failed"]
             if not inside and not failed:
