@@ -1,9 +1,9 @@
 """A run, from its plan to its summary.
 
-plan = plan_of(job, reader, writer)       # what a former run of the same settings left to do
-for outcome in _outcomes(task, plan):     # worker processes; pixels stay in them
-    log.append(outcome.row)
-counts = manifest.sort(...)               # the same bytes, whoever finished first
+with Plan(job, ends, logs) as plan, crew_of(job, plan, executor) as crew:
+    for done in _outcomes(plan, crew):    # worker processes; pixels stay in them
+        ...                               # a line per input to the log
+finished(...)                             # the same bytes, whoever finished first
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from maskgen.parallel import Crash, Executor
 from maskgen.parallel.base import chunk_size
 from maskgen.run import shares, stamps
 from maskgen.run.crew import Crew, crew_of
+from maskgen.run.ends import Ends, open_both
 from maskgen.run.former import FormerRows, Logs
-from maskgen.run.plan import SOURCE_FILE, Ends, Plan, former_rows, note_source, open_both
+from maskgen.run.plan import SOURCE_FILE, Plan, former_rows, note_source
 from maskgen.run.settings import Job, Share
 from maskgen.run.stamps import RowStamps, source_of
 from maskgen.run.worker import Done, Outcome, Task, failed, row_of_fault

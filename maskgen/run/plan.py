@@ -12,12 +12,11 @@ from types import TracebackType
 from typing import Final, NamedTuple
 
 from maskgen import files, manifest
-from maskgen.datasets.base import Entry, Fault, Reader, Writer
-from maskgen.datasets.open import format_of_path, open_reader, open_writer
+from maskgen.datasets.base import Entry, Fault, Reader
 from maskgen.errors import ConfigError
-from maskgen.formats import Format
 from maskgen.manifest import Row
 from maskgen.run import stamps
+from maskgen.run.ends import Ends, open_both
 from maskgen.run.former import Former, FormerRows, Logs
 from maskgen.run.record import former_run, record_of
 from maskgen.run.settings import Job
@@ -95,14 +94,6 @@ class _Half(NamedTuple):
         """Whether it is made again, because the other half is."""
         is_stuck = self.is_left_out and self.fate == _SETTLED
         return is_stuck and self.pair == other.pair and other.fate in (_PENDING, _LEFT)
-
-
-class Ends(NamedTuple):
-    """Where pictures come from, where they go to, and what they come from is."""
-
-    reader: Reader
-    writer: Writer
-    in_format: Format
 
 
 class Plan:
@@ -346,25 +337,6 @@ def prepare(job: Job) -> Plan:
     return plan
 
 
-def open_both(job: Job) -> Ends:
-    """Where a job's pictures come from and go to; nothing is written.
-
-    Raises
-    ------
-    ConfigError
-        If they cannot be read there, there are none, or they cannot go there.
-    """
-    settings = job.settings
-    in_format = "bin" if job.root is not None else settings.in_format or format_of_path(job.source)
-    reader = open_reader(job.source, job.target, settings.max_pixels, in_format, job.root)
-    writer = open_writer(job.target, settings, in_format, reader)
-    writer.check(settings)
-    if not any(isinstance(found, Entry) for chunk in reader.chunks(_BLOCK) for found in chunk):
-        faults = [found for chunk in reader.chunks(1024) for found in chunk if isinstance(found, Fault)]
-        raise ConfigError(f"{job.source}: no picture in it{_what_else(faults)}", "see 'maskgen help formats'")
-    return Ends(reader, writer, in_format)
-
-
 def former_rows(target: Path) -> Iterator[Row]:
     """The rows that were recorded in an output folder, if there are any."""
     for log in logs_of(target):
@@ -395,11 +367,3 @@ def _stands(found: Entry | Fault, fault: Fault, former: Former) -> bool:
 def _changed(found: Entry | Fault) -> Fault:
     """For an input that was a fault when inputs were counted, and is none now."""
     return Fault(found.key, "failed", "changed", "it has changed since the run began", "run the same again")
-
-
-def _what_else(faults: Sequence[Fault]) -> str:
-    if not faults:
-        return ", it is empty"
-    reasons = Counter(fault.reason for fault in faults)
-    counted = ", ".join(f"{number} {reason}" for reason, number in sorted(reasons.items()))
-    return f", but {counted}, such as {faults[0].key}"
