@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from maskgen import files
 from maskgen.arrays import Float32Array, Image
 from maskgen.catalog import png
-from maskgen.catalog.schema import CatalogFile, DesignEntry, Rotation, ViewEntry
+from maskgen.catalog.schema import CatalogFile, Corner, DesignEntry, Rotation, ViewEntry
 from maskgen.errors import CatalogError
 from maskgen.face.landmarks import MIRROR_68
 from maskgen.schema import first_fault
@@ -72,6 +72,8 @@ class View:
         The control points.
     points : (K, 2) float32 array
         Where they lie in the (mirrored) picture, pixels.
+    fastenings : dict
+        Corner of the mask -> (x, y) in the (mirrored) picture where a strap leaves it, pixels.
     """
 
     design: str
@@ -81,6 +83,7 @@ class View:
     rotation: Rotation
     names: tuple[str, ...]
     points: Float32Array
+    fastenings: dict[Corner, tuple[float, float]] = field(default_factory=dict)
 
     @cached_property
     def triangles(self) -> npt.NDArray[np.int32]:
@@ -304,7 +307,7 @@ def parse(raw: bytes, path: Path) -> CatalogFile:
 def dump(catalog: CatalogFile) -> bytes:
     """``catalog.json`` as bytes: one line per view, so that it stays small and a diff readable."""
     designs = []
-    for design in catalog.model_dump(mode="json")["masks"]:
+    for design in catalog.model_dump(mode="json", exclude_none=True)["masks"]:
         views = design.pop("views")
         lines = ",\n".join(f"   {_compact(view)}" for view in views)
         designs.append(f'  {_compact(design)[:-1]},"views":[\n{lines}\n  ]}}')
@@ -332,14 +335,18 @@ def _view(root: Path, design: str, entry: ViewEntry) -> View:
     names = tuple(entry.points)
     # Numbers that are no places are for `maskgen catalog check` to name, not for NumPy to warn of.
     points = np.clip([entry.points[name] for name in names], -_FARTHEST, _FARTHEST).astype(np.float32)
-    return View(design, entry.file, root / entry.file, False, entry.rotation, names, points)
+    return View(design, entry.file, root / entry.file, False, entry.rotation, names, points, entry.fastenings)
 
 
 def _mirrored(view: View, width: int) -> View:
     points = view.points.copy()
     points[:, 0] = width - 1 - points[:, 0]
     names = tuple(mirror_name(name) for name in view.names)
-    return View(view.design, f"{view.key}:mirrored", view.path, True, view.rotation.mirrored(), names, points)
+    fastenings: dict[Corner, tuple[float, float]] = {
+        cast(Corner, mirror_name(corner)): (width - 1 - x, y) for corner, (x, y) in view.fastenings.items()
+    }
+    key = f"{view.key}:mirrored"
+    return View(view.design, key, view.path, True, view.rotation.mirrored(), names, points, fastenings)
 
 
 def mirror_name(name: str) -> str:
