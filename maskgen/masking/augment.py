@@ -19,7 +19,7 @@ from maskgen.catalog.store import Catalog, View
 from maskgen.detect import Detector
 from maskgen.face import Face
 from maskgen.face.head import points_on_face
-from maskgen.masking import blend, choose, light, occlude, vary, warp, wear
+from maskgen.masking import blend, choose, light, occlude, straps, vary, warp, wear
 from maskgen.masking.recipe import PLAIN, Patterns, Recipe
 
 _PASSED_OVER: Final = frozenset({"not_largest", "not_central"})
@@ -186,7 +186,8 @@ def mask_faces(
         else:
             assert seen is not None
             drawn = vary.draw(recipe, rng)
-            overlay = worn(view, face, size_wh, drawn, recipe.patterns)
+            bare = straps.Photograph(image, seen.appearance, seen.visible)
+            overlay = worn(view, face, size_wh, drawn, recipe.patterns, bare)
             layer = blend.over(image, overlay, seen.appearance, rng, recipe.look, seen.visible)
             image = layer.image
             layers.append(layer)
@@ -201,6 +202,7 @@ def worn(
     size_wh: tuple[int, int],
     drawn: vary.Drawn = vary.AS_IT_IS,
     patterns: Patterns = PLAIN.patterns,
+    photograph: straps.Photograph | None = None,
 ) -> warp.Overlay:
     """The mask of a view on a face.
 
@@ -216,6 +218,8 @@ def worn(
         How the mask is worn, and what its cloth looks like instead.
     patterns : Patterns
         What `drawn` may choose from.
+    photograph : Photograph, optional
+        What the straps run over; without one only those are seen that are part of the texture.
 
     Returns
     -------
@@ -225,4 +229,7 @@ def worn(
     on_face = points_on_face(view.names, face.landmarks_68, wear.displaced(view.names, drawn.wear))
     texture, points = warp.fitting_scale(view, on_face)
     texture = vary.applied(texture, drawn, patterns)
-    return warp.warp(texture, points, on_face, view.triangles, size_wh)
+    overlay = warp.warp(texture, points, on_face, view.triangles, size_wh)
+    if photograph is None:
+        return overlay
+    return straps.with_straps(overlay, view, on_face, face.landmarks_68, photograph)

@@ -16,7 +16,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from maskgen.arrays import BoolArray, Float32Array, Image
+from maskgen.arrays import BoolArray, Float32Array, Image, IntArray
 from maskgen.face import Face
 from maskgen.images import LUMA
 
@@ -27,6 +27,11 @@ _LIGHT_SHARE: Final = 0.55
 # How far around the landmarks shading is guessed, as a share of the face's size: a gaiter reaches no farther.
 _AROUND: Final = 0.6
 _SAMPLE: Final = 20_000  # pixels that are enough for a statistic
+_FEWEST: Final = 12  # pixels that tell a colour
+# What is darker or brighter than skin should be there, or of another colour (logarithm), is hair or cloth.
+_DARKEST_SKIN: Final = 0.52
+_BRIGHTEST_SKIN: Final = 1.9
+_SKIN_TINT: Final = 0.35
 _PATCH: Final = 2000  # pixels of a side within which sharpness and noise are measured
 _WINDOW: Final = 4_000_000  # pixels in which shading is measured
 
@@ -83,6 +88,16 @@ class Shading:
         )
         return gains
 
+    def near(self, x: IntArray, y: IntArray) -> Float32Array:
+        """(N,) gains at pixels (x, y) of the image, without anything between cells."""
+        rows, columns = self.region
+        down = self.gain.shape[0] / (rows.stop - rows.start)
+        along = self.gain.shape[1] / (columns.stop - columns.start)
+        row = np.clip((y - rows.start) * down, 0, self.gain.shape[0] - 1).astype(int)
+        column = np.clip((x - columns.start) * along, 0, self.gain.shape[1] - 1).astype(int)
+        gains: Float32Array = self.gain[row, column]
+        return gains
+
 
 @dataclass(frozen=True)
 class Appearance:
@@ -96,6 +111,8 @@ class Appearance:
         On the skin.
     shading : Shading
         How it falls.
+    skin : (3,) array
+        RGB of its skin, 0 to 255, where it is neither shiny nor in shadow.
     blur : float
         Standard deviation of the blur of its sharpest edges, pixels.
     noise : float
@@ -105,18 +122,33 @@ class Appearance:
     size: float
     light: Light
     shading: Shading
+    skin: Float32Array
     blur: float
     noise: float
+
+    def is_skin(self, image: Image, x: IntArray, y: IntArray) -> BoolArray:
+        """(N,) whether the photograph looks like this face's skin, as light falls there, around pixels (x, y)."""
+        near = [np.clip(x + dx, 0, image.shape[1] - 1) for dx in (-1, 0, 1)]
+        rows = [np.clip(y + dy, 0, image.shape[0] - 1) for dy in (-1, 0, 1)]
+        around = np.stack([image[row, column] for row in rows for column in near]).astype(np.float32)
+        seen = around.mean(axis=0) + 4  # (N, 3); black has no colour
+        expected = self.skin + 4
+        gain = (seen @ LUMA) / (expected @ LUMA) / self.shading.near(x, y)
+        tint = np.log(seen / (seen @ LUMA)[:, None]) - np.log(expected / (expected @ LUMA))
+        return (gain > _DARKEST_SKIN) & (gain < _BRIGHTEST_SKIN) & (np.abs(tint).max(axis=1) < _SKIN_TINT)
 
 
 def appearance_of(image: Image, face: Face) -> Appearance:
     """How a face looks in a bare photograph (H, W, 3)."""
     skin = skin_region(face, (image.shape[1], image.shape[0]))
     around = _bounds(face.landmarks_68)
+    every = image[around][skin[around]]
+    pixels: Float32Array = every[:: max(len(every) // _SAMPLE, 1)].astype(np.float32)
     return Appearance(
         max(face.size_wh),
-        light_on(image[around], skin[around]),
+        light_on(pixels),
         shading_of(image, skin, face),
+        middle_of_skin(pixels) if len(pixels) >= _FEWEST else np.array(SKIN_RGB, np.float32),
         blur_of(image, face),
         noise_of(image, face),
     )
@@ -147,16 +179,14 @@ def _bounds(points: Float32Array, margin: int = 0, size_wh: tuple[int, int] | No
     return slice(low[1], high[1]), slice(low[0], high[0])
 
 
-def light_on(image: Image, skin: BoolArray) -> Light:
-    """Exposure and white balance of the light that the skin shows.
+def light_on(pixels: Float32Array) -> Light:
+    """Exposure and white balance of the light that skin pixels (N, 3) show.
 
     Skin that is darker or bluer than most is so partly by the light and partly by the person. With both as likely to
     vary (log-normal priors of like width) the best guess puts about half of the deviation, in the logarithm, down to
     the light.
     """
-    every = image[skin]
-    pixels: Float32Array = every[:: max(len(every) // _SAMPLE, 1)].astype(np.float32)
-    if len(pixels) < 12:
+    if len(pixels) < _FEWEST:
         return Light(1.0, np.ones(3, np.float32), 1.0)
     luma = pixels @ LUMA
     middle = middle_of_skin(pixels)

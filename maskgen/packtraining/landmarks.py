@@ -25,6 +25,7 @@ from maskgen.face.pose import pose_from_68
 from maskgen.masking import blend, choose
 from maskgen.masking.augment import worn
 from maskgen.masking.light import appearance_of
+from maskgen.masking.straps import Photograph
 from maskgen.packtraining.data import CROP_OVER_BOX, CROP_SIDE, LandmarkSet
 from maskgen.packtraining.trainer import Trainer
 
@@ -169,8 +170,9 @@ def wear_mask(crop: Image, points: Float32Array, catalog: Catalog, rng: np.rando
     view = choose.choose(catalog, face, rng)
     if view is None or rng.random() < 0.3:
         return paint_mask(crop, points[:, :2], rng)
-    overlay = worn(view, face, (crop.shape[1], crop.shape[0]))
-    return blend.over(crop, overlay, appearance_of(crop, face), rng).image
+    bare = Photograph(crop, appearance_of(crop, face))
+    overlay = worn(view, face, (crop.shape[1], crop.shape[0]), photograph=bare)
+    return blend.over(crop, overlay, bare.appearance, rng).image
 
 
 def _mask_colour(rng: np.random.Generator) -> Float32Array:
