@@ -20,6 +20,7 @@ import numpy as np
 from maskgen.arrays import Float32Array, Image
 from maskgen.images import LUMA
 from maskgen.masking.light import Appearance, Light
+from maskgen.masking.occlude import Visible
 from maskgen.masking.recipe import DEFAULT_LOOK, Look
 from maskgen.masking.warp import Overlay
 
@@ -51,7 +52,7 @@ def over(
     appearance: Appearance,
     rng: np.random.Generator,
     look: Look = DEFAULT_LOOK,
-    visible: Float32Array | None = None,
+    visible: Visible | None = None,
 ) -> Blended:
     """The image with the overlay on it.
 
@@ -67,8 +68,8 @@ def over(
         Draws the noise.
     look : Look
         Which traits of the photograph the mask takes on.
-    visible : (H, W) float32 array, optional
-        1 where the mask may be drawn, 0 where something lies in front; by default 1 everywhere.
+    visible : Visible, optional
+        Where the mask may be drawn, and where something lies in front; by default everywhere.
 
     Returns
     -------
@@ -99,7 +100,7 @@ def _mixed(
     appearance: Appearance,
     rng: np.random.Generator,
     look: Look,
-    visible: Float32Array | None,
+    visible: Visible | None,
 ) -> tuple[Float32Array, Float32Array]:
     """Some rows of the overlay over the image, (H, W, 3) 0 to 1, and how much of it is seen there, (H, W)."""
     rgba, size = overlay.rgba, appearance.size
@@ -111,11 +112,14 @@ def _mixed(
     if look.sharpness:
         softness = float(np.hypot(softness, appearance.blur))
     rgba = blurred(rgba, softness)
-    if visible is not None:
-        rgba = rgba * visible[overlay.region][..., None]
     own = slice(rows.start - overlay.top, rows.stop - overlay.top)
     shadow = rim_shadow(rgba[..., 3], size)[own] if look.shadow else None
     rgba = rgba[own]
+    if visible is not None:
+        # After the shadow, which does not fall on what lies in front of the mask.
+        share = visible.at((rows, overlay.region[1]))
+        rgba = rgba * cv2.merge([share] * 4)
+        shadow = None if shadow is None else shadow * share
     below: Float32Array = (image[rows, overlay.region[1]] / np.float32(255)).astype(np.float32)
     if shadow is not None:
         below *= _three(1 - shadow)

@@ -7,6 +7,7 @@ import pytest
 from strategies import face_at
 
 from maskgen.masking import blend, light
+from maskgen.masking.occlude import Visible
 from maskgen.masking.recipe import DEFAULT_LOOK, PLAIN_LOOK
 from maskgen.masking.warp import Overlay
 
@@ -180,8 +181,7 @@ def test_the_default_look_softens_the_edge_of_the_mask():
 
 def test_what_lies_in_front_of_the_face_stays_as_it_is():
     image = portrait()
-    visible = np.ones(image.shape[:2], np.float32)
-    visible[:, :125] = 0
+    visible = Visible(np.zeros((image.shape[0], 125), np.uint8), (slice(0, image.shape[0]), slice(0, 125)))
     appearance = light.appearance_of(image, FACE)
     layer = blend.over(image, cloth((30, 90, 200)), appearance, rng(), PLAIN_LOOK, visible)
     assert np.array_equal(layer.image[:, :125], image[:, :125])
