@@ -59,6 +59,13 @@ class Regions:
         """(h, w) how likely it is one of some kinds, in some rows and columns of the image; 0 beyond the crop."""
         return on_image(self.of(*kinds), self.image_to_crop, region)
 
+    def at_points(self, points: Float32Array, *kinds: Kind) -> Float32Array:
+        """(N,) how likely it is one of some kinds at points (N, 2) of the image, pixels; 0 beyond the crop."""
+        matrix = grid_map(self.image_to_crop, (slice(0, 0), slice(0, 0)))
+        cells = (points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
+        share: Float32Array = cv2.remap(self.of(*kinds), cells[:, None], None, cv2.INTER_LINEAR)[:, 0]
+        return share
+
 
 class Parser(Protocol):
     """Whatever tells what lies in front of faces; `FaceParser` does."""

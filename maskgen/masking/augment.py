@@ -188,7 +188,7 @@ def mask_faces(
         Who gets a mask, how it is worn, recoloured, patterned, and what it takes on of the photograph.
     """
     size_wh = image.shape[1], image.shape[0]
-    outcomes, layers = list[MaskedFace](), list[blend.Blended]()
+    outcomes, layers, bare = list[MaskedFace](), list[blend.Blended](), image
     for face, seen, reason in zip(faces, observed, recipe.left_alone(faces, size_wh), strict=True):
         if reason is not None:
             outcomes.append(MaskedFace(face, reason=reason))
@@ -200,8 +200,8 @@ def mask_faces(
             outcomes.append(MaskedFace(face, reason="no_view_for_pose"))
         else:
             drawn = vary.draw(recipe, rng)
-            bare = straps.Photograph(image, seen.appearance, seen.visible)
-            overlay = worn(view, face, size_wh, drawn, recipe.patterns, bare)
+            photograph = straps.Photograph(bare, seen.appearance, seen.regions)
+            overlay = worn(view, face, size_wh, drawn, recipe.patterns, photograph)
             layer = blend.over(image, overlay, seen.appearance, rng, recipe.look, seen.visible)
             image = layer.image
             layers.append(layer)

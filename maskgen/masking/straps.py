@@ -24,6 +24,7 @@ from maskgen.catalog.store import View
 from maskgen.face.head import head_to_image, in_image
 from maskgen.masking.light import Appearance
 from maskgen.masking.warp import Overlay, carried
+from maskgen.parse import Regions
 
 # Where straps run to at image right, (degrees, millimetres) on the head: the roots of the ear, or over and under it.
 _WAYS: Final[dict[str, dict[str, tuple[tuple[float, float], ...]]]] = {
@@ -59,13 +60,22 @@ class Photograph:
         RGB.
     appearance : Appearance
         Of the face; tells skin from hair where nothing else does.
-    visible : (H, W) float32 array or None
-        1 where the mask may be drawn, 0 where hair or something else lies in front, if that is known.
+    regions : Regions or None
+        Skin, hair and the rest, where a parser told them apart.
     """
 
     image: Image
     appearance: Appearance
-    visible: Float32Array | None = None
+    regions: Regions | None = None
+
+    def is_skin(self, points: Float64Array) -> BoolArray:
+        """(N,) whether skin is seen at points (N, 2), pixels, or glasses on it."""
+        if self.regions is not None:
+            return self.regions.at_points(points.astype(np.float32), "skin", "glasses") >= 0.5
+        height, width = self.image.shape[:2]
+        x = np.clip(np.round(points[:, 0]).astype(int), 0, width - 1)
+        y = np.clip(np.round(points[:, 1]).astype(int), 0, height - 1)
+        return self.appearance.is_skin(self.image, x, y)
 
 
 @dataclass(frozen=True)
@@ -141,7 +151,7 @@ def seen(
         path = in_image(points, landmarks_68).astype(np.float64)
         # What is left between the head and the cloth, which stands off it, goes with the distance from the cloth.
         path += (start - path[0]) * np.linspace(1, 0, len(path))[:, None] ** 2
-        hidden = (facing < _EDGE_ON) | _is_covered(path, photograph)
+        hidden = (facing < _EDGE_ON) | ~photograph.is_skin(path)
         number = _first_run(hidden)
         if number < 2:
             continue
@@ -174,16 +184,6 @@ def _way(
     height += _SAG[end] * along[-1] * 4 * share * (1 - share)
     points, normals = skin.at(angle, height)
     return points * mirror, (normals * mirror) @ towards
-
-
-def _is_covered(path: Float64Array, photograph: Photograph) -> BoolArray:
-    """(N,) whether something lies over a strap there: what the parser says, else what does not look like skin."""
-    height, width = photograph.image.shape[:2]
-    x = np.clip(np.round(path[:, 0]).astype(int), 0, width - 1)
-    y = np.clip(np.round(path[:, 1]).astype(int), 0, height - 1)
-    if photograph.visible is not None:
-        return np.asarray(photograph.visible[y, x] < 0.5)
-    return ~photograph.appearance.is_skin(photograph.image, x, y)
 
 
 def _first_run(hidden: BoolArray) -> int:
