@@ -19,12 +19,15 @@ import numpy as np
 
 from maskgen.arrays import Float32Array, Image
 from maskgen.images import LUMA
+from maskgen.masking.grain import with_grain
 from maskgen.masking.light import Appearance, Light
 from maskgen.masking.occlude import Visible
 from maskgen.masking.recipe import DEFAULT_LOOK, Look
 from maskgen.masking.warp import Overlay
 
 _BLOCK: Final = 1_000_000  # pixels
+# Brightness from which highlights are compressed.
+_KNEE: Final = np.float32(0.9)
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,8 @@ def _mixed(
         rgba = relit(rgba, appearance.light, look.exposure, look.white_balance)
     if look.shading:
         rgba = shaded(rgba, appearance.shading.at(overlay.region))
+    if look.exposure or look.white_balance or look.shading:
+        rgba = rolled_off(rgba)
     softness = look.feather * size
     if look.sharpness:
         softness = float(np.hypot(softness, appearance.blur))
@@ -124,7 +129,7 @@ def _mixed(
     if shadow is not None:
         below *= _three(1 - shadow)
     if look.noise:
-        rgba = with_noise(rgba, appearance.noise, rng)
+        rgba = with_grain(rgba, appearance.noise, rng)
     return composite(below, rgba), rgba[..., 3]
 
 
@@ -196,22 +201,26 @@ def shaded(rgba: Float32Array, gain: Float32Array) -> Float32Array:
     return result
 
 
+def rolled_off(rgba: Float32Array) -> Float32Array:
+    """The overlay with its highlights compressed, as a camera does: the brighter, the more, and none is cut off."""
+    alpha = _three(rgba[..., 3])
+    rgb = cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB)
+    excess = np.maximum(rgb - _KNEE * alpha, 0)
+    if not excess.any():
+        return rgba
+    room = (1 - _KNEE) * alpha
+    # x / (1 + x) of the room above the knee: it goes on at the same slope, and never comes to 1.
+    lowered = rgb - excess + excess * room / (room + excess + np.float32(1e-9))
+    result: Float32Array = cv2.merge([*cv2.split(lowered), rgba[..., 3]])
+    return result
+
+
 def blurred(rgba: Float32Array, sigma: float) -> Float32Array:
     """The overlay blurred by a Gaussian, premultiplied as it is."""
     if sigma <= 0.2:
         return rgba
     soft: Float32Array = cv2.GaussianBlur(rgba, (0, 0), sigma)
     return soft
-
-
-def with_noise(rgba: Float32Array, sigma: float, rng: np.random.Generator) -> Float32Array:
-    """The overlay with a photograph's grain: noise in brightness, a little wider than a pixel, as JPEG leaves it."""
-    grain = rng.standard_normal(rgba.shape[:2], np.float32)
-    if sigma <= 0:
-        return rgba
-    grain = cv2.GaussianBlur(grain, (0, 0), 0.5) * (np.float32(sigma * 1.6) * rgba[..., 3])
-    noisy: Float32Array = rgba + cv2.merge([grain, grain, grain, np.zeros_like(grain)])
-    return noisy
 
 
 def rim_shadow(alpha: Float32Array, size: float) -> Float32Array:

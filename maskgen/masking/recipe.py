@@ -34,7 +34,7 @@ class Look:
     sharpness: bool = True
     noise: bool = True
     shadow: bool = True
-    feather: float = 0.003
+    feather: float = 0.002
 
 
 DEFAULT_LOOK: Final = Look()

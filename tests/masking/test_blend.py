@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from strategies import face_at
 
-from maskgen.masking import blend, light
+from maskgen.masking import blend, grain, light
 from maskgen.masking.occlude import Visible
 from maskgen.masking.recipe import DEFAULT_LOOK, PLAIN_LOOK
 from maskgen.masking.warp import Overlay
@@ -124,8 +124,8 @@ def test_noise_of_the_photograph_lies_on_the_mask():
 
 def test_grain_is_as_wide_as_it_is_high():
     gray = np.float32([0.5, 0.5, 0.5, 1]) * np.ones((200, 200, 1), np.float32)
-    grain = blend.with_noise(gray, 0.02, rng())[..., 0] - 0.5
-    along, down = ((grain[cut] * grain[kept]).mean() / grain.var() for cut, kept in (
+    noise = grain.with_grain(gray, 0.02, rng())[..., 0] - 0.5
+    along, down = ((noise[cut] * noise[kept]).mean() / noise.var() for cut, kept in (
         ((slice(None), slice(1, None)), (slice(None), slice(None, -1))),
         (slice(1, None), slice(None, -1)),
     ))  # fmt: skip
