@@ -153,6 +153,14 @@ def points_on_face(
     return placed
 
 
+def towards_camera(camera: Float32Array) -> Float32Array:
+    """The unit vector (3,) on the mean head that points to the viewer, under an affine camera (2, 4)."""
+    across = np.cross(camera[0, :3], camera[1, :3])
+    # x to the right, y down: they turn so that their product looks to the viewer, unless the head is seen from behind.
+    vector: Float32Array = across * (np.sign(across[2]) / max(float(np.linalg.norm(across)), 1e-12))
+    return vector
+
+
 def in_image(points: Float32Array, landmarks_68: Float32Array) -> Float32Array:
     """Where points of the mean head (N, 3), millimetres, lie on a face, (N, 2) pixels: see `points_on_face`."""
     camera, head_68 = head_to_image(landmarks_68), mean_head().points_68

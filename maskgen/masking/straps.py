@@ -21,7 +21,7 @@ import numpy as np
 from maskgen.arrays import BoolArray, Float32Array, Float64Array, Image
 from maskgen.catalog.schema import Corner, Straps
 from maskgen.catalog.store import View
-from maskgen.face.head import head_to_image, in_image
+from maskgen.face.head import head_to_image, in_image, towards_camera
 from maskgen.masking.light import Appearance
 from maskgen.masking.warp import Overlay, carried
 from maskgen.parse import Regions
@@ -139,9 +139,7 @@ def seen(
         np.array([view.fastenings[corner] for corner in corners], np.float32), view.points, on_face, view.triangles
     )
     camera = head_to_image(landmarks_68).astype(np.float64)
-    towards = np.cross(camera[0, :3], camera[1, :3])
-    # x right, y down: their product looks away from the viewer.
-    towards *= np.sign(towards[2]) / max(float(np.linalg.norm(towards)), 1e-12)
+    towards = towards_camera(camera)
     pixels_per_mm = float(np.linalg.norm(camera[:, :3], axis=1).mean())
     result = []
     for corner, start, front in zip(corners, starts, is_front, strict=True):
