@@ -75,8 +75,8 @@ def combined(skin: Float64Array | None, small: Float32Array | None) -> Float64Ar
     if chroma <= NEUTRAL_CHROMA:
         return cast
     sides = [_mean(cues)[1] @ cast / length, _mean(scene)[1] @ cast / length]
-    # The chroma grows a little faster than the cast.
-    allowed = max(0.98 * length * NEUTRAL_CHROMA / chroma, min(sides))
+    # The chroma does not grow quite as the cast does.
+    allowed = max(0.95 * length * NEUTRAL_CHROMA / chroma, min(sides))
     return cast * min(allowed / length, 1.0)
 
 
