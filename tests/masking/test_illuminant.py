@@ -50,7 +50,7 @@ def test_white_cloth_looks_neutral_unless_skin_and_picture_agree(skin, scene):
     small[:20] = 200 * illuminant.gains_of(scene * 0.3)
     cast = illuminant.combined(skin, small)
     length = float(np.hypot(*cast))
-    agreed = skin @ cast / max(length, 1e-9)
+    agreed = np.clip(skin, -0.4, 0.4) @ cast / max(length, 1e-9)
     assert illuminant.chroma_under(cast) <= NEUTRAL_CHROMA + 0.05 or agreed >= length - 1e-6
 
 
