@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from maskgen import files
 from maskgen.arrays import Float32Array, Image
 from maskgen.catalog import png
-from maskgen.catalog.schema import CatalogFile, Corner, DesignEntry, Rotation, ViewEntry
+from maskgen.catalog.schema import CatalogFile, Corner, DesignEntry, Rotation, Surface, ViewEntry
 from maskgen.errors import CatalogError
 from maskgen.face.landmarks import MIRROR_68
 from maskgen.schema import first_fault
@@ -74,6 +74,8 @@ class View:
         Where they lie in the (mirrored) picture, pixels.
     fastenings : dict
         Corner of the mask -> (x, y) in the (mirrored) picture where a strap leaves it, pixels.
+    surface : Surface, optional
+        What to put on its cloth.
     """
 
     design: str
@@ -84,6 +86,7 @@ class View:
     names: tuple[str, ...]
     points: Float32Array
     fastenings: dict[Corner, tuple[float, float]] = field(default_factory=dict)
+    surface: Surface | None = None
 
     @cached_property
     def triangles(self) -> npt.NDArray[np.int32]:
@@ -322,20 +325,30 @@ def _compact(value: object) -> str:
 def _views(root: Path, entry: DesignEntry) -> list[View]:
     views = []
     for view in entry.views:
-        views.append(_view(root, entry.name, view))
+        views.append(_view(root, entry, view))
         # A frontal view of a symmetric head is its own mirror image.
         if entry.mirror and view.rotation != view.rotation.mirrored():
             views.append(_mirrored(views[-1], _width_of(root / view.file)))
     return views
 
 
-def _view(root: Path, design: str, entry: ViewEntry) -> View:
+def _view(root: Path, design: DesignEntry, entry: ViewEntry) -> View:
     if not _is_file(root / entry.file):
-        raise CatalogError(f"{root / entry.file}: the picture of design {design!r} is missing")
+        raise CatalogError(f"{root / entry.file}: the picture of design {design.name!r} is missing")
     names = tuple(entry.points)
     # Numbers that are no places are for `maskgen catalog check` to name, not for NumPy to warn of.
     points = np.clip([entry.points[name] for name in names], -_FARTHEST, _FARTHEST).astype(np.float32)
-    return View(design, entry.file, root / entry.file, False, entry.rotation, names, points, entry.fastenings)
+    return View(
+        design.name,
+        entry.file,
+        root / entry.file,
+        False,
+        entry.rotation,
+        names,
+        points,
+        entry.fastenings,
+        design.surface,
+    )
 
 
 def _mirrored(view: View, width: int) -> View:
@@ -346,7 +359,8 @@ def _mirrored(view: View, width: int) -> View:
         cast(Corner, mirror_name(corner)): (width - 1 - x, y) for corner, (x, y) in view.fastenings.items()
     }
     key = f"{view.key}:mirrored"
-    return View(view.design, key, view.path, True, view.rotation.mirrored(), names, points, fastenings)
+    turned = view.rotation.mirrored()
+    return View(view.design, key, view.path, True, turned, names, points, fastenings, view.surface)
 
 
 def mirror_name(name: str) -> str:
