@@ -73,6 +73,12 @@ _setting = partial(setting, run.AugmentSettings)
 )
 @_setting("--min-face", "min_face", type=click.FloatRange(min=0), metavar="PX", help="Leave smaller faces alone.")
 @_setting(
+    "--keep-covered",
+    "keep_covered",
+    is_flag=True,
+    help="Mask faces too whose mouth is mostly covered by something else.",
+)
+@_setting(
     "--wear",
     "wear",
     type=WearType(),

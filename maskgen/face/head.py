@@ -144,18 +144,30 @@ def points_on_face(
     (K, 2) array
         Pixels.
     """
-    camera = head_to_image(landmarks_68)
-    head_68 = mean_head().points_68
-    residual = landmarks_68 - (head_68 @ camera[:, :3].T + camera[:, 3])  # (68, 2)
-    placed = np.empty((len(names), 2), np.float32)
+    home = np.stack([point_in_space(name) for name in names])
+    space = home if displaced is None else displaced
+    placed = in_image(space, landmarks_68)
     for row, name in enumerate(names):
-        home = point_in_space(name)
-        space = home if displaced is None else displaced[row]
-        if name not in ANCHORS and np.array_equal(space, home):
+        if name not in ANCHORS and np.array_equal(space[row], home[row]):
             placed[row] = landmarks_68[int(name)]
-            continue
-        weight = np.exp(-0.5 * np.square(np.linalg.norm(head_68 - space, axis=1) / _RESIDUAL_REACH_MM))
-        # The 1.0: points that are far from every landmark follow the camera alone.
-        correction = weight @ residual / max(1.0, float(weight.sum()))
-        placed[row] = camera[:, :3] @ space + camera[:, 3] + correction
+    return placed
+
+
+def towards_camera(camera: Float32Array) -> Float32Array:
+    """The unit vector (3,) on the mean head that points to the viewer, under an affine camera (2, 4)."""
+    across = np.cross(camera[0, :3], camera[1, :3])
+    # x to the right, y down: they turn so that their product looks to the viewer, unless the head is seen from behind.
+    vector: Float32Array = across * (np.sign(across[2]) / max(float(np.linalg.norm(across)), 1e-12))
+    return vector
+
+
+def in_image(points: Float32Array, landmarks_68: Float32Array) -> Float32Array:
+    """Where points of the mean head (N, 3), millimetres, lie on a face, (N, 2) pixels: see `points_on_face`."""
+    camera, head_68 = head_to_image(landmarks_68), mean_head().points_68
+    residual = landmarks_68 - (head_68 @ camera[:, :3].T + camera[:, 3])  # (68, 2)
+    apart = np.linalg.norm(points[:, None] - head_68, axis=2)  # (N, 68)
+    weight = np.exp(-0.5 * np.square(apart / _RESIDUAL_REACH_MM))
+    # The 1.0: points that are far from every landmark follow the camera alone.
+    correction = weight @ residual / np.maximum(weight.sum(axis=1, keepdims=True), 1.0)
+    placed: Float32Array = (points @ camera[:, :3].T + camera[:, 3] + correction).astype(np.float32)
     return placed

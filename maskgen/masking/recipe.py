@@ -34,7 +34,7 @@ class Look:
     sharpness: bool = True
     noise: bool = True
     shadow: bool = True
-    feather: float = 0.003
+    feather: float = 0.002
 
 
 DEFAULT_LOOK: Final = Look()
@@ -60,6 +60,8 @@ class Recipe:
         Who gets a mask. The central face is the one that InsightFace takes for the labelled one: see `central`.
     min_face : float
         Faces whose box has a longer side under this many pixels are left alone.
+    keep_covered : bool
+        Mask faces too whose mouth is mostly covered by something.
     wear : tuple of (str, float)
         Ways to wear a mask and their shares, as `maskgen.catalog.schema.wear_shares` gives them.
     recolor_share : float
@@ -76,6 +78,7 @@ class Recipe:
 
     faces: Faces = "largest"
     min_face: float = 0.0
+    keep_covered: bool = False
     wear: WearShares = CORRECT
     recolor_share: float = 0.0
     patterns: Patterns = Patterns()

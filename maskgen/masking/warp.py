@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from maskgen.arrays import Float32Array
+from maskgen.arrays import BoolArray, Float32Array
 from maskgen.catalog.store import View
 from maskgen.masking.detail import Detail
 
@@ -157,6 +157,34 @@ def _sharpened(rgba: Float32Array, enlarged: float) -> Float32Array:
     around = cv2.getStructuringElement(cv2.MORPH_RECT, (2 * reach + 1, 2 * reach + 1))
     sharp: Float32Array = np.clip(steep, cv2.erode(rgba, around), cv2.dilate(rgba, around))
     return sharp
+
+
+def carried(
+    places: Float32Array,
+    points_in_texture: Float32Array,
+    points_in_image: Float32Array,
+    triangles: npt.NDArray[np.int32],
+) -> tuple[Float32Array, BoolArray]:
+    """Where places (P, 2) of a texture come to lie in the image, (P, 2), and whether they are seen there, (P,).
+
+    Other parameters as `warp`. What lies in no triangle, or in one that turns over, is not seen.
+    """
+    corners = points_in_texture[triangles].astype(np.float64)  # (T, 3, 2)
+    origin, along, down = corners[:, 0], corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    area = along[:, 0] * down[:, 1] - along[:, 1] * down[:, 0]
+    area = np.where(np.abs(area) < 1e-9, np.inf, area)
+    to = places[:, None].astype(np.float64) - origin  # (P, T, 2)
+    u = (to[..., 0] * down[:, 1] - to[..., 1] * down[:, 0]) / area
+    v = (along[:, 0] * to[..., 1] - along[:, 1] * to[..., 0]) / area
+    outside = -np.minimum(np.minimum(u, v), 1 - u - v)
+    outside[:, np.isinf(area)] = np.inf
+    triangle = outside.argmin(axis=1)  # (P,)
+    row = np.arange(len(places))
+    share = np.stack([1 - u - v, u, v], axis=-1)[row, triangle]  # (P, 3)
+    target = points_in_image[triangles[triangle]].astype(np.float64)  # (P, 3, 2)
+    landed = np.einsum("pk,pkd->pd", share, target).astype(np.float32)
+    kept = area[triangle] * _signed_areas(target.astype(np.float32)) > 0
+    return landed, kept & (outside[row, triangle] < 1e-6)
 
 
 def fitting_scale(view: View, on_face: Float32Array) -> tuple[Float32Array, Float32Array]:

@@ -120,6 +120,26 @@ def detector(
 @main.command()
 @DATA
 @WORK
+@click.option("--epochs", default=40, show_default=True)
+@click.option("--start", type=click.Path(exists=True, path_type=Path), help="Weights to begin with.")
+@click.option("--peak", default=4e-3, show_default=True, help="Highest learning rate.")
+@THREADS
+def parsing(data: Path, work: Path, epochs: int, start: Path | None, peak: float, threads: int) -> None:
+    """Train the network that tells what lies in front of a face."""
+    import cv2
+    import torch
+
+    from maskgen.packtraining.parsing import train
+
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(1)
+    work.mkdir(parents=True, exist_ok=True)
+    train(data, work, epochs, start, peak=peak)
+
+
+@main.command()
+@DATA
+@WORK
 @click.option(
     "--pack",
     type=click.Path(path_type=Path),
@@ -127,14 +147,21 @@ def detector(
     show_default=True,
 )
 def export(data: Path, work: Path, pack: Path) -> None:
-    """Write the ONNX files of the pack; the ranges of its int8 numbers are measured on the photographs."""
-    from maskgen.packtraining import detector, landmarks
+    """Write the ONNX files of the pack for which WORK has weights.
+
+    The ranges of their int8 numbers are measured on the photographs.
+    """
+    from maskgen.packtraining import detector, landmarks, parsing
     from maskgen.packtraining.data import landmark_set
     from maskgen.packtraining.export import export as write
+    from maskgen.packtraining.export import export_parsing
 
-    crops = landmarks.samples(landmark_set(data), 256)
-    write(work, pack, crops, detector.samples(detector.training_pictures(data), 128))
-    for file in sorted(pack.glob("*.onnx")):
+    if (work / "landmarks.pt").is_file():
+        crops = landmarks.samples(landmark_set(data), 256)
+        write(work, pack, crops, detector.samples(detector.training_pictures(data), 128))
+    if (work / "parsing.pt").is_file():
+        export_parsing(work, pack, parsing.samples(data, 256))
+    for file in sorted(pack.rglob("*.onnx")):
         click.echo(f"{file} {file.stat().st_size}")
 
 

@@ -77,7 +77,7 @@ def evaluate(data: Path, model: str, limit: int | None = None, failures: Failure
     figures |= without_people(FaceDetector(model), failures)
     figures |= points_106(data, FaceDetector(model, landmarks=106), limit)
     figures |= speed(data, FaceDetector(model))
-    figures["pack_megabytes"] = sum(file.stat().st_size for file in pack_dir(model).glob("*.onnx")) / 1e6
+    figures["pack_megabytes"] = sum(file.stat().st_size for file in pack_dir(model).rglob("*.onnx")) / 1e6
     return figures
 
 

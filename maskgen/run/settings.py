@@ -50,6 +50,8 @@ class AugmentSettings(Strict):
         Who gets a mask; the central face is the one that InsightFace takes for the labelled one.
     min_face : float
         Faces whose longer side is under this many pixels get none.
+    keep_covered : bool
+        Mask faces too whose mouth is mostly covered by something: a mask, a hand, a microphone.
     wear : tuple of (str, float)
         Ways to wear a mask and their shares; a dict of weights is brought into this form.
     recolor : float
@@ -92,6 +94,7 @@ class AugmentSettings(Strict):
     designs: tuple[str, ...] = ()
     faces: Faces = "largest"
     min_face: float = Field(default=0, ge=0, allow_inf_nan=False)
+    keep_covered: bool = False
     wear: WearShares = CORRECT
     recolor: float = Field(default=0.0, ge=0, le=1)
     pattern_dir: Path | None = None

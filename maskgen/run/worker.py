@@ -25,6 +25,7 @@ from maskgen.manifest import CropRow, MaskRow, PairRow, RecolorRow, Row, Variant
 from maskgen.masking.augment import Masked, MaskedFace, mask_faces, observe_all
 from maskgen.masking.recipe import Patterns, Recipe
 from maskgen.masking.vary import Recolor
+from maskgen.parse import Parser
 from maskgen.run import patterns
 from maskgen.run.record import catalog_of
 from maskgen.run.settings import AugmentSettings
@@ -64,6 +65,7 @@ class Done:
 @dataclass(frozen=True)
 class _Tools:
     detector: Detector | None
+    parser: Parser | None
     catalog: Catalog
     recipe: Recipe
 
@@ -138,7 +140,7 @@ def _variants(
     crop: Float32Array | None,
 ) -> tuple[list[VariantRow], str | None]:
     """Put the masked pictures; their rows, and why nobody wears a mask if nobody does."""
-    observed = observe_all(picture.pixels, faces, recipe=tools.recipe)
+    observed = observe_all(picture.pixels, faces, tools.parser, tools.recipe)
     variants, reason = [], None
     for number in range(1, task.settings.variants + 1):
         seed = seed_of(task.settings.seed, entry.key, number)
@@ -213,10 +215,17 @@ def _tools(task: Task) -> _Tools:
     if settings.pattern_dir is not None:
         pictures = patterns.load(settings.pattern_dir)
     recipe = Recipe(
-        settings.faces, settings.min_face, settings.wear, settings.recolor, pictures, settings.pattern_share
+        settings.faces,
+        settings.min_face,
+        settings.keep_covered,
+        settings.wear,
+        settings.recolor,
+        pictures,
+        settings.pattern_share,
     )
     detector = task.detectors.build() if settings.masks or settings.align else None
-    return _Tools(detector, catalog_of(settings), recipe)
+    parser = task.detectors.parser() if settings.masks else None
+    return _Tools(detector, parser, catalog_of(settings), recipe)
 
 
 def _made(task: Task, tools: _Tools, part: PartWriter, entry: Entry) -> tuple[Row, Mark, str | None]:

@@ -140,7 +140,7 @@ def collect(
         people,
         tuple(Person(item, -1, face) for item, face in usable if item.identity in held_out),
         tuple(learnt),
-        Cropper(dataset.read, dataset.is_aligned, catalog),
+        Cropper(dataset.read, dataset.is_aligned, catalog, DetectorSpec(settings.model) if wants_masks else None),
         settings.mask_prob,
         +left_out,
         nobody,
