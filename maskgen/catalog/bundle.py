@@ -308,4 +308,5 @@ def _design(unpack: _Unpacking, entry: DesignEntry) -> NewDesign:
         entry.weight,
         entry.mirror,
         entry.straps,
+        entry.surface,
     )

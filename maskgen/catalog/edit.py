@@ -23,7 +23,7 @@ from maskgen import files
 from maskgen.arrays import Image
 from maskgen.catalog import png
 from maskgen.catalog.points import faults_of_fastenings, faults_of_points
-from maskgen.catalog.schema import SCHEMA_VERSION, CatalogFile, Corner, DesignEntry, Rotation, Straps
+from maskgen.catalog.schema import SCHEMA_VERSION, CatalogFile, Corner, DesignEntry, Rotation, Straps, Surface
 from maskgen.catalog.store import CATALOG_FILE, MAX_CATALOG_BYTES, default_catalog_dir, dump, parse
 from maskgen.errors import CatalogError, MaskgenError
 from maskgen.schema import first_fault
@@ -76,6 +76,7 @@ class NewDesign:
     weight: float = 1.0
     mirror: bool = True
     straps: Straps | None = None
+    surface: Surface | None = None
 
 
 def png_of(rgba: Image) -> bytes:
@@ -267,6 +268,7 @@ def _entry(root: Path, design: NewDesign, pictures: dict[str, _Picture]) -> Desi
                 "license": design.license,
                 "mirror": design.mirror,
                 "straps": design.straps,
+                "surface": design.surface,
                 "views": tuple(views),
             }
         )

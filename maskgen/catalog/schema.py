@@ -115,6 +115,25 @@ class Straps(_Bounded):
     width_mm: Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)] = 3.2
 
 
+Weave = Literal["nonwoven", "woven", "knit", "smooth"]
+"""What cloth is like close by."""
+
+
+class Surface(_Bounded):
+    """What is put on the cloth of a mask as it is drawn on a face: its pictures do not show it.
+
+    Attributes
+    ----------
+    weave : {"nonwoven", "woven", "knit", "smooth"}
+        What the cloth is like close by.
+    creases : float
+        How easily it creases: 0 for a stiff shell, 1 for thin cloth.
+    """
+
+    weave: Weave = "nonwoven"
+    creases: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 1.0
+
+
 class ViewEntry(_Bounded):
     """One RGBA picture of a mask, seen at one head rotation.
 
@@ -196,6 +215,8 @@ class DesignEntry(_Bounded):
         Whether the mirrored picture of each view serves the opposite yaw.
     straps : Straps, optional
         What to draw from the fastenings of a view to the head; by default the pictures show the straps themselves.
+    surface : Surface, optional
+        What to put on its cloth; by default the pictures show all of it, as photographs do.
     views : tuple of ViewEntry
         At least one.
     """
@@ -208,6 +229,7 @@ class DesignEntry(_Bounded):
     license: Text
     mirror: bool = True
     straps: Straps | None = None
+    surface: Surface | None = None
     views: Annotated[tuple[ViewEntry, ...], Field(min_length=1), FailFast()]
 
 

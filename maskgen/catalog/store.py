@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from maskgen import files
 from maskgen.arrays import Float32Array, Image
 from maskgen.catalog import png
-from maskgen.catalog.schema import CatalogFile, Corner, DesignEntry, Rotation, Straps, ViewEntry
+from maskgen.catalog.schema import CatalogFile, Corner, DesignEntry, Rotation, Straps, Surface, ViewEntry
 from maskgen.errors import CatalogError
 from maskgen.face.landmarks import MIRROR_68
 from maskgen.schema import first_fault
@@ -76,6 +76,8 @@ class View:
         Corner of the mask -> (x, y) in the (mirrored) picture where a strap leaves it, pixels.
     straps : Straps or None
         What is to be drawn from there; None if the picture shows the straps itself.
+    surface : Surface, optional
+        What to put on its cloth.
     """
 
     design: str
@@ -87,6 +89,7 @@ class View:
     points: Float32Array
     fastenings: dict[Corner, tuple[float, float]] = field(default_factory=dict)
     straps: Straps | None = None
+    surface: Surface | None = None
 
     @cached_property
     def triangles(self) -> npt.NDArray[np.int32]:
@@ -338,8 +341,8 @@ def _view(root: Path, design: DesignEntry, entry: ViewEntry) -> View:
     names = tuple(entry.points)
     # Numbers that are no places are for `maskgen catalog check` to name, not for NumPy to warn of.
     points = np.clip([entry.points[name] for name in names], -_FARTHEST, _FARTHEST).astype(np.float32)
-    path = root / entry.file
-    return View(design.name, entry.file, path, False, entry.rotation, names, points, entry.fastenings, design.straps)
+    path, straps, surface = root / entry.file, design.straps, design.surface
+    return View(design.name, entry.file, path, False, entry.rotation, names, points, entry.fastenings, straps, surface)
 
 
 def _mirrored(view: View, width: int) -> View:
@@ -350,8 +353,8 @@ def _mirrored(view: View, width: int) -> View:
         cast(Corner, mirror_name(corner)): (width - 1 - x, y) for corner, (x, y) in view.fastenings.items()
     }
     key = f"{view.key}:mirrored"
-    rotation = view.rotation.mirrored()
-    return View(view.design, key, view.path, True, rotation, names, points, fastenings, view.straps)
+    turned = view.rotation.mirrored()
+    return View(view.design, key, view.path, True, turned, names, points, fastenings, view.straps, view.surface)
 
 
 def mirror_name(name: str) -> str:

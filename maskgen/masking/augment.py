@@ -19,7 +19,7 @@ from maskgen.catalog.store import Catalog, View
 from maskgen.detect import Detector
 from maskgen.face import Face
 from maskgen.face.head import points_on_face
-from maskgen.masking import blend, choose, light, occlude, straps, vary, warp, wear
+from maskgen.masking import blend, choose, detail, fit, light, occlude, straps, vary, warp, wear
 from maskgen.masking.recipe import PLAIN, Patterns, Recipe
 from maskgen.parse import Parser, Regions
 
@@ -241,9 +241,13 @@ def worn(
         Clipped to the image; empty (0 pixels) where the mask lies outside.
     """
     on_face = points_on_face(view.names, face.landmarks_68, wear.displaced(view.names, drawn.wear))
+    on_face = fit.fitted(on_face, view.names, drawn.fit, face.landmarks_68)
     texture, points = warp.fitting_scale(view, on_face)
     texture = vary.applied(texture, drawn, patterns)
-    overlay = warp.warp(texture, points, on_face, view.triangles, size_wh)
+    on_skin = None
+    if drawn.wrinkling is not None and view.surface is not None:
+        on_skin = warp.OnSkin(fit.along_skin(view.names), detail.Detail(view.surface, drawn.wrinkling))
+    overlay = warp.warp(texture, points, on_face, view.triangles, size_wh, on_skin)
     if photograph is None:
         return overlay
     return straps.with_straps(overlay, view, on_face, face.landmarks_68, photograph)

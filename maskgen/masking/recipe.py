@@ -72,6 +72,8 @@ class Recipe:
         Share of the masks that get one, if there are any.
     look : Look
         How the mask takes on the light and the grain of the photograph.
+    alike : bool
+        Whether masks sit and crease as in the catalog, not each in its own way.
     """
 
     faces: Faces = "largest"
@@ -82,6 +84,7 @@ class Recipe:
     patterns: Patterns = Patterns()
     pattern_share: float = 0.5
     look: Look = DEFAULT_LOOK
+    alike: bool = False
 
     def left_alone(self, faces: Sequence[Face], size_wh: tuple[int, int]) -> list[str | None]:
         """Why each face gets no mask, in one word; None if it is to get one.
@@ -109,7 +112,7 @@ class Recipe:
     @property
     def varies(self) -> bool:
         """Whether some mask may be worn otherwise than it should be, or look otherwise than in the catalog."""
-        return self.wear != CORRECT or self.recolor_share > 0 or bool(self.patterns.names)
+        return not self.alike or self.wear != CORRECT or self.recolor_share > 0 or bool(self.patterns.names)
 
 
 def central(faces: Sequence[Face], size_wh: tuple[int, int]) -> int:

@@ -20,10 +20,14 @@ import numpy.typing as npt
 
 from maskgen.arrays import BoolArray, Float32Array
 from maskgen.catalog.store import View
+from maskgen.masking.detail import Detail
 
 _NOWHERE: Final = -1e4  # texture coordinate of a pixel that no triangle covers
 _BLOCK: Final = 200_000  # pixels
 _LARGE: Final = 8_000_000  # pixels
+# A texture that is drawn larger than this many times is sharpened, and by how much.
+_SHARPENED_FROM: Final = 1.4
+_STEEPER: Final = 2.5
 
 
 @dataclass(frozen=True)
@@ -49,12 +53,29 @@ class Overlay:
         return slice(self.top, self.top + height), slice(self.left, self.left + width)
 
 
+@dataclass(frozen=True)
+class OnSkin:
+    """What lies on a mask beyond its texture.
+
+    Attributes
+    ----------
+    points : (K, 2) float32 array
+        Where the control points lie on the unrolled skin, millimetres.
+    detail : Detail
+        Creases and weave.
+    """
+
+    points: Float32Array
+    detail: Detail
+
+
 def warp(
     texture: Float32Array,
     points_in_texture: Float32Array,
     points_in_image: Float32Array,
     triangles: npt.NDArray[np.int32],
     size_wh: tuple[int, int],
+    on_skin: OnSkin | None = None,
 ) -> Overlay:
     """A texture drawn so that its control points land on given points.
 
@@ -68,6 +89,8 @@ def warp(
         Indices into the points. A triangle that turns over on its way to the image is the hidden side: not drawn.
     size_wh : (int, int)
         Width and height of the image.
+    on_skin : OnSkin, optional
+        What lies on the mask beyond its texture.
     """
     drawn = _drawn_triangles(texture, points_in_texture, points_in_image, triangles)
     corners = points_in_image[drawn]  # (T, 3, 2)
@@ -80,21 +103,60 @@ def warp(
     subpixel = np.round((corners - offset) * 16).astype(np.int32)
     for index, triangle in enumerate(subpixel):
         cv2.fillConvexPoly(which, triangle, index + 1, cv2.LINE_8, 4)
-    by_triangle = np.concatenate(
-        [np.full((1, 2, 3), [[0, 0, _NOWHERE]], np.float32), _inverse_maps(points_in_texture[drawn], corners - offset)]
-    )
+    by_triangle = _with_nowhere(_inverse_maps(points_in_texture[drawn], corners - offset))
+    if on_skin is not None:
+        to_skin = _inverse_maps(on_skin.points[drawn], corners - offset)
+        by_triangle = np.concatenate([by_triangle, _with_nowhere(to_skin)], axis=1)
+        mm_per_pixel = float(np.median(np.sqrt(np.abs(np.linalg.det(to_skin[:, :, :2].astype(np.float64))))))
+    enlarged = _enlargement(points_in_texture[drawn], corners)
+    # Rows beyond a block that sharpening looks at.
+    margin = _sharp_reach(enlarged)
     rgba = np.empty((*shape, 4), np.float32 if shape[0] * shape[1] <= _LARGE else np.float16)
     columns = np.arange(shape[1], dtype=np.float32)
     # So many rows at a time: the maps of a whole face need twice the memory of what is drawn.
     step = max(_BLOCK // shape[1], 1)
     for first in range(0, shape[0], step):
-        rows = np.arange(first, min(first + step, shape[0]), dtype=np.float32)[:, None]
-        block = slice(first, first + step)
-        maps = by_triangle[which[block]]  # (h, W, 2, 3)
+        top_row, bottom_row = max(first - margin, 0), min(first + step + margin, shape[0])
+        rows = np.arange(top_row, bottom_row, dtype=np.float32)[:, None]
+        maps = by_triangle[which[top_row:bottom_row]]  # (h, W, 2 or 4, 3)
         map_x = maps[..., 0, 0] * columns + maps[..., 0, 1] * rows + maps[..., 0, 2]
         map_y = maps[..., 1, 0] * columns + maps[..., 1, 1] * rows + maps[..., 1, 2]
-        rgba[block] = cv2.remap(texture, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+        part = cv2.remap(texture, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+        part = _sharpened(part, enlarged)
+        if on_skin is not None:
+            across = maps[..., 2, 0] * columns + maps[..., 2, 1] * rows + maps[..., 2, 2]
+            down = maps[..., 3, 0] * columns + maps[..., 3, 1] * rows + maps[..., 3, 2]
+            on_skin.detail.over(part, across, down, mm_per_pixel)
+        rgba[first : first + step] = part[first - top_row : first - top_row + step]
     return Overlay(rgba, left, top)
+
+
+def _with_nowhere(maps: Float32Array) -> Float32Array:
+    """Maps (T, 2, 3) after one for pixels that no triangle covers."""
+    return np.concatenate([np.full((1, 2, 3), [[0, 0, _NOWHERE]], np.float32), maps])
+
+
+def _enlargement(source: Float32Array, target: Float32Array) -> float:
+    """How much larger triangles (T, 3, 2) are drawn than they are in the texture: a factor of length."""
+    before, after = np.abs(_signed_areas(source)).sum(), np.abs(_signed_areas(target)).sum()
+    return float(np.sqrt(after / max(before, 1e-6)))
+
+
+def _sharp_reach(enlarged: float) -> int:
+    """How far, in pixels, sharpening looks around."""
+    return 0 if enlarged < _SHARPENED_FROM else int(np.ceil(4 * 0.55 * enlarged)) + 1
+
+
+def _sharpened(rgba: Float32Array, enlarged: float) -> Float32Array:
+    """A premultiplied picture whose edges are as steep as before it was enlarged; they overshoot nowhere."""
+    if enlarged < _SHARPENED_FROM:
+        return rgba
+    soft = cv2.GaussianBlur(rgba, (0, 0), 0.55 * enlarged)
+    steep = cv2.addWeighted(rgba, 1 + _STEEPER, soft, -_STEEPER, 0)
+    reach = max(round(0.5 * enlarged), 1)
+    around = cv2.getStructuringElement(cv2.MORPH_RECT, (2 * reach + 1, 2 * reach + 1))
+    sharp: Float32Array = np.clip(steep, cv2.erode(rgba, around), cv2.dilate(rgba, around))
+    return sharp
 
 
 def carried(

@@ -11,9 +11,11 @@ from typing import Final, Literal, get_args
 
 import numpy as np
 
-from maskgen.catalog.schema import Kind
+from maskgen.catalog.schema import Kind, Weave
 from maskgen.errors import CatalogError
-from maskgen.studio.render.fabric import Colour, Fabric, Make, Print
+from maskgen.studio.render.cuts import Make
+from maskgen.studio.render.fabric import Fabric
+from maskgen.studio.render.prints import Colour, Print
 from maskgen.studio.render.sheet import SheetShape
 
 
@@ -70,9 +72,9 @@ class DesignSpec:
 
 
 SURGICAL_SHAPE: Final = SheetShape(
-    upper=((0, 12), (5, 13.5), (10, 17.5), (20, 22.5), (40, 24), (62, 25)),
-    side=((62, 25), (61, 40), (59, 65), (56, 88)),
-    lower=((0, 129), (15, 127.5), (30, 121), (45, 107), (56, 88)),
+    upper=((0, 13), (5, 14.5), (10, 19), (20, 23.5), (34, 24), (47, 23)),
+    side=((47, 23), (45.5, 45), (44.5, 70), (45, 98)),
+    lower=((0, 129), (12, 128), (24, 123), (35, 113), (45, 98)),
     clearance_mm=1.8,
     pressure=3.5,
     stiffness=0.33,
@@ -83,15 +85,33 @@ SURGICAL_SHAPE: Final = SheetShape(
 # The pleats hardly pulled apart: it ends on the chin and its sides are shorter.
 SURGICAL_FLAT_SHAPE: Final = replace(
     SURGICAL_SHAPE,
-    upper=((0, 14), (5, 15.5), (10, 19), (20, 24), (40, 27), (61, 29)),
-    side=((61, 29), (60, 45), (58, 64), (56, 82)),
-    lower=((0, 124), (12, 122), (24, 115), (40, 101), (56, 82)),
+    upper=((0, 16), (5, 17.5), (10, 21), (20, 26), (34, 28), (48, 28)),
+    side=((48, 28), (47, 45), (46, 66), (46, 90)),
+    lower=((0, 123), (12, 121.5), (24, 115), (35, 105), (46, 90)),
     tent_mm=18.0,
 )
+# Pulled wide open by a long chin, drawn in at the lower corners.
+SURGICAL_OPEN_SHAPE: Final = replace(
+    SURGICAL_SHAPE,
+    upper=((0, 11), (5, 13), (10, 18), (20, 23), (34, 26), (46, 27)),
+    side=((46, 27), (44, 48), (42, 72), (41, 94)),
+    lower=((0, 133), (12, 131), (22, 125), (32, 113), (41, 94)),
+    pressure=5.0,
+    tent_mm=16.0,
+)
+PLEATED_SHAPE: Final = replace(
+    SURGICAL_SHAPE,
+    upper=((0, 12), (5, 14), (10, 18), (20, 23), (36, 25), (52, 25)),
+    side=((52, 25), (51, 48), (50, 70), (49, 92)),
+    lower=((0, 130), (12, 129), (24, 123), (37, 110), (49, 92)),
+    pressure=4.5,
+    tent_mm=15.0,
+    wire_reach_deg=18,
+)
 KN95_SHAPE: Final = SheetShape(
-    upper=((0, 8), (5, 11), (10, 17), (20, 25), (40, 31), (60, 34)),
-    side=((60, 34), (60.5, 55), (58, 78)),
-    lower=((0, 128), (15, 127), (30, 121), (45, 106), (58, 78)),
+    upper=((0, 8), (5, 11), (10, 17), (20, 25), (38, 31), (53, 34)),
+    side=((53, 34), (54, 54), (52, 76)),
+    lower=((0, 128), (14, 127), (28, 121), (41, 106), (52, 76)),
     clearance_mm=1.8,
     pressure=4.0,
     stiffness=0.3,
@@ -99,9 +119,9 @@ KN95_SHAPE: Final = SheetShape(
     wire_reach_deg=26,
 )
 BOAT_SHAPE: Final = SheetShape(
-    upper=((0, 7), (5, 10), (10, 16), (20, 25), (40, 36), (64, 45)),
-    side=((64, 45), (65, 56), (63, 68)),
-    lower=((0, 129), (15, 127), (30, 118), (45, 100), (63, 68)),
+    upper=((0, 7), (5, 10), (10, 16), (20, 25), (38, 36), (58, 45)),
+    side=((58, 45), (59, 56), (57, 68)),
+    lower=((0, 129), (14, 127), (28, 118), (42, 100), (57, 68)),
     clearance_mm=1.8,
     pressure=5.5,
     stiffness=0.34,
@@ -117,15 +137,32 @@ CUP_SHAPE: Final = SheetShape(
     dome_mm=40.0,
     tent_mm=8.0,
 )
+RIBBED_SHAPE: Final = replace(
+    CUP_SHAPE,
+    upper=((0, 6), (5, 9), (10, 15), (20, 27), (32, 41), (40, 54)),
+    side=((40, 54), (43, 66), (43, 78), (40, 92)),
+    lower=((0, 123), (12, 121), (22, 115), (32, 105), (40, 92)),
+    dome_mm=46.0,
+)
 CLOTH_SHAPE: Final = SheetShape(
-    upper=((0, 9), (5, 12), (10, 17), (22, 24), (40, 26), (63, 22)),
-    side=((63, 22), (62.5, 45), (60, 68)),
-    lower=((0, 129), (15, 127.5), (30, 121), (45, 105), (60, 68)),
+    upper=((0, 9), (5, 12), (10, 17), (22, 24), (40, 26), (58, 23)),
+    side=((58, 23), (57.5, 45), (55, 68)),
+    lower=((0, 129), (15, 127.5), (29, 121), (42, 105), (55, 68)),
     clearance_mm=1.8,
     pressure=4.0,
     stiffness=0.25,
     ridge=((24, 53), (36, 57), (52, 57), (72, 53), (95, 43), (116, 31)),
     wire_reach_deg=18,
+)
+PANELLED_SHAPE: Final = SheetShape(
+    upper=((0, 3), (5, 7), (10, 13), (20, 23), (38, 32), (55, 38)),
+    side=((55, 38), (57, 54), (55, 72)),
+    lower=((0, 131), (14, 129), (27, 122), (41, 106), (55, 72)),
+    clearance_mm=1.8,
+    pressure=6.5,
+    stiffness=0.3,
+    wire_reach_deg=24,
+    tent_mm=22.0,
 )
 FOAM_SHAPE: Final = SheetShape(
     upper=((0, 11), (5, 14), (10, 19), (22, 27), (42, 29), (70, 14)),
@@ -138,9 +175,9 @@ FOAM_SHAPE: Final = SheetShape(
     wire_reach_deg=14,
 )
 DUCKBILL_SHAPE: Final = SheetShape(
-    upper=((0, 8), (5, 11), (10, 17), (20, 25), (38, 33), (55, 40)),
-    side=((55, 40), (56, 58), (54, 80)),
-    lower=((0, 128), (15, 127), (30, 121), (43, 107), (54, 80)),
+    upper=((0, 8), (5, 11), (10, 17), (20, 25), (38, 33), (52, 40)),
+    side=((52, 40), (53, 58), (51, 80)),
+    lower=((0, 128), (15, 127), (28, 121), (40, 107), (51, 80)),
     clearance_mm=1.8,
     pressure=3.0,
     stiffness=0.3,
@@ -166,143 +203,195 @@ BANDANA_SHAPE: Final = replace(
 
 _BLACK: Final = (34, 34, 36)
 _DARK_INSIDE: Final = (60, 60, 62)
-_MEDICAL: Final = ("ear-loops", "plain", "medical")
-_RESPIRATOR: Final = ("ear-loops", "plain", "respirator")
-_CLOTH_PLAIN: Final = ("ear-loops", "plain")
-_CLOTH_PRINT: Final = ("ear-loops", "pattern")
 _HEAD: Final = Straps("head", width_mm=5.5, thickness_mm=1.6)
 _BROAD: Final = Straps(width_mm=7.0, thickness_mm=1.6, inset_mm=4.0)
 _NONE: Final = Straps("none")
 
+# What a form is called, and the seeds of its folds: the same number gives the same folds in every colour.
+_FORMS: Final[dict[Make, SheetShape]] = {
+    "surgical": SURGICAL_SHAPE,
+    "surgical_flat": SURGICAL_FLAT_SHAPE,
+    "surgical_open": SURGICAL_OPEN_SHAPE,
+    "pleated": PLEATED_SHAPE,
+    "kn95": KN95_SHAPE,
+    "boat": BOAT_SHAPE,
+    "cup": CUP_SHAPE,
+    "ribbed_cup": RIBBED_SHAPE,
+    "cloth": CLOTH_SHAPE,
+    "panelled": PANELLED_SHAPE,
+    "knit": CLOTH_SHAPE,
+    "foam": FOAM_SHAPE,
+    "duckbill": DUCKBILL_SHAPE,
+    "gaiter": GAITER_SHAPE,
+    "window": CLOTH_SHAPE,
+}
+_STIFF: Final = frozenset({"kn95", "boat", "cup", "ribbed_cup", "duckbill"})
+_KIND_TAGS: Final[dict[Kind, tuple[str, ...]]] = {
+    "surgical": ("medical",),
+    "kn95": ("respirator",),
+    "n95_cup": ("respirator",),
+    "duckbill": ("respirator",),
+}
 
-def _dark(make: str, colour: Colour = _BLACK, **more: object) -> Fabric:
-    """Cloth so dark that only its sheen shows its folds."""
-    options = {"elastic": (40, 40, 42), "inner": _DARK_INSIDE, "sheen": 0.085, "grain": 0.035, **more}
-    return Fabric(make, colour, **options)  # type: ignore[arg-type]
+
+WEAVES: Final[dict[Make, Weave]] = {
+    "surgical": "nonwoven",
+    "surgical_flat": "nonwoven",
+    "surgical_open": "nonwoven",
+    "pleated": "woven",
+    "kn95": "nonwoven",
+    "boat": "nonwoven",
+    "cup": "nonwoven",
+    "ribbed_cup": "nonwoven",
+    "cloth": "woven",
+    "panelled": "woven",
+    "knit": "knit",
+    "foam": "smooth",
+    "duckbill": "nonwoven",
+    "gaiter": "knit",
+    "window": "woven",
+    "picture": "smooth",
+}
+"""What cloth each make is of."""
 
 
-def _surgical(colour: Colour, trim: Colour | None = None, make: str = "surgical", **more: object) -> Fabric:
-    return Fabric(make, colour, trim=trim, grain=0.010, **more)  # type: ignore[arg-type]
+def _wrinkles(make: Make) -> float:
+    if make in ("cup", "ribbed_cup"):
+        return 0.0
+    return 0.3 if make in _STIFF else 0.4 if make in ("foam", "knit", "gaiter") else 0.8
 
 
-def _stiff(make: str, colour: Colour, **more: object) -> Fabric:
-    return Fabric(make, colour, wrinkles=0.25, grain=0.008, **more)  # type: ignore[arg-type]
-
-
-def _soft(colour: Colour, make: str = "cloth", **more: object) -> Fabric:
-    """Sewn cloth; its ear loops take its colour."""
-    options = {"elastic": colour, "sheen": 0.015, "grain": 0.022, "wrinkles": 0.6, **more}
-    return Fabric(make, colour, **options)  # type: ignore[arg-type]
+def _design(
+    name: str,
+    kind: Kind,
+    colour: str,
+    weight: float,
+    make: Make,
+    rgb: Colour,
+    seed: int,
+    straps: Straps = Straps(),
+    valves: tuple[tuple[float, float], ...] = (),
+    valve_colour: Colour = (232, 232, 230),
+    shape: SheetShape | None = None,
+    tags: tuple[str, ...] = (),
+    **cloth: object,
+) -> DesignSpec:
+    """A design whose fabric is what its make and colour suggest, but for what is said of its cloth."""
+    is_dark = sum(rgb) < 200
+    sewn = kind in ("cloth", "gaiter", "transparent")
+    suggested = {
+        "inner": _DARK_INSIDE if is_dark else (226, 226, 224),
+        "elastic": rgb if sewn else (40, 40, 42) if is_dark else (228, 228, 226),
+        # Cloth so dark that only its sheen shows its folds.
+        "sheen": 0.10 if sum(rgb) < 130 else 0.03 if is_dark else 0.02,
+        "wrinkles": _wrinkles(make),
+    }
+    fabric = Fabric(make, rgb, **(suggested | cloth))  # type: ignore[arg-type]
+    fastened = {"ears": "ear-loops", "head": "head-straps", "none": ""}[straps.style]
+    look = "window" if kind == "transparent" else "plain" if fabric.pattern == "plain" else "pattern"
+    every = (fastened, look, *_KIND_TAGS.get(kind, ()), *(("valve",) if valves else ()), *tags)
+    return DesignSpec(
+        name,
+        kind,
+        colour,
+        tuple(tag for tag in every if tag),
+        weight,
+        shape or _FORMS[make],
+        fabric,
+        straps,
+        valves,
+        valve_colour,
+        seed=seed,
+    )
 
 
 DESIGNS: Final = (
-    DesignSpec("surgical-blue", "surgical", "blue", _MEDICAL, 8.0, SURGICAL_SHAPE,
-               _surgical((160, 202, 222), (190, 218, 230)), seed=1),
-    DesignSpec("surgical-blue-flat", "surgical", "blue", _MEDICAL, 4.0, SURGICAL_FLAT_SHAPE,
-               _surgical((150, 196, 224), (196, 220, 232), "surgical_flat"), seed=21),
-    DesignSpec("surgical-blue-deep", "surgical", "blue", _MEDICAL, 3.0, SURGICAL_SHAPE,
-               _surgical((104, 166, 214), (214, 224, 232), wrinkles=1.3), seed=22),
-    DesignSpec("surgical-green", "surgical", "green", _MEDICAL, 2.0, SURGICAL_SHAPE,
-               _surgical((158, 212, 196), (184, 222, 210)), seed=2),
-    DesignSpec("surgical-white", "surgical", "white", _MEDICAL, 4.0, SURGICAL_SHAPE,
-               _surgical((238, 239, 240)), seed=3),
-    DesignSpec("surgical-white-flat", "surgical", "white", _MEDICAL, 2.0, SURGICAL_FLAT_SHAPE,
-               _surgical((236, 238, 242), make="surgical_flat"), seed=23),
-    DesignSpec("surgical-black", "surgical", "black", _MEDICAL, 3.0, SURGICAL_SHAPE, _dark("surgical"), seed=4),
-    DesignSpec("surgical-black-flat", "surgical", "black", _MEDICAL, 1.0, SURGICAL_FLAT_SHAPE,
-               _dark("surgical_flat"), seed=24),
-    DesignSpec("surgical-pink", "surgical", "pink", _MEDICAL, 1.0, SURGICAL_SHAPE,
-               _surgical((240, 192, 204), (244, 212, 220)), seed=25),
-    DesignSpec("surgical-lavender", "surgical", "lavender", _MEDICAL, 0.5, SURGICAL_FLAT_SHAPE,
-               _surgical((198, 190, 224), (212, 206, 230), "surgical_flat"), seed=26),
-    DesignSpec("surgical-grey", "surgical", "grey", _MEDICAL, 0.7, SURGICAL_SHAPE,
-               _surgical((150, 154, 160), (160, 164, 170)), seed=27),
-    DesignSpec("surgical-dots", "surgical", "white", ("ear-loops", "pattern", "medical"), 0.4, SURGICAL_FLAT_SHAPE,
-               _surgical((238, 239, 240), make="surgical_flat", pattern="dots", prints=((226, 128, 150),),
-                         pattern_mm=1.2), seed=28),
-    DesignSpec("kn95-white", "kn95", "white", _RESPIRATOR, 4.0, KN95_SHAPE, _stiff("kn95", (240, 240, 238)), seed=5),
-    DesignSpec("kn95-black", "kn95", "black", _RESPIRATOR, 2.0, KN95_SHAPE, _dark("kn95", wrinkles=0.25), seed=6),
-    DesignSpec("kn95-grey", "kn95", "grey", _RESPIRATOR, 0.7, KN95_SHAPE,
-               _stiff("kn95", (142, 146, 152), elastic=(132, 136, 142)), seed=31),
-    DesignSpec("kn95-blue", "kn95", "blue", _RESPIRATOR, 0.5, KN95_SHAPE, _stiff("kn95", (126, 168, 206)), seed=32),
-    DesignSpec("kn95-pink", "kn95", "pink", _RESPIRATOR, 0.5, KN95_SHAPE, _stiff("kn95", (234, 186, 194)), seed=33),
-    DesignSpec("kn95-white-valve", "kn95", "white", (*_RESPIRATOR, "valve"), 0.7, KN95_SHAPE,
-               _stiff("kn95", (238, 239, 240)), valves=((-0.36, 0.56),), seed=34),
-    DesignSpec("ffp2-boat-white", "kn95", "white", _RESPIRATOR, 1.5, BOAT_SHAPE, _stiff("boat", (240, 240, 240)),
-               seed=35),
-    DesignSpec("ffp2-boat-black", "kn95", "black", _RESPIRATOR, 0.8, BOAT_SHAPE, _dark("boat", wrinkles=0.25),
-               seed=36),
-    DesignSpec("n95-cup-white", "n95_cup", "white", ("head-straps", "plain", "respirator"), 1.0, CUP_SHAPE,
-               Fabric("cup", (238, 237, 232), trim=(176, 178, 180), elastic=(226, 196, 92), wrinkles=0.0), _HEAD,
-               seed=41),
-    DesignSpec("n95-cup-white-valve", "n95_cup", "white", ("head-straps", "plain", "respirator", "valve"), 0.8,
-               CUP_SHAPE, Fabric("cup", (238, 238, 236), trim=(176, 178, 180), elastic=(222, 222, 220), wrinkles=0.0),
-               _HEAD, ((0.0, 0.60),), seed=42),
-    DesignSpec("n95-cup-teal", "n95_cup", "teal", ("head-straps", "plain", "respirator"), 0.4, CUP_SHAPE,
-               Fabric("cup", (150, 200, 196), trim=(176, 178, 180), elastic=(226, 226, 224), wrinkles=0.0), _HEAD,
-               seed=43),
-    DesignSpec("n95-cup-grey-valve", "n95_cup", "grey", ("head-straps", "plain", "respirator", "valve"), 0.3,
-               CUP_SHAPE, Fabric("cup", (158, 160, 164), trim=(120, 122, 126), elastic=(60, 60, 62), wrinkles=0.0),
-               _HEAD, ((0.0, 0.60),), (48, 48, 50), seed=44),
-    DesignSpec("cloth-black", "cloth", "black", _CLOTH_PLAIN, 4.0, CLOTH_SHAPE, _dark("cloth"), seed=7),
-    DesignSpec("cloth-grey", "cloth", "grey", _CLOTH_PLAIN, 1.5, CLOTH_SHAPE, _soft((128, 131, 136)), seed=8),
-    DesignSpec("cloth-white", "cloth", "white", _CLOTH_PLAIN, 1.0, CLOTH_SHAPE,
-               _soft((234, 233, 228), wrinkles=0.9), seed=51),
-    DesignSpec("cloth-navy", "cloth", "navy", _CLOTH_PLAIN, 1.0, CLOTH_SHAPE,
-               _soft((44, 54, 86), inner=(150, 150, 156)), seed=52),
-    DesignSpec("cloth-red", "cloth", "red", _CLOTH_PLAIN, 0.6, CLOTH_SHAPE,
-               _soft((168, 40, 48), elastic=(224, 222, 220)), seed=53),
-    DesignSpec("cloth-navy-dots", "cloth", "navy", _CLOTH_PRINT, 0.6, CLOTH_SHAPE,
-               _soft((38, 48, 82), pattern="dots"), seed=9),
-    DesignSpec("cloth-red-dots", "cloth", "red", _CLOTH_PRINT, 0.4, CLOTH_SHAPE,
-               _soft((186, 44, 50), pattern="dots", pattern_mm=0.8, elastic=(228, 226, 222)), seed=54),
-    DesignSpec("cloth-stripes-breton", "cloth", "white", _CLOTH_PRINT, 0.5, CLOTH_SHAPE,
-               _soft((232, 231, 226), pattern="stripes", prints=((42, 52, 88),)), seed=55),
-    DesignSpec("cloth-stripes-blue", "cloth", "blue", _CLOTH_PRINT, 0.4, CLOTH_SHAPE,
-               _soft((108, 146, 186), pattern="stripes", pattern_mm=0.6), seed=56),
-    DesignSpec("cloth-gingham-red", "cloth", "red", _CLOTH_PRINT, 0.4, CLOTH_SHAPE,
-               _soft((232, 228, 224), pattern="gingham", prints=((176, 40, 50),)), seed=57),
-    DesignSpec("cloth-tartan-green", "cloth", "green", _CLOTH_PRINT, 0.4, CLOTH_SHAPE,
-               _soft((44, 84, 66), pattern="checks", prints=((26, 38, 62), (206, 190, 120))), seed=58),
-    DesignSpec("cloth-floral-white", "cloth", "white", _CLOTH_PRINT, 0.6, CLOTH_SHAPE,
-               _soft((236, 232, 226), pattern="floral", prints=((112, 148, 108), (214, 110, 128), (240, 208, 120))),
-               seed=59),
-    DesignSpec("cloth-floral-navy", "cloth", "navy", _CLOTH_PRINT, 0.6, CLOTH_SHAPE,
-               _soft((36, 44, 74), pattern="floral", prints=((84, 124, 104), (226, 196, 190), (222, 168, 92)),
-                     pattern_mm=0.85), seed=60),
-    DesignSpec("cloth-paisley-black", "cloth", "black", _CLOTH_PRINT, 0.4, CLOTH_SHAPE,
-               _dark("cloth", pattern="paisley", pattern_mm=1.3,
-                     prints=((58, 57, 56), (206, 198, 184), (206, 198, 184))), seed=61),
-    DesignSpec("cloth-camouflage", "cloth", "green", _CLOTH_PRINT, 0.4, CLOTH_SHAPE,
-               _soft((118, 116, 82), pattern="camouflage", prints=((78, 84, 56), (92, 74, 54), (40, 42, 36))), seed=62),
-    DesignSpec("cloth-knit-grey", "cloth", "grey", ("ear-loops", "plain", "knit"), 0.4, CLOTH_SHAPE,
-               _soft((150, 148, 146), "knit", wrinkles=0.3), seed=63),
-    DesignSpec("cloth-knit-burgundy", "cloth", "burgundy", ("ear-loops", "plain", "knit"), 0.3, CLOTH_SHAPE,
-               _soft((112, 36, 50), "knit", wrinkles=0.3), seed=64),
-    DesignSpec("foam-black", "cloth", "black", ("ear-loops", "plain", "foam"), 3.0, FOAM_SHAPE,
-               _dark("foam", (40, 40, 43), wrinkles=0.35, elastic=(40, 40, 43)), _BROAD, seed=65),
-    DesignSpec("foam-grey", "cloth", "grey", ("ear-loops", "plain", "foam"), 1.5, FOAM_SHAPE,
-               _soft((92, 97, 102), "foam", wrinkles=0.35), _BROAD, seed=66),
-    DesignSpec("foam-pink", "cloth", "pink", ("ear-loops", "plain", "foam"), 0.4, FOAM_SHAPE,
-               _soft((222, 170, 176), "foam", wrinkles=0.35), _BROAD, seed=67),
-    DesignSpec("duckbill-white", "duckbill", "white", ("head-straps", "plain", "respirator"), 0.4, DUCKBILL_SHAPE,
-               _stiff("duckbill", (236, 238, 240)), _HEAD, seed=71),
-    DesignSpec("duckbill-blue", "duckbill", "blue", _RESPIRATOR, 0.4, DUCKBILL_SHAPE,
-               _stiff("duckbill", (150, 188, 216)), seed=72),
-    DesignSpec("gaiter-black", "gaiter", "black", ("plain",), 0.8, GAITER_SHAPE,
-               _dark("gaiter", wrinkles=0.4), _NONE, seed=81),
-    DesignSpec("gaiter-blue", "gaiter", "blue", ("plain",), 0.4, GAITER_SHAPE,
-               _soft((66, 92, 132), "gaiter", wrinkles=0.4), _NONE, seed=82),
-    DesignSpec("gaiter-camouflage", "gaiter", "grey", ("pattern",), 0.3, GAITER_SHAPE,
-               _soft((150, 150, 146), "gaiter", wrinkles=0.4, pattern="camouflage", pattern_mm=1.3,
-                     prints=((112, 114, 112), (78, 80, 80), (40, 42, 42))), _NONE, seed=83),
-    DesignSpec("bandana-red", "gaiter", "red", ("pattern",), 0.4, BANDANA_SHAPE,
-               _soft((160, 34, 42), "gaiter", wrinkles=0.5, pattern="paisley", pattern_mm=1.5,
-                     prints=((126, 22, 30), (232, 226, 218), (232, 226, 218))), _NONE, seed=84),
-    DesignSpec("window-black", "transparent", "black", ("ear-loops", "window"), 0.4, CLOTH_SHAPE,
-               _dark("window", wrinkles=0.4), seed=91),
-    DesignSpec("window-blue", "transparent", "blue", ("ear-loops", "window"), 0.3, CLOTH_SHAPE,
-               _soft((134, 176, 206), "window", wrinkles=0.4, elastic=(228, 228, 226)), seed=92),
+    # Surgical masks; a lighter band above, as the colour is thinner where nothing lies behind it.
+    _design("surgical-blue", "surgical", "blue", 6.5, "surgical", (142, 196, 222), 1, trim=(196, 222, 232)),
+    _design("surgical-white", "surgical", "white", 3.0, "surgical", (222, 224, 227), 1),
+    _design("surgical-black", "surgical", "black", 2.0, "surgical", _BLACK, 1),
+    _design("surgical-green", "surgical", "green", 1.5, "surgical", (150, 210, 192), 1, trim=(200, 228, 218)),
+    _design("surgical-blue-deep", "surgical", "blue", 3.0, "surgical", (96, 162, 212), 22, trim=(206, 224, 234),
+            wrinkles=1.3),
+    _design("surgical-pink", "surgical", "pink", 0.8, "surgical", (240, 190, 202), 22, trim=(244, 214, 222),
+            wrinkles=1.3),
+    _design("surgical-flowers", "surgical", "white", 0.5, "surgical", (228, 226, 222), 22, wrinkles=1.3,
+            pattern="floral", prints=((150, 180, 140), (226, 150, 160), (240, 208, 120)), pattern_mm=0.8),
+    _design("surgical-blue-flat", "surgical", "blue", 3.5, "surgical_flat", (148, 196, 224), 21,
+            trim=(200, 222, 232)),
+    _design("surgical-white-flat", "surgical", "white", 2.0, "surgical_flat", (222, 224, 228), 21),
+    _design("surgical-dots", "surgical", "white", 0.5, "surgical_flat", (226, 227, 228), 21, pattern="dots",
+            prints=((226, 128, 150),), pattern_mm=1.2),
+    _design("surgical-black-flat", "surgical", "black", 1.0, "surgical_flat", _BLACK, 21),
+    _design("surgical-blue-open", "surgical", "blue", 3.0, "surgical_open", (128, 188, 218), 23, trim=(206, 226, 234),
+            wrinkles=1.1),
+    _design("surgical-white-open", "surgical", "white", 1.5, "surgical_open", (220, 222, 225), 23, wrinkles=1.1),
+    _design("surgical-teal-open", "surgical", "teal", 0.8, "surgical_open", (112, 190, 190), 23, trim=(190, 220, 220),
+            wrinkles=1.1),
+    # Respirators.
+    _design("kn95-white", "kn95", "white", 3.0, "kn95", (226, 226, 224), 5),
+    _design("kn95-black", "kn95", "black", 1.8, "kn95", _BLACK, 5),
+    _design("kn95-pink", "kn95", "pink", 0.5, "kn95", (234, 186, 194), 5),
+    _design("kn95-white-valve", "kn95", "white", 0.8, "kn95", (224, 225, 226), 34, valves=((-0.36, 0.56),)),
+    _design("ffp2-boat-white", "kn95", "white", 1.5, "boat", (224, 225, 226), 35),
+    _design("ffp2-boat-black", "kn95", "black", 0.8, "boat", _BLACK, 35),
+    _design("n95-cup-white", "n95_cup", "white", 1.0, "cup", (226, 225, 219), 41, _HEAD, trim=(176, 178, 180),
+            elastic=(226, 196, 92)),
+    _design("n95-cup-white-valve", "n95_cup", "white", 0.8, "cup", (226, 226, 223), 42, _HEAD, ((0.0, 0.60),),
+            trim=(176, 178, 180), elastic=(222, 222, 220)),
+    _design("n95-ribbed-teal", "n95_cup", "teal", 0.5, "ribbed_cup", (122, 202, 204), 43, _HEAD,
+            trim=(186, 190, 192), elastic=(226, 226, 224)),
+    _design("n95-ribbed-white", "n95_cup", "white", 0.4, "ribbed_cup", (224, 224, 219), 43, _HEAD,
+            trim=(176, 178, 180), elastic=(226, 226, 224)),
+    _design("duckbill-white", "duckbill", "white", 0.4, "duckbill", (222, 224, 227), 71, _HEAD),
+    _design("duckbill-blue", "duckbill", "blue", 0.4, "duckbill", (150, 188, 216), 71, _HEAD),
+    # Two panels with a seam down the middle.
+    _design("cloth-black", "cloth", "black", 2.6, "cloth", _BLACK, 7),
+    _design("cloth-grey", "cloth", "grey", 1.0, "cloth", (128, 131, 136), 7),
+    _design("cloth-navy", "cloth", "navy", 0.8, "cloth", (44, 54, 86), 7, inner=(150, 150, 156)),
+    _design("cloth-red-dots", "cloth", "red", 1.3, "cloth", (186, 44, 50), 7, pattern="dots", pattern_mm=0.8,
+            elastic=(228, 226, 222)),
+    _design("cloth-stripes-breton", "cloth", "white", 1.0, "cloth", (232, 231, 226), 7, pattern="stripes",
+            prints=((42, 52, 88),)),
+    _design("cloth-floral-white", "cloth", "white", 1.8, "cloth", (236, 232, 226), 59, pattern="floral",
+            prints=((112, 148, 108), (214, 110, 128), (240, 208, 120))),
+    _design("cloth-floral-navy", "cloth", "navy", 1.8, "cloth", (36, 44, 74), 59, pattern="floral",
+            prints=((84, 124, 104), (226, 196, 190), (222, 168, 92)), pattern_mm=0.85),
+    _design("cloth-paisley-black", "cloth", "black", 1.3, "cloth", _BLACK, 59, pattern="paisley", pattern_mm=1.3,
+            prints=((58, 57, 56), (206, 198, 184), (206, 198, 184))),
+    _design("cloth-stars-navy", "cloth", "navy", 0.9, "cloth", (40, 50, 92), 59, pattern="stars",
+            prints=((228, 226, 220),)),
+    # Pleated cloth, bound at the sides.
+    _design("pleated-white", "cloth", "white", 0.8, "pleated", (222, 221, 215), 61),
+    _design("pleated-gingham-red", "cloth", "red", 1.2, "pleated", (232, 228, 224), 61, pattern="gingham",
+            prints=((176, 40, 50),), trim=(232, 230, 226)),
+    _design("pleated-tartan-green", "cloth", "green", 1.2, "pleated", (44, 84, 66), 61, pattern="checks",
+            prints=((26, 38, 62), (206, 190, 120)), trim=(30, 40, 48)),
+    _design("pleated-flowers-yellow", "cloth", "yellow", 1.6, "pleated", (236, 206, 120), 61, pattern="floral",
+            prints=((96, 138, 96), (222, 92, 84), (250, 240, 220)), pattern_mm=1.1, trim=(222, 92, 84)),
+    _design("pleated-chevron-teal", "cloth", "teal", 1.2, "pleated", (226, 230, 228), 61, pattern="chevron",
+            prints=((52, 128, 134),), trim=(52, 128, 134)),
+    # A middle piece between curved seams, bound all round.
+    _design("panelled-black", "cloth", "black", 1.6, "panelled", (38, 38, 40), 64),
+    _design("panelled-emblem-black", "cloth", "black", 1.6, "panelled", (36, 36, 38), 64, pattern="emblem",
+            prints=((222, 222, 218),)),
+    _design("panelled-grey", "cloth", "grey", 0.7, "panelled", (150, 152, 156), 64, trim=(44, 44, 46)),
+    _design("panelled-camouflage", "cloth", "green", 1.3, "panelled", (118, 116, 82), 64, pattern="camouflage",
+            prints=((78, 84, 56), (92, 74, 54), (40, 42, 36)), trim=(40, 42, 36)),
+    _design("panelled-tie-dye", "cloth", "pink", 1.0, "panelled", (222, 120, 168), 64, pattern="tie_dye",
+            prints=((250, 214, 120), (96, 150, 214)), trim=(60, 60, 90)),
+    _design("cloth-knit-grey", "cloth", "grey", 0.4, "knit", (150, 148, 146), 63, tags=("knit",)),
+    _design("foam-black", "cloth", "black", 2.0, "foam", (40, 40, 43), 65, _BROAD, tags=("foam",)),
+    _design("foam-grey", "cloth", "grey", 1.0, "foam", (92, 97, 102), 65, _BROAD, tags=("foam",)),
+    _design("foam-pink", "cloth", "pink", 0.4, "foam", (222, 170, 176), 65, _BROAD, tags=("foam",)),
+    _design("gaiter-black", "gaiter", "black", 0.8, "gaiter", _BLACK, 81, _NONE),
+    _design("gaiter-blue", "gaiter", "blue", 0.4, "gaiter", (66, 92, 132), 81, _NONE),
+    _design("gaiter-camouflage", "gaiter", "grey", 0.4, "gaiter", (150, 150, 146), 81, _NONE, pattern="camouflage",
+            pattern_mm=1.3, prints=((112, 114, 112), (78, 80, 80), (40, 42, 42))),
+    _design("bandana-red", "gaiter", "red", 0.6, "gaiter", (160, 34, 42), 84, _NONE, shape=BANDANA_SHAPE,
+            pattern="paisley", pattern_mm=1.5, prints=((126, 22, 30), (232, 226, 218), (232, 226, 218))),
+    _design("window-black", "transparent", "black", 0.4, "window", _BLACK, 91),
+    _design("window-blue", "transparent", "blue", 0.3, "window", (134, 176, 206), 91, elastic=(228, 228, 226)),
 )  # fmt: skip
 """The designs that ship with maskgen."""
 
@@ -329,14 +418,15 @@ COLOURS: Final[dict[str, Colour]] = {
 _MAKES: Final[dict[Kind, tuple[tuple[Make, SheetShape, Straps], ...]]] = {
     "surgical": (
         ("surgical", SURGICAL_SHAPE, Straps()),
-        ("surgical", SURGICAL_SHAPE, Straps()),
         ("surgical_flat", SURGICAL_FLAT_SHAPE, Straps()),
+        ("surgical_open", SURGICAL_OPEN_SHAPE, Straps()),
     ),
     "kn95": (("kn95", KN95_SHAPE, Straps()), ("boat", BOAT_SHAPE, Straps())),
-    "n95_cup": (("cup", CUP_SHAPE, _HEAD),),
+    "n95_cup": (("cup", CUP_SHAPE, _HEAD), ("ribbed_cup", RIBBED_SHAPE, _HEAD)),
     "cloth": (
         ("cloth", CLOTH_SHAPE, Straps()),
-        ("cloth", CLOTH_SHAPE, Straps()),
+        ("pleated", PLEATED_SHAPE, Straps()),
+        ("panelled", PANELLED_SHAPE, Straps()),
         ("knit", CLOTH_SHAPE, Straps()),
         ("foam", FOAM_SHAPE, _BROAD),
     ),
@@ -349,7 +439,7 @@ RENDERED_KINDS: Final = tuple(_MAKES)
 PATTERNS: Final[tuple[Print, ...]] = get_args(Print)
 # Kinds that are printed on; the others are plain unless a pattern is asked for.
 _PRINTED: Final = frozenset({"cloth", "gaiter"})
-_PRINTS: Final = {"camouflage": 3, "checks": 2, "floral": 3, "paisley": 3}
+_PRINTS: Final = {"camouflage": 3, "checks": 2, "floral": 3, "paisley": 3, "tie_dye": 2}
 
 
 def colour_of(text: str) -> Colour:
@@ -417,7 +507,7 @@ def _random_spec(kind: Kind | None, colour: str | None, pattern: Print | None, s
     rgb = colour_of(name)
     inks = tuple(_ink(rgb, int(hue), float(light)) for hue, light in zip(prints, print_lights, strict=True))
     respirator = kind in ("kn95", "n95_cup", "duckbill")
-    fabric = _random_fabric(make, rgb, float(folds) * (0.25 if respirator else 0.6 if kind != "surgical" else 1.0))
+    fabric = _random_fabric(make, rgb, float(folds))
     fabric = replace(fabric, pattern=pattern, prints=inks[: _PRINTS.get(pattern, 1)], pattern_mm=float(scale))
     valves: tuple[tuple[float, float], ...] = ()
     if make in ("cup", "kn95") and has_valve < 0.4:
@@ -460,19 +550,22 @@ def _random_shape(shape: SheetShape, wobble: np.ndarray[tuple[int, ...], np.dtyp
     return replace(shape, upper=moved(shape.upper), side=moved(shape.side), lower=moved(shape.lower))
 
 
-def _random_fabric(make: Make, colour: Colour, wrinkles: float) -> Fabric:
+def _random_fabric(make: Make, colour: Colour, folds: float) -> Fabric:
     is_dark = sum(colour) < 200
-    sewn = make in ("cloth", "knit", "foam", "gaiter", "window")
+    sewn = make in ("cloth", "pleated", "panelled", "knit", "foam", "gaiter", "window")
     light: Colour = tuple(round(channel + 0.45 * (240 - channel)) for channel in colour)  # type: ignore[assignment]
     return Fabric(
         make,
         colour,
-        trim=(176, 178, 180) if make == "cup" else light if make.startswith("surgical") and not is_dark else None,
+        trim=(176, 178, 180)
+        if make.endswith("cup")
+        else light
+        if make.startswith("surgical") and not is_dark
+        else None,
         inner=_DARK_INSIDE if is_dark else (226, 226, 224),
         elastic=colour if sewn else (40, 40, 42) if is_dark else (228, 228, 226),
-        sheen=0.07 if is_dark else 0.02,
-        grain=0.03 if is_dark else 0.02 if sewn else 0.01,
-        wrinkles=0.0 if make == "cup" else wrinkles,
+        sheen=0.09 if is_dark else 0.02,
+        wrinkles=folds * _wrinkles(make),
     )
 
 

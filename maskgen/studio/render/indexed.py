@@ -57,8 +57,9 @@ def _quantised(pixels: Image, count: int) -> tuple[Float64Array, IntArray]:
     The group of pixels with the greatest squared error is split at its mean, along the axis of its greatest spread,
     until there are enough (a variant of median cut: P. Heckbert, "Color image quantization", SIGGRAPH 1982).
     """
-    distinct, place, weight = np.unique(pixels, axis=0, return_inverse=True, return_counts=True)
-    values = distinct.astype(np.float64)
+    keys = pixels.astype(np.uint32) @ np.array([1 << 24, 1 << 16, 1 << 8, 1], np.uint32)
+    _, first, place, weight = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
+    values = pixels[first].astype(np.float64)
     groups = [np.arange(len(values))]
     errors = [_error(values, weight, groups[0])]
     enough = len(pixels) * 3 * _DEVIATION**2

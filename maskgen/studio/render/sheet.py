@@ -89,6 +89,12 @@ class Sheet:
     across: Float64Array
 
     @property
+    def steps_mm(self) -> tuple[float, float]:
+        """Distance of neighbouring vertices across and down, about, millimetres."""
+        rows, columns = self.from_upper.shape
+        return float(np.ptp(self.across, axis=1).mean()) / (columns - 1), float(self.from_upper[-1].mean()) / (rows - 1)
+
+    @property
     def rows(self) -> Float64Array:
         """(R, 1) array from 0 at the upper edge to 1 at the lower."""
         return np.linspace(0, 1, self.points.shape[0])[:, None]
@@ -169,12 +175,16 @@ def _laplacian(points: Float64Array, pull: tuple[float, float]) -> Float64Array:
     return result
 
 
+# Pleats, hems and their shadows run across: rows lie closer together than columns, by this share.
+_ROW_SHARE: Final = 0.62
+
+
 def sheet(shape: SheetShape, spacing_mm: float) -> Sheet:
-    """A mask's cloth with its vertices about so far apart."""
+    """A mask's cloth with its columns about so far apart and its rows closer together."""
     coarse = net(shape)
     span = np.linalg.norm(np.diff(coarse, axis=1), axis=-1).sum(axis=1).max()
     drop = np.linalg.norm(np.diff(coarse, axis=0), axis=-1).sum(axis=0).max()
-    rows, half = round(float(drop) / spacing_mm) + 1, round(float(span) / 2 / spacing_mm) + 1
+    rows, half = round(float(drop) / spacing_mm / _ROW_SHARE) + 1, round(float(span) / 2 / spacing_mm) + 1
     middle = _NET[1] // 2
     # Each half by itself, or a fold down the middle is smoothed away.
     right = _finer(coarse[:, middle:], rows, half)
