@@ -140,6 +140,16 @@ def parsing(data: Path, work: Path, epochs: int, start: Path | None, peak: float
 @main.command()
 @DATA
 @WORK
+def guess(data: Path, work: Path) -> None:
+    """Label more photographs by the parsing network in WORK; a training there takes them in."""
+    from maskgen.packtraining.parsing import guess as label
+
+    click.echo(f"{work / 'guessed.npz'}: {label(data, work)} pictures")
+
+
+@main.command()
+@DATA
+@WORK
 @click.option(
     "--pack",
     type=click.Path(path_type=Path),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,7 +13,8 @@ import numpy as np
 from maskgen.arrays import BoolArray, Float32Array, Image
 from maskgen.catalog.store import Catalog
 from maskgen.detect import FaceDetector
-from maskgen.face import Face
+from maskgen.face import Face, HeadPose
+from maskgen.face.landmarks import keypoints_of
 from maskgen.masking.augment import mask_faces, observe
 from maskgen.packtraining.data import read
 from maskgen.packtraining.landmarks import paint_mask
@@ -91,6 +92,29 @@ def masked(portrait: Portrait, catalog: Catalog, rng: np.random.Generator) -> Po
     kinds[(alpha > 0.2) & (alpha < 0.6)] = UNKNOWN
     kinds[alpha >= 0.6] = OTHER
     return Portrait(worn, kinds, face)
+
+
+def save(path: Path, portraits: Sequence[Portrait]) -> None:
+    """Write portraits to a file of NumPy's."""
+    faces = [portrait.face for portrait in portraits]
+    np.savez_compressed(
+        path,
+        images=np.stack([portrait.image for portrait in portraits]),
+        kinds=np.stack([portrait.kinds for portrait in portraits]),
+        bboxes=np.stack([face.bbox for face in faces]),
+        landmarks=np.stack([face.landmarks for face in faces]),
+        poses=np.array([[face.pose.yaw, face.pose.pitch, face.pose.roll] for face in faces]),
+    )
+
+
+def load(path: Path) -> list[Portrait]:
+    """The portraits in a file that `save` wrote."""
+    with np.load(path) as file:
+        columns = [file[name] for name in ("images", "kinds", "bboxes", "landmarks", "poses")]
+    return [
+        Portrait(image, kinds, Face(bbox, keypoints_of(points), points, HeadPose(*(float(v) for v in pose))))
+        for image, kinds, bbox, points, pose in zip(*columns, strict=True)
+    ]
 
 
 def _cut(image: Image, kinds: Image, face: Face, labels: Image | None = None) -> Portrait:
