@@ -199,5 +199,22 @@ def evaluate(data: Path, model: str, limit: int | None, card: bool, sheets: Path
         click.echo(sheet)
 
 
+@main.command()
+@DATA
+@click.option("--model", default="bundled", show_default=True, help="A pack, as maskgen augment --model takes it.")
+@click.option("--limit", type=int, help="At most this many pictures of each kind.")
+@click.option("--card", is_flag=True, help="Write the figures into the pack's MODEL_CARD.md.")
+def evaluate_parsing(data: Path, model: str, limit: int | None, card: bool) -> None:
+    """Measure what a pack tells of things in front of faces."""
+    from maskgen.packs.find import pack_dir
+    from maskgen.packtraining.evaluate import write_card
+    from maskgen.packtraining.evaluate_parsing import evaluate as measure
+
+    figures = {key: round(value, 3) for key, value in measure(data, model, limit).items()}
+    click.echo(json.dumps(figures, indent=1))
+    if card:
+        write_card(pack_dir(model) / "MODEL_CARD.md", figures, "parsing")
+
+
 if __name__ == "__main__":
     main()

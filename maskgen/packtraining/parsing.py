@@ -165,11 +165,10 @@ def train(data: Path, work: Path, epochs: int, start: Path | None = None, peak: 
     catalog = Catalog.load()
     catalog.preload()
     bare, held_out = portraits.labelled(data, held_out=False), portraits.labelled(data, held_out=True)
-    own = len(bare)
     if (work / "guessed.npz").is_file():
         bare += portraits.load(work / "guessed.npz")
     rng = np.random.default_rng(0)
-    worn = [portraits.masked(portrait, catalog, rng) for portrait in [*bare[:own], *bare[:own], *bare[own:]]]
+    worn = [portraits.masked(portrait, catalog, rng) for portrait in bare]
     mixed = Mixed(bare, worn, pieces_of(data), 64 * _BATCH, seed=0)
     trainer = Trainer(
         ParsingNet(),

@@ -65,7 +65,7 @@ def labelled(data: Path, held_out: bool) -> list[Portrait]:
         image = read(path)
         labels = cv2.imread(str(data / "parsing" / "labels" / f"{path.stem}.png"), cv2.IMREAD_UNCHANGED)
         for face in detector.detect(image)[:1]:
-            portraits.append(_cut(image, _KIND_OF_LABEL[labels], face, labels))
+            portraits.append(_cut(image, _KIND_OF_LABEL[labels], face))
     return portraits
 
 
@@ -117,14 +117,13 @@ def load(path: Path) -> list[Portrait]:
     ]
 
 
-def _cut(image: Image, kinds: Image, face: Face, labels: Image | None = None) -> Portrait:
+def _cut(image: Image, kinds: Image, face: Face) -> Portrait:
     matrix = face_crop(face.landmarks_68).copy()
     # The same face in a larger picture, and with a margin.
     matrix *= SIDE / CROP_SIDE / MARGIN
     matrix[:, 2] += (SIDE - 1) / 2 - (CROP_SIDE - 1) / 2 * SIDE / CROP_SIDE / MARGIN
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
-    if labels is not None:
-        kinds = _with_things(kinds, labels, face, round(_UNKNOWN_AROUND / scale))
+    kinds = _with_things(kinds, face, round(_UNKNOWN_AROUND / scale))
     if scale < 1:
         image = cv2.GaussianBlur(image, (0, 0), 0.45 * (1 / scale - 1) + 0.1)
     placed = cv2.warpAffine(image, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR)
@@ -144,7 +143,7 @@ def _moved(face: Face, matrix: Float32Array, scale: float) -> Face:
     return Face(bbox, on_crop(face.keypoints), on_crop(face.landmarks), face.pose, face.score)
 
 
-def _with_things(kinds: Image, labels: Image, face: Face, around: int) -> Image:
+def _with_things(kinds: Image, face: Face, around: int) -> Image:
     """The kinds with things in front of the face told from its background."""
     inside = np.zeros(kinds.shape, np.uint8)
     points = face.landmarks_68
