@@ -140,6 +140,16 @@ def parsing(data: Path, work: Path, epochs: int, start: Path | None, peak: float
 @main.command()
 @DATA
 @WORK
+def guess(data: Path, work: Path) -> None:
+    """Label more photographs by the parsing network in WORK; a training there takes them in."""
+    from maskgen.packtraining.parsing import guess as label
+
+    click.echo(f"{work / 'guessed.npz'}: {label(data, work)} pictures")
+
+
+@main.command()
+@DATA
+@WORK
 @click.option(
     "--pack",
     type=click.Path(path_type=Path),
@@ -187,6 +197,23 @@ def evaluate(data: Path, model: str, limit: int | None, card: bool, sheets: Path
         write_card(pack_dir(model) / "MODEL_CARD.md", figures)
     for sheet in failures.write(sheets) if sheets else []:
         click.echo(sheet)
+
+
+@main.command()
+@DATA
+@click.option("--model", default="bundled", show_default=True, help="A pack, as maskgen augment --model takes it.")
+@click.option("--limit", type=int, help="At most this many pictures of each kind.")
+@click.option("--card", is_flag=True, help="Write the figures into the pack's MODEL_CARD.md.")
+def evaluate_parsing(data: Path, model: str, limit: int | None, card: bool) -> None:
+    """Measure what a pack tells of things in front of faces."""
+    from maskgen.packs.find import pack_dir
+    from maskgen.packtraining.evaluate import write_card
+    from maskgen.packtraining.evaluate_parsing import evaluate as measure
+
+    figures = {key: round(value, 3) for key, value in measure(data, model, limit).items()}
+    click.echo(json.dumps(figures, indent=1))
+    if card:
+        write_card(pack_dir(model) / "MODEL_CARD.md", figures, "parsing")
 
 
 if __name__ == "__main__":

@@ -81,12 +81,12 @@ def evaluate(data: Path, model: str, limit: int | None = None, failures: Failure
     return figures
 
 
-def write_card(card: Path, figures: Figures) -> None:
+def write_card(card: Path, figures: Figures, marker: str = "figures") -> None:
     """Put figures as a table between the markers of a model card."""
-    before, rest = card.read_text().split("<!-- figures -->")
-    _, after = rest.split("<!-- /figures -->")
+    before, rest = card.read_text().split(f"<!-- {marker} -->")
+    _, after = rest.split(f"<!-- /{marker} -->")
     rows = "\n".join(f"| {name.replace('_', ' ')} | {value:g} |" for name, value in figures.items())
-    table = f"<!-- figures -->\n| figure | value |\n|---|---|\n{rows}\n<!-- /figures -->"
+    table = f"<!-- {marker} -->\n| figure | value |\n|---|---|\n{rows}\n<!-- /{marker} -->"
     card.write_text(before + table + after)
 
 

@@ -219,6 +219,39 @@ def shaded(portrait: Portrait, rng: np.random.Generator) -> Portrait:
     return Portrait(np.clip(portrait.image * gain[..., None], 0, 255).astype(np.uint8), portrait.kinds, portrait.face)
 
 
+def bearded(portrait: Portrait, other: Portrait, rng: np.random.Generator) -> Portrait:
+    """The portrait with the hair of another one on chin and cheeks, which counts as skin: a mask covers a beard."""
+    hair = other.kinds == HAIR
+    if hair.sum() < 1500:
+        return portrait
+    points = portrait.face.landmarks_68
+    first = int(rng.integers(1, 6))
+    jaw = points[first : 17 - first]
+    middle = points[[33, 57]].mean(axis=0)
+    outer = middle + (jaw - middle) * rng.uniform(0.95, 1.25)
+    shape = np.zeros((SIDE, SIDE), np.uint8)
+    cheek = rng.uniform(0.35, 0.8)
+    top = points[33] + rng.uniform(0.1, 0.5) * (points[51] - points[33])
+    inner = [points[54] * cheek + outer[-1] * (1 - cheek), top, points[48] * cheek + outer[0] * (1 - cheek)]
+    cv2.fillPoly(shape, [np.round(np.concatenate([outer, np.array(inner)])).astype(np.int32)], 255)
+    cv2.fillConvexPoly(shape, cv2.convexHull(np.round(points[48:60]).astype(np.int32)), 0)
+    alpha = cv2.GaussianBlur(shape.astype(np.float32) / 255, (0, 0), float(rng.uniform(1.5, 5)))
+    rows, columns = np.nonzero(hair)
+    # Its own hair, from the other picture's middle of hair to the chin, repeated where it ends.
+    shift = points[8] - [np.median(columns), np.median(rows)]
+    matrix = np.array([[1, 0, shift[0]], [0, 1, shift[1]]], np.float32)
+    tone = np.median(other.image[hair], axis=0)
+    moved = cv2.warpAffine(other.image, matrix, (SIDE, SIDE), borderMode=cv2.BORDER_REFLECT).astype(np.float32)
+    is_hair = cv2.warpAffine(hair.astype(np.uint8), matrix, (SIDE, SIDE), borderMode=cv2.BORDER_REFLECT)
+    noise = cv2.GaussianBlur(rng.normal(0, 40, (SIDE, SIDE)).astype(np.float32), (0, 0), 0.7)[..., None]
+    rgb = np.where(is_hair[..., None] > 0, moved, tone + noise)
+    alpha *= (portrait.kinds != OTHER) * rng.uniform(0.3, 1.0)
+    image = portrait.image * (1 - alpha[..., None]) + rgb * alpha[..., None]
+    kinds = portrait.kinds.copy()
+    kinds[(alpha > 0.25) & (kinds != UNKNOWN)] = SKIN
+    return Portrait(np.clip(image, 0, 255).astype(np.uint8), kinds, portrait.face)
+
+
 def _add_capsule(
     rgb: Float32Array,
     alpha: Float32Array,

@@ -29,7 +29,9 @@ RESIDUALS: Final = (0, 0, 1, 2, 1)
 # Rare kinds count more: without this they are drowned by skin and hair.
 _WEIGHTS: Final = (1.0, 1.0, 1.0, 2.0, 1.5, 1.5)
 _MASKED_SHARE: Final = 0.2
+_BEARDED_SHARE: Final = 0.15
 _BATCH: Final = 32
+_SURE: Final = 0.9  # from which share on a guess is taken for a label
 
 
 class ParsingNet(nn.Module):
@@ -88,6 +90,8 @@ class Mixed(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
             portrait = self.worn[rng.integers(len(self.worn))]
         else:
             portrait = self.bare[rng.choice(len(self.bare), p=self._often)]
+            if rng.random() < _BEARDED_SHARE:
+                portrait = occluders.bearded(portrait, self.bare[rng.integers(len(self.bare))], rng)
         if rng.random() < 0.25:
             portrait = occluders.shaded(portrait, rng)
         for chance in (0.55, 0.25):
@@ -161,11 +165,10 @@ def train(data: Path, work: Path, epochs: int, start: Path | None = None, peak: 
     catalog = Catalog.load()
     catalog.preload()
     bare, held_out = portraits.labelled(data, held_out=False), portraits.labelled(data, held_out=True)
-    own = len(bare)
     if (work / "guessed.npz").is_file():
         bare += portraits.load(work / "guessed.npz")
     rng = np.random.default_rng(0)
-    worn = [portraits.masked(portrait, catalog, rng) for portrait in [*bare[:own], *bare[:own], *bare[own:]]]
+    worn = [portraits.masked(portrait, catalog, rng) for portrait in bare]
     mixed = Mixed(bare, worn, pieces_of(data), 64 * _BATCH, seed=0)
     trainer = Trainer(
         ParsingNet(),
@@ -194,6 +197,36 @@ def train(data: Path, work: Path, epochs: int, start: Path | None = None, peak: 
             flush=True,
         )
     return trainer.average
+
+
+def guess(data: Path, work: Path) -> int:
+    """Label photographs without labels by ``work/parsing.pt``, for ``work/guessed.npz``; their number.
+
+    Pixels of which the network is not sure, in the picture and in its mirror image alike, stay unknown.
+    """
+    net = ParsingNet()
+    net.load_state_dict(torch.load(work / "parsing.pt", weights_only=True))
+    paths = [
+        *sorted((data / "lfw").glob("*/*.jpg"))[::8],
+        *sorted((data / "celeba").glob("*/*.jpg"))[::6],
+        *sorted((data / "masked_photos").glob("*.jpg"))[::2],
+    ]
+    found = list(portraits.unlabelled(paths))
+    crops = [centre_of(portrait)[0] for portrait in found]
+    mirrored = predict(net, [np.ascontiguousarray(crop[:, ::-1]) for crop in crops])[..., ::-1]
+    shares = (predict(net, crops) + mirrored) / 2
+    guessed = [_with_guess(portrait, share) for portrait, share in zip(found, shares, strict=True)]
+    portraits.save(work / "guessed.npz", guessed)
+    return len(guessed)
+
+
+def _with_guess(portrait: Portrait, shares: Float32Array) -> Portrait:
+    sure = np.where(shares.max(axis=0) > _SURE, shares.argmax(axis=0), UNKNOWN).astype(np.uint8)
+    scale = SIDE / portraits.MARGIN / GRID_SIDE
+    matrix = np.array([[scale, 0, 0], [0, scale, 0]], np.float32)
+    matrix[:, 2] = (SIDE - 1) / 2 - scale * (GRID_SIDE - 1) / 2
+    kinds = cv2.warpAffine(sure, matrix, (SIDE, SIDE), flags=cv2.INTER_NEAREST, borderValue=UNKNOWN)
+    return Portrait(portrait.image, kinds, portrait.face)
 
 
 def predict(net: ParsingNet, images: Sequence[Image]) -> Float32Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,7 +13,8 @@ import numpy as np
 from maskgen.arrays import BoolArray, Float32Array, Image
 from maskgen.catalog.store import Catalog
 from maskgen.detect import FaceDetector
-from maskgen.face import Face
+from maskgen.face import Face, HeadPose
+from maskgen.face.landmarks import keypoints_of
 from maskgen.masking.augment import mask_faces, observe
 from maskgen.packtraining.data import read
 from maskgen.packtraining.landmarks import paint_mask
@@ -64,7 +65,7 @@ def labelled(data: Path, held_out: bool) -> list[Portrait]:
         image = read(path)
         labels = cv2.imread(str(data / "parsing" / "labels" / f"{path.stem}.png"), cv2.IMREAD_UNCHANGED)
         for face in detector.detect(image)[:1]:
-            portraits.append(_cut(image, _KIND_OF_LABEL[labels], face, labels))
+            portraits.append(_cut(image, _KIND_OF_LABEL[labels], face))
     return portraits
 
 
@@ -93,14 +94,36 @@ def masked(portrait: Portrait, catalog: Catalog, rng: np.random.Generator) -> Po
     return Portrait(worn, kinds, face)
 
 
-def _cut(image: Image, kinds: Image, face: Face, labels: Image | None = None) -> Portrait:
+def save(path: Path, portraits: Sequence[Portrait]) -> None:
+    """Write portraits to a file of NumPy's."""
+    faces = [portrait.face for portrait in portraits]
+    np.savez_compressed(
+        path,
+        images=np.stack([portrait.image for portrait in portraits]),
+        kinds=np.stack([portrait.kinds for portrait in portraits]),
+        bboxes=np.stack([face.bbox for face in faces]),
+        landmarks=np.stack([face.landmarks for face in faces]),
+        poses=np.array([[face.pose.yaw, face.pose.pitch, face.pose.roll] for face in faces]),
+    )
+
+
+def load(path: Path) -> list[Portrait]:
+    """The portraits in a file that `save` wrote."""
+    with np.load(path) as file:
+        columns = [file[name] for name in ("images", "kinds", "bboxes", "landmarks", "poses")]
+    return [
+        Portrait(image, kinds, Face(bbox, keypoints_of(points), points, HeadPose(*(float(v) for v in pose))))
+        for image, kinds, bbox, points, pose in zip(*columns, strict=True)
+    ]
+
+
+def _cut(image: Image, kinds: Image, face: Face) -> Portrait:
     matrix = face_crop(face.landmarks_68).copy()
     # The same face in a larger picture, and with a margin.
     matrix *= SIDE / CROP_SIDE / MARGIN
     matrix[:, 2] += (SIDE - 1) / 2 - (CROP_SIDE - 1) / 2 * SIDE / CROP_SIDE / MARGIN
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
-    if labels is not None:
-        kinds = _with_things(kinds, labels, face, round(_UNKNOWN_AROUND / scale))
+    kinds = _with_things(kinds, face, round(_UNKNOWN_AROUND / scale))
     if scale < 1:
         image = cv2.GaussianBlur(image, (0, 0), 0.45 * (1 / scale - 1) + 0.1)
     placed = cv2.warpAffine(image, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR)
@@ -120,7 +143,7 @@ def _moved(face: Face, matrix: Float32Array, scale: float) -> Face:
     return Face(bbox, on_crop(face.keypoints), on_crop(face.landmarks), face.pose, face.score)
 
 
-def _with_things(kinds: Image, labels: Image, face: Face, around: int) -> Image:
+def _with_things(kinds: Image, face: Face, around: int) -> Image:
     """The kinds with things in front of the face told from its background."""
     inside = np.zeros(kinds.shape, np.uint8)
     points = face.landmarks_68
