@@ -18,7 +18,7 @@ from typing import IO, Any, Final, Literal, NamedTuple
 
 from maskgen import files, images
 from maskgen.datasets import parts
-from maskgen.datasets.base import Entry, Fault, Meta, Pair, PartWriter, Sample
+from maskgen.datasets.base import Entry, Fault, Meta, Pair, PartWriter, Sample, refuse_saved
 from maskgen.datasets.finals import Finals
 from maskgen.datasets.ordering import Sorted, Spool
 from maskgen.datasets.packing import Former, placed
@@ -129,6 +129,7 @@ class BinWriter(PartsWriter):
     def check(self, settings: Any) -> None:
         """As `Writer.check`: one picture per half, and one face on it."""
         super().check(settings)
+        refuse_saved(settings, self.path.name)
         holds = f"{self.path.name}: a verification set holds one picture per half of a pair"
         if settings.variants != 1:
             raise ConfigError(f"{holds}, not {settings.variants} variants", "use {variants=1}")

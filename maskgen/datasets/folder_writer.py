@@ -8,7 +8,7 @@ import json
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -17,7 +17,7 @@ from typing import Any, Final
 from maskgen import files, images
 from maskgen.datasets.base import Entry, Fault, Meta, Sample
 from maskgen.errors import ConfigError, ImageError
-from maskgen.formats import format_of
+from maskgen.formats import BESIDE, format_of
 from maskgen.manifest import Row, inside
 
 # What no folder can be called by on some system, or what would hide it; the percent sign, with which it is written.
@@ -25,6 +25,8 @@ _NO_NAME: Final = re.compile(r'[/\\%:*?"<>|\x00-\x1f\x7f\ud800-\udfff]|^\.|[. ]$
 # Hidden files in the folder itself, not files in a hidden folder: readers such as torchvision's take every folder for a
 # person.
 _JOURNAL: Final = ".maskgen-{}.journal"
+# What lies beside pictures is for people who ask for it, in a hidden folder of its own.
+_EXTRAS: Final = ".extras"
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,10 @@ class FolderWriter:
     def places(self, key: str) -> list[str]:
         """Where the masked pictures of an input go, relative to the folder."""
         return names_of(key, self.variants, self.originals)
+
+    def beside(self, place: str, names: Iterable[str]) -> Mapping[str, str]:
+        """As `Writer.beside`: in a hidden folder, so that nobody takes it for pictures of people."""
+        return {name: f"{_EXTRAS}/{name}/{place}.png" for name in names}
 
     @contextlib.contextmanager
     def part(self, name: str) -> Iterator[FolderPart]:
@@ -121,7 +127,8 @@ class FolderWriter:
     def discard(self, places: Iterable[str]) -> None:
         """As `Writer.discard`; folders that are left empty go too."""
         for place in places:
-            self._delete(place)
+            for one in (place, *self.beside(place, BESIDE).values()):
+                self._delete(one)
 
     def clashes(self, keys: Sequence[str], settled: frozenset[str]) -> list[Fault]:
         """As `Writer.clashes`."""
@@ -133,6 +140,15 @@ class FolderWriter:
         folders = {fold(str(folder)): key for key in keys for folder in PurePosixPath(key).parents}
         keeps_names = self.originals or self.copy_skipped
         return clashes_of(keys, settled, self.places, keeps_names, lambda place: folders.get(fold(place)), fold)
+
+    def save(self, place: str, raw: bytes) -> None:
+        """Write what lies beside a picture."""
+        path = self.root / place
+        with files.named_faults(path):
+            files.make_folder(path.parent)
+            if not path.parent.resolve().is_relative_to(self.root):
+                raise ConfigError(f"{path.parent}: a link that leads out of the output folder", "remove it")
+            files.write_whole(path, raw)
 
     def _journals(self) -> list[Path]:
         return sorted(self.root.glob(_JOURNAL.format("*")))
@@ -189,6 +205,8 @@ class FolderPart:
         # On resume a folder of the output may have become a link to anywhere, the input included.
         if not path.parent.resolve().is_relative_to(root):
             raise ConfigError(f"{path.parent}: a link that leads out of the output folder", "remove it")
+        for extra, raw in zip(self._writer.beside(place, sample.saved).values(), sample.saved.values(), strict=True):
+            self._writer.save(extra, raw)
         try:
             is_new = files.write_new(path, sample.raw, lambda stamp: self._journal.append(json.dumps([place, stamp])))
         except ImageError as error:

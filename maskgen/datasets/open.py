@@ -10,7 +10,7 @@ from maskgen.datasets.base import Reader, Writer
 from maskgen.datasets.folder import FolderReader
 from maskgen.datasets.folder_writer import FolderWriter
 from maskgen.errors import ConfigError
-from maskgen.formats import Format, format_of
+from maskgen.formats import BESIDE, Format, format_of
 
 _BIN_FILE: Final = "pairs.bin"
 _IS_URL: Final = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
@@ -189,7 +189,8 @@ def open_writer(target: Path, settings: Any, in_format: Format, reader: Reader) 
     if format == "webdataset":
         from maskgen.datasets.webdataset_writer import WebDatasetWriter
 
-        return WebDatasetWriter(resolved, settings.shard_size, **places)
+        saved = tuple(name for name in BESIDE if name in settings.save)
+        return WebDatasetWriter(resolved, settings.shard_size, **places, saved=saved)
     if format == "metadata":
         from maskgen.datasets.metadata import MetadataReader, MetadataWriter
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from maskgen import files, images
 from maskgen.datasets import parts
-from maskgen.datasets.base import Entry, Fault, Meta, PartWriter, Sample
+from maskgen.datasets.base import Entry, Fault, Meta, PartWriter, Sample, refuse_saved
 from maskgen.datasets.finals import Finals
 from maskgen.datasets.ordering import Sorted, Spool
 from maskgen.datasets.part_writer import PartsWriter
@@ -65,6 +65,11 @@ class RecordWriter(PartsWriter):
     """
 
     root: Path
+
+    def check(self, settings: Any) -> None:
+        """As `Writer.check`: records hold a picture and its label."""
+        super().check(settings)
+        refuse_saved(settings, REC_FILE)
 
     @property
     def home(self) -> Path:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import traceback
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import PurePosixPath
 
@@ -26,7 +26,7 @@ from maskgen.masking.augment import Masked, MaskedFace, mask_faces, observe_all
 from maskgen.masking.recipe import Patterns, Recipe
 from maskgen.masking.vary import Recolor
 from maskgen.parse import Parser
-from maskgen.run import patterns
+from maskgen.run import patterns, saved
 from maskgen.run.record import catalog_of
 from maskgen.run.settings import AugmentSettings
 from maskgen.run.stamps import Mark, RowStamps, source_of, stamps_of
@@ -122,7 +122,7 @@ def augment_entry(task: Task, tools: _Tools, part: PartWriter, entry: Entry, sam
         reason=None if is_done else reason,
         size_wh=(pixels.shape[1], pixels.shape[0]),
         notes=picture.notes,
-        faces=tuple(manifest.face_row(face, settings.save_landmarks) for face in faces),
+        faces=tuple(manifest.face_row(face, "landmarks" in settings.save) for face in faces),
         crop=None if crop is None else _crop_row(crop),
         variants=tuple(variants),
         original=original,
@@ -146,11 +146,13 @@ def _variants(
         seed = seed_of(task.settings.seed, entry.key, number)
         rng = np.random.default_rng(np.random.SeedSequence(seed))
         masked = mask_faces(picture.pixels, faces, observed, tools.catalog, rng, tools.recipe)
-        place, reason = None, masked.reason
+        place, reason, extras = None, masked.reason, None
         if masked.is_masked:
             encoded = _encoded(masked.image, crop, picture, entry, sample, task.settings)
-            place = part.put(encoded, Meta(entry, number))
-        variants.append(_variant_row(seed, place, masked))
+            beside = saved.beside(task.settings.save, masked, observed, crop)
+            place = part.put(replace(encoded, saved=beside), Meta(entry, number))
+            extras = task.writer.beside(place, beside)
+        variants.append(_variant_row(seed, place, extras, masked))
     return variants, reason
 
 
@@ -259,8 +261,13 @@ def _row(entry: Entry, **fields: object) -> Row:
     )
 
 
-def _variant_row(seed: int, place: str | None, masked: Masked) -> VariantRow:
-    return VariantRow(place=place, seed=f"{seed:032x}", masks=tuple(_mask_row(face) for face in masked.faces))
+def _variant_row(seed: int, place: str | None, extras: Mapping[str, str] | None, masked: Masked) -> VariantRow:
+    return VariantRow(
+        place=place,
+        seed=f"{seed:032x}",
+        masks=tuple(_mask_row(face) for face in masked.faces),
+        extras=manifest.Extras.model_validate(extras) if extras else None,
+    )
 
 
 def _mask_row(face: MaskedFace) -> MaskRow:

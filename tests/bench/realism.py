@@ -43,6 +43,7 @@ from maskgen.manifest import FaceRow, face_of, face_row
 from maskgen.masking.augment import mask_faces, observe_all
 from maskgen.masking.recipe import Recipe
 from maskgen.packtraining.data import human_boxes, iou_matrix, read
+from maskgen.parse import FaceParser
 
 SIDE: Final = 64
 SHEET_SIDE: Final = 200
@@ -199,7 +200,7 @@ def people(
         recipe = Recipe(faces="all")
         seed = [SEED, zlib.crc32(picture.encode()), variant]
         masked = mask_faces(
-            image, faces, observe_all(image, faces, recipe=recipe), catalog, np.random.default_rng(seed), recipe
+            image, faces, observe_all(image, faces, parser(), recipe), catalog, np.random.default_rng(seed), recipe
         )
         image, worn = masked.image, [face.design is not None for face in masked.faces]
     image = as_jpeg(image)
@@ -207,6 +208,11 @@ def people(
         if is_worn:
             small, large = (crop_of(image, face, side) for side in (SIDE, SHEET_SIDE))
             yield Person(picture, max(face.size_wh), face.pose.yaw, as_jpeg(small), large)
+
+
+@functools.cache
+def parser() -> FaceParser:
+    return FaceParser()
 
 
 def as_jpeg(image: Image) -> Image:
