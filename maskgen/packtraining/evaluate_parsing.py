@@ -149,7 +149,5 @@ def _both(portrait: Portrait, parser: FaceParser) -> tuple[Image, Image]:
     """What the network says (64, 64), and what is true of the same crop (128, 128)."""
     said = parser.regions(portrait.image, portrait.face).shares.argmax(axis=0).astype(np.uint8)
     matrix = face_crop(portrait.face.landmarks_68)
-    truth = cv2.warpAffine(
-        portrait.kinds, matrix, (CROP_SIDE, CROP_SIDE), flags=cv2.INTER_NEAREST, borderValue=UNKNOWN
-    )
+    truth = cv2.warpAffine(portrait.kinds, matrix, (CROP_SIDE, CROP_SIDE), flags=cv2.INTER_NEAREST, borderValue=UNKNOWN)
     return said, truth
