@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from maskgen.arrays import Float32Array, Image
+from maskgen.errors import ModelError
 from maskgen.face import Face
 from maskgen.face.head import head_to_image
 from maskgen.packs.find import BUNDLED, parsing_file
@@ -27,6 +28,8 @@ CROP_SIDE: Final = 128
 """Width and height of what the network sees, pixels."""
 GRID_SIDE: Final = 64
 """Width and height of what it gives."""
+_INPUT: Final = ("data", [1, 3, CROP_SIDE, CROP_SIDE])
+_OUTPUT_SHAPE: Final = [1, len(KINDS), GRID_SIDE, GRID_SIDE]
 _FIELD_MM: Final = 230.0
 # The middle of the field on the mean head: under the nose, and as far back as keeps a profile in the middle.
 _MIDDLE_MM: Final = np.array([0.0, 42.0, -10.0], np.float32)
@@ -93,6 +96,15 @@ class FaceParser:
     def __init__(self, model: str = BUNDLED, *, device: Device = "cpu") -> None:
         self.path: Path = parsing_file(model)
         self._session = session(self.path, threads=1, device=device)
+        inputs, outputs = (
+            [(port.name, list(port.shape)) for port in ports]
+            for ports in (self._session.get_inputs(), self._session.get_outputs())
+        )
+        if inputs != [_INPUT] or [shape for _, shape in outputs] != [_OUTPUT_SHAPE]:
+            raise ModelError(
+                f"{self.path}: takes {inputs} and gives {outputs}, expected {[_INPUT]} and {_OUTPUT_SHAPE}",
+                "use another {model}, or delete the file: the pack borrows that of the bundled pack then",
+            )
 
     def regions(self, image: Image, face: Face) -> Regions:
         """What a face consists of.

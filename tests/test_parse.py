@@ -162,6 +162,14 @@ def test_the_hash_covers_the_network_for_regions_also_where_it_is_borrowed(forei
     assert parsing_file(str(foreign)) == foreign / PARSING
 
 
+def test_another_network_is_refused_by_what_it_takes_and_gives(foreign):
+    (foreign / PARSING).parent.mkdir()
+    shutil.copy(pack_dir("bundled") / "2d106det.onnx", foreign / PARSING)
+    with pytest.raises(ModelError, match=r"parsing\.onnx: takes .*192, 192.*expected .*128, 128") as caught:
+        FaceParser(str(foreign))
+    assert "borrows" in caught.value.remedy
+
+
 def test_a_broken_network_is_refused_by_name(foreign):
     (foreign / PARSING).parent.mkdir()
     (foreign / PARSING).write_bytes(b"not a model")

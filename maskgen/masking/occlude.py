@@ -30,6 +30,8 @@ _RADIUS: Final = 2
 _SAME_COLOUR: Final = 5e-4
 # Nothing is drawn from the second share on, all of it up to the first: an unsure network does not cut holes.
 _RAMP: Final = (0.4, 0.8)
+# Of faces that are smaller than the crop less is believed: so much more is needed for each time that they are smaller.
+_SMALLER: Final = 0.1
 # A mask lies below these rows of the grid, which are the forehead's.
 _FOREHEAD_ROWS: Final = 12
 _BLOCK: Final = 1_000_000  # pixels
@@ -79,8 +81,9 @@ def visible_of(image: Image, regions: Regions) -> Visible | None:
     values = np.empty((rows.stop - rows.start, columns.stop - columns.start), np.uint8)
     step = max(_BLOCK // values.shape[1], 1)
     # 0 to 255, as the pixels are, and from high to low; the fourth channel of the pixels is 255.
-    gain = 1 / (_RAMP[1] - _RAMP[0])
-    to_shown = np.array([[-gain] * 4 + [255 * gain * _RAMP[1]]], np.float32)
+    low, high = _ramp(regions)
+    gain = 1 / (high - low)
+    to_shown = np.array([[-gain] * 4 + [255 * gain * high]], np.float32)
     for first in range(rows.start, rows.stop, step):
         block = slice(first, min(first + step, rows.stop)), columns
         placed = on_image(model, regions.image_to_crop, block)  # (h, W, 4)
@@ -131,6 +134,13 @@ def covered_share(regions: Regions, face: Face) -> float:
     cv2.fillConvexPoly(inside, cv2.convexHull(np.round(grown).astype(np.int32)), 1)
     hidden = regions.of(*IN_FRONT)[inside > 0]
     return float(hidden.mean()) if hidden.size else 0.0
+
+
+def _ramp(regions: Regions) -> tuple[float, float]:
+    """From which share on a mask begins to vanish, and from which on nothing of it is drawn."""
+    enlarged = float(np.hypot(*regions.image_to_crop[0, :2])) - 1
+    more = min(max(enlarged, 0.0) * _SMALLER, 0.15)
+    return _RAMP[0] + more, _RAMP[1] + more
 
 
 def _window(front: Float32Array, image_to_crop: Float32Array, shape: tuple[int, ...]) -> tuple[slice, slice] | None:

@@ -203,7 +203,7 @@ def evaluate(data: Path, model: str, limit: int | None, card: bool, sheets: Path
 @DATA
 @click.option("--model", default="bundled", show_default=True, help="A pack, as maskgen augment --model takes it.")
 @click.option("--limit", type=int, help="At most this many pictures of each kind.")
-@click.option("--card", is_flag=True, help="Write the figures into the pack's MODEL_CARD.md.")
+@click.option("--card", is_flag=True, help="Write the figures into the pack's PARSING_CARD.md.")
 def evaluate_parsing(data: Path, model: str, limit: int | None, card: bool) -> None:
     """Measure what a pack tells of things in front of faces."""
     from maskgen.packs.find import pack_dir
@@ -213,7 +213,7 @@ def evaluate_parsing(data: Path, model: str, limit: int | None, card: bool) -> N
     figures = {key: round(value, 3) for key, value in measure(data, model, limit).items()}
     click.echo(json.dumps(figures, indent=1))
     if card:
-        write_card(pack_dir(model) / "MODEL_CARD.md", figures, "parsing")
+        write_card(pack_dir(model) / "parsing" / "PARSING_CARD.md", figures, "parsing")
 
 
 if __name__ == "__main__":

@@ -90,6 +90,29 @@ def test_where_nothing_lies_in_front_nothing_is_filtered():
     assert visible_of(image, unsure).at(WHOLE).min() > 0.8
 
 
+def test_of_a_small_face_less_is_believed():
+    image = two_tones(400)
+    likely = regions_of(image)
+    likely.shares[:] = 0
+    likely.shares[KINDS.index("hair")], likely.shares[KINDS.index("skin")] = 0.6, 0.4
+    shown = [
+        visible_of(image, Regions(likely.shares, likely.crop, likely.image_to_crop * np.float32(times))).values.mean()
+        for times in (1, 3, 5)
+    ]
+    assert shown[0] < shown[1] < shown[2]
+
+
+def test_the_same_picture_gives_the_same_bits_wherever_it_lies_in_memory():
+    image, hair = np.random.default_rng(0).integers(0, 255, (400, 400, 3), np.uint8), np.zeros((400, 400), bool)
+    hair[:, 217:] = True
+    regions = regions_of(image, ("hair", hair))
+    first, room = visible_of(image, regions).values, np.empty(image.size + 64, np.uint8)
+    for offset in (1, 3, 16, 33):
+        moved = room[offset : offset + image.size].reshape(image.shape)
+        moved[:] = image
+        assert np.array_equal(visible_of(moved, regions).values, first)
+
+
 def test_a_window_may_be_asked_for_any_part_of_the_image():
     visible = Visible(np.arange(12, dtype=np.uint8).reshape(3, 4) * 20, (slice(5, 8), slice(2, 6)))
     whole = visible.at((slice(0, 10), slice(0, 10)))
