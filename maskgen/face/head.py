@@ -18,7 +18,7 @@ from typing import Final
 
 import numpy as np
 
-from maskgen.arrays import Float32Array, IntArray
+from maskgen.arrays import Float32Array, Float64Array, IntArray
 
 ANCHORS: Final[dict[str, tuple[float, float, float]]] = {
     # Where ear loops leave towards the back of the ear, above and below.
@@ -116,10 +116,16 @@ def head_to_image(landmarks_68: Float32Array) -> Float32Array:
     (2, 4) array
         ``camera @ [x, y, z, 1]`` is a pixel.
     """
-    space = np.concatenate([mean_head().points_68, np.ones((68, 1), np.float32)], axis=1)
-    solution = np.linalg.lstsq(space.astype(np.float64), landmarks_68.astype(np.float64), rcond=None)[0]
-    camera: Float32Array = solution.T.astype(np.float32)
+    camera: Float32Array = (_solver() @ landmarks_68.astype(np.float64)).T.astype(np.float32)
     return camera
+
+
+@cache
+def _solver() -> Float64Array:
+    """(4, 68): takes landmarks to the affine camera of least squares."""
+    space = np.concatenate([mean_head().points_68, np.ones((68, 1), np.float32)], axis=1)
+    solver: Float64Array = np.linalg.pinv(space.astype(np.float64))
+    return solver
 
 
 def points_on_face(
@@ -165,8 +171,9 @@ def in_image(points: Float32Array, landmarks_68: Float32Array) -> Float32Array:
     """Where points of the mean head (N, 3), millimetres, lie on a face, (N, 2) pixels: see `points_on_face`."""
     camera, head_68 = head_to_image(landmarks_68), mean_head().points_68
     residual = landmarks_68 - (head_68 @ camera[:, :3].T + camera[:, 3])  # (68, 2)
-    apart = np.linalg.norm(points[:, None] - head_68, axis=2)  # (N, 68)
-    weight = np.exp(-0.5 * np.square(apart / _RESIDUAL_REACH_MM))
+    # The square of a difference, multiplied out: (N, 68) at once.
+    apart = np.square(points).sum(axis=1)[:, None] + np.square(head_68).sum(axis=1) - 2 * points @ head_68.T
+    weight = np.exp(apart * np.float32(-0.5 / _RESIDUAL_REACH_MM**2))
     # The 1.0: points that are far from every landmark follow the camera alone.
     correction = weight @ residual / np.maximum(weight.sum(axis=1, keepdims=True), 1.0)
     placed: Float32Array = (points @ camera[:, :3].T + camera[:, 3] + correction).astype(np.float32)

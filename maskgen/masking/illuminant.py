@@ -24,7 +24,7 @@ from maskgen.arrays import Float32Array, Float64Array, Image
 from maskgen.images import LUMA
 
 # A picture is looked at in about this many pixels along its longer side.
-_SIDE: Final = 96
+_SIDE: Final = 48
 # A highlight is among the brightest tenth, bright, not clipped, and nearly without colour of its own.
 _BRIGHTEST: Final = 90.0
 _BRIGHT: Final = 120.0
@@ -32,7 +32,6 @@ _CLIPPED: Final = 250.0
 _NEUTRAL: Final = 0.3
 # So many pixels make a cue.
 _FEWEST: Final = 24
-_NORM: Final = 5
 # How far casts lie from none, and each estimate from the cast: standard deviations of the logarithm.
 _CAST_SD: Final = 0.055
 _SKIN_SD: Final = 0.12
@@ -76,7 +75,7 @@ def combined(skin: Float64Array | None, small: Float32Array | None) -> Float64Ar
         return cast
     sides = [_mean(cues)[1] @ cast / length, _mean(scene)[1] @ cast / length]
     # The chroma does not grow quite as the cast does.
-    allowed = max(0.95 * length * NEUTRAL_CHROMA / chroma, min(sides))
+    allowed = max(0.9 * length * NEUTRAL_CHROMA / chroma, min(sides))
     return cast * min(allowed / length, 1.0)
 
 
@@ -126,12 +125,16 @@ def edges(small: Float32Array) -> Cue:
     strength = strength[small.max(axis=2) < _CLIPPED]
     if len(strength) < _FEWEST:
         return _SILENT
-    level = np.power(np.power(strength / 64, _NORM).mean(axis=0), 1 / _NORM) * 64
+    # The fourth root of the mean of fourth powers: strong edges count most.
+    level = np.sqrt(np.sqrt(np.square(np.square(strength)).mean(axis=0)))
     return Cue(cast_of(level), bool(level.min() > 4))
 
 
 def reduced(image: Image) -> Float32Array:
     """A picture (h, w, 3), small, 0 to 255."""
+    # Of a large picture every few pixels tell enough.
+    step = max(max(image.shape[:2]) // (2 * _SIDE), 1)
+    image = np.ascontiguousarray(image[::step, ::step])
     scale = _SIDE / max(image.shape[:2])
     if scale < 1:
         size_wh = max(round(image.shape[1] * scale), 1), max(round(image.shape[0] * scale), 1)

@@ -27,7 +27,7 @@ SKIN_RGB: Final[tuple[float, float, float]] = (173.0, 128.0, 102.0)
 _LIGHT_SHARE: Final = 0.55
 # How far around the landmarks shading is guessed, as a share of the face's size: a gaiter reaches no farther.
 _AROUND: Final = 0.6
-_SAMPLE: Final = 20_000  # pixels that are enough for a statistic
+_SAMPLE: Final = 4_000  # pixels that are enough for a statistic
 _FEWEST: Final = 12  # pixels that tell a colour
 # What is darker or brighter than skin should be there, or of another colour (logarithm), is hair or cloth.
 _DARKEST_SKIN: Final = 0.52
@@ -52,11 +52,14 @@ class Light:
         RGB gains, their luma-weighted mean 1.
     saturation : float
         0 in a photograph without colour, else 1.
+    skin : (3,) array
+        RGB of the skin, 0 to 255, where it is neither shiny nor in shadow.
     """
 
     exposure: float
     balance: Float32Array
     saturation: float
+    skin: Float32Array
 
 
 @dataclass(frozen=True)
@@ -115,8 +118,6 @@ class Appearance:
         On the skin.
     shading : Shading
         How it falls.
-    skin : (3,) array
-        RGB of its skin, 0 to 255, where it is neither shiny nor in shadow.
     blur : float
         Standard deviation of the blur of the sharpest edges of its eyes, pixels.
     noise : float
@@ -126,7 +127,6 @@ class Appearance:
     size: float
     light: Light
     shading: Shading
-    skin: Float32Array
     blur: float
     noise: float
 
@@ -136,7 +136,7 @@ class Appearance:
         rows = [np.clip(y + dy, 0, image.shape[0] - 1) for dy in (-1, 0, 1)]
         around = np.stack([image[row, column] for row in rows for column in near]).astype(np.float32)
         seen = around.mean(axis=0) + 4  # (N, 3); black has no colour
-        expected = self.skin + 4
+        expected = self.light.skin + 4
         gain = (seen @ LUMA) / (expected @ LUMA) / self.shading.near(x, y)
         tint = np.log(seen / (seen @ LUMA)[:, None]) - np.log(expected / (expected @ LUMA))
         return (gain > _DARKEST_SKIN) & (gain < _BRIGHTEST_SKIN) & (np.abs(tint).max(axis=1) < _SKIN_TINT)
@@ -152,7 +152,6 @@ def appearance_of(image: Image, face: Face) -> Appearance:
         max(face.size_wh),
         light_on(pixels, illuminant.reduced(image)),
         shading_of(image, skin, face),
-        middle_of_skin(pixels) if len(pixels) >= _FEWEST else np.array(SKIN_RGB, np.float32),
         blur_of(image, face),
         grain.grain_of(_patch(image, face)),
     )
@@ -198,7 +197,8 @@ def light_on(pixels: Float32Array, small: Float32Array | None = None) -> Light:
         The picture as `illuminant.reduced` gives it; without it skin alone tells.
     """
     if len(pixels) < _FEWEST:
-        return Light(1.0, illuminant.gains_of(illuminant.combined(None, small)), 1.0)
+        balance = illuminant.gains_of(illuminant.combined(None, small))
+        return Light(1.0, balance, 1.0, np.array(SKIN_RGB, np.float32))
     luma = pixels @ LUMA
     middle = middle_of_skin(pixels)
     reference = np.array(SKIN_RGB, np.float32)
@@ -207,7 +207,8 @@ def light_on(pixels: Float32Array, small: Float32Array | None = None) -> Light:
     balance = illuminant.gains_of(illuminant.combined(skin, small))
     # Over 10 on 99 of 100 faces of LFW; a black-and-white photograph with a cast of the scanner has under 3.
     colour = float(np.abs(pixels - luma[:, None]).mean())
-    return Light(float(np.clip(exposure, 0.3, 1.12)), balance, float(np.clip((colour - 3) / 7, 0, 1)))
+    saturation = float(np.clip((colour - 3) / 7, 0, 1))
+    return Light(float(np.clip(exposure, 0.3, 1.12)), balance, saturation, middle)
 
 
 def middle_of_skin(pixels: Float32Array) -> Float32Array:

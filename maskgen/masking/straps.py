@@ -26,6 +26,8 @@ from maskgen.masking.light import Appearance
 from maskgen.masking.warp import Overlay, carried
 from maskgen.parse import Regions
 
+# Degrees to millimetres, at the cheek.
+_ARC_MM_PER_DEG: Final = 1.5
 # Where straps run to at image right, (degrees, millimetres) on the head: the roots of the ear, or over and under it.
 _WAYS: Final[dict[str, dict[str, tuple[tuple[float, float], ...]]]] = {
     "ear": {"upper": ((94.0, -8.0),), "lower": ((93.0, 38.0),)},
@@ -37,9 +39,9 @@ _WAYS: Final[dict[str, dict[str, tuple[tuple[float, float], ...]]]] = {
 # How far the middle of a strap hangs below the straight way, as a share of its length: the lower one is slacker.
 _SAG: Final = {"upper": -0.03, "lower": 0.05}
 _THICKNESS_MM: Final = 2.0
-_STEPS: Final = 32
+_STEPS: Final = 24
 # Steps in a row that must be hidden before a strap ends: a strand of hair does not end it.
-_RUN: Final = 3
+_RUN: Final = 2
 # Cosine between the skin's normal and the way to the camera below which the head has turned away.
 _EDGE_ON: Final = 0.06
 # How far the last of a strap fades, millimetres: behind the ear, or under hair.
@@ -68,10 +70,10 @@ class Photograph:
     appearance: Appearance
     regions: Regions | None = None
 
-    def is_skin(self, points: Float64Array) -> BoolArray:
+    def is_skin(self, points: Float32Array) -> BoolArray:
         """(N,) whether skin is seen at points (N, 2), pixels, or glasses on it."""
         if self.regions is not None:
-            return self.regions.at_points(points.astype(np.float32), "skin", "glasses") >= 0.5
+            return self.regions.at_points(points, "skin", "glasses") >= 0.5
         height, width = self.image.shape[:2]
         x = np.clip(np.round(points[:, 0]).astype(int), 0, width - 1)
         y = np.clip(np.round(points[:, 1]).astype(int), 0, height - 1)
@@ -84,7 +86,7 @@ class Strap:
 
     Attributes
     ----------
-    path : (N, 2) float array
+    path : (N, 2) float32 array
         Its middle, from the mask on, pixels.
     width : float
         Pixels.
@@ -92,7 +94,7 @@ class Strap:
         0 to 1, along the path.
     """
 
-    path: Float64Array
+    path: Float32Array
     width: float
     opacity: Float64Array
 
@@ -138,50 +140,55 @@ def seen(
     starts, is_front = carried(
         np.array([view.fastenings[corner] for corner in corners], np.float32), view.points, on_face, view.triangles
     )
-    camera = head_to_image(landmarks_68).astype(np.float64)
+    camera = head_to_image(landmarks_68)
     towards = towards_camera(camera)
-    pixels_per_mm = float(np.linalg.norm(camera[:, :3], axis=1).mean())
+    ways = [
+        (start, *_way(corner, view.straps.kind, start, camera, towards))
+        for corner, start, front in zip(corners, starts, is_front, strict=True)
+        if front
+    ]
+    if not ways:
+        return []
+    points = np.stack([way for _, way, _ in ways])  # (S, N, 3)
+    paths = in_image(points.reshape(-1, 3), landmarks_68).reshape(*points.shape[:2], 2)
+    # What is left between the head and the cloth, which stands off it, goes with the distance from the cloth.
+    offset = np.stack([start for start, _, _ in ways]) - paths[:, 0]
+    paths += offset[:, None] * np.square(np.linspace(1, 0, _STEPS, dtype=np.float32))[:, None]
+    is_skin = photograph.is_skin(paths.reshape(-1, 2)).reshape(paths.shape[:2])
+    hidden = (np.stack([facing for *_, facing in ways]) < _EDGE_ON) | ~is_skin
+    width = view.straps.width_mm * float(np.linalg.norm(camera[:, :3], axis=1).mean())
     result = []
-    for corner, start, front in zip(corners, starts, is_front, strict=True):
-        if not front:
-            continue
-        points, facing = _way(corner, view.straps.kind, start, camera, towards)
-        path = in_image(points, landmarks_68).astype(np.float64)
-        # What is left between the head and the cloth, which stands off it, goes with the distance from the cloth.
-        path += (start - path[0]) * np.linspace(1, 0, len(path))[:, None] ** 2
-        hidden = (facing < _EDGE_ON) | ~photograph.is_skin(path)
-        number = _first_run(hidden)
+    for path, way, is_hidden in zip(paths, points, hidden, strict=True):
+        number = _first_run(is_hidden)
         if number < 2:
             continue
-        path = path[:number]
-        step_mm = float(np.linalg.norm(np.diff(points, axis=0), axis=1).mean())
+        step_mm = float(np.linalg.norm(way[1] - way[0]))
         from_end = np.arange(number)[::-1] * step_mm
-        opacity = np.clip((from_end + 0.3) / _FADE_MM, 0, 1)
-        result.append(Strap(path, view.straps.width_mm * pixels_per_mm, opacity))
+        result.append(Strap(path[:number], width, np.clip((from_end + 0.3) / _FADE_MM, 0, 1)))
     return result
 
 
 def _way(
-    corner: Corner, kind: str, start: Float32Array, camera: Float64Array, towards: Float64Array
-) -> tuple[Float64Array, Float64Array]:
+    corner: Corner, kind: str, start: Float32Array, camera: Float32Array, towards: Float32Array
+) -> tuple[Float32Array, Float32Array]:
     """Points (N, 3) of a strap on the head, and the cosines (N,) between the skin there and the way to the camera."""
-    side = 1.0 if "image_right" in corner else -1.0
+    # The net is that of image right; at image left the camera is mirrored instead.
+    mirror = np.array([1 if "image_right" in corner else -1, 1, 1], np.float32)
+    axes, towards = camera[:, :3] * mirror, towards * mirror
     end = "upper" if corner.endswith("upper") else "lower"
     skin = _skin()
-    mirror = np.array([side, 1, 1])
-    flat = (skin.points * mirror) @ camera[:, :3].T + camera[:, 3]
-    apart = np.square(flat - start).sum(axis=-1)
+    apart = np.square(skin.points @ axes.T + (camera[:, 3] - start)).sum(axis=-1)
     # Of two places one behind the other the camera sees the nearer one.
-    apart = np.where(((skin.normals * mirror) @ towards) > -0.2, apart, np.inf)
+    apart[skin.normals @ towards < -0.2] = np.inf
     row, column = np.unravel_index(int(apart.argmin()), apart.shape)
-    knots = np.array([(skin.angles[column], skin.heights[row]), *_WAYS[kind][end]], np.float64)
-    along = np.concatenate([[0], np.cumsum(np.hypot(*(np.diff(knots, axis=0) * [1.5, 1.0]).T))])
+    knots = np.array([(skin.angles[column], skin.heights[row]), *_WAYS[kind][end]], np.float32)
+    along = np.concatenate([[0], np.cumsum(np.hypot(*(np.diff(knots, axis=0) * [_ARC_MM_PER_DEG, 1.0]).T))])
     fine = np.linspace(0, along[-1], _STEPS)
     angle, height = np.interp(fine, along, knots[:, 0]), np.interp(fine, along, knots[:, 1])
     share = fine / max(along[-1], 1e-6)
     height += _SAG[end] * along[-1] * 4 * share * (1 - share)
     points, normals = skin.at(angle, height)
-    return points * mirror, (normals * mirror) @ towards
+    return points * mirror, normals @ towards
 
 
 def _first_run(hidden: BoolArray) -> int:
@@ -198,22 +205,21 @@ def _first_run(hidden: BoolArray) -> int:
 class _Skin:
     """The side of the head at image right, as a net of points a strap's thickness off the skin."""
 
-    angles: Float64Array
-    heights: Float64Array
-    points: Float64Array
-    normals: Float64Array
+    angles: Float32Array
+    heights: Float32Array
+    points: Float32Array
+    normals: Float32Array
 
-    def at(self, angle: Float64Array, height: Float64Array) -> tuple[Float64Array, Float64Array]:
+    def at(self, angle: Float64Array, height: Float64Array) -> tuple[Float32Array, Float32Array]:
         """Points (N, 3) and normals (N, 3) between those of the net."""
-        column = np.clip((angle - self.angles[0]) / (self.angles[1] - self.angles[0]), 0, len(self.angles) - 1.001)
-        row = np.clip((height - self.heights[0]) / (self.heights[1] - self.heights[0]), 0, len(self.heights) - 1.001)
-        i, j = row.astype(int), column.astype(int)
-        u, v = (row - i)[:, None], (column - j)[:, None]
-        between = [
-            (net[i, j] * (1 - v) + net[i, j + 1] * v) * (1 - u) + (net[i + 1, j] * (1 - v) + net[i + 1, j + 1] * v) * u
+        column = (angle - self.angles[0]) / (self.angles[1] - self.angles[0])
+        row = (height - self.heights[0]) / (self.heights[1] - self.heights[0])
+        place = column.astype(np.float32)[None], row.astype(np.float32)[None]
+        points, normals = (
+            cv2.remap(net, *place, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
             for net in (self.points, self.normals)
-        ]
-        return between[0], between[1]
+        )
+        return points, normals
 
 
 @cache
@@ -223,11 +229,13 @@ def _skin() -> _Skin:
 
     # A strap spans the hollow of the cheek and does not follow wrinkles.
     solid = head_solid().smoothed(6.0)
-    angles, heights = np.arange(20.0, 135.0, 2.5), np.arange(-70.0, 160.0, 4.0)
+    angles, heights = np.arange(20.0, 136.0, 4.0), np.arange(-70.0, 162.0, 8.0)
     angle, height = np.meshgrid(angles, heights)
     points = solid.on_skin(angle, height)
     _, normals = solid.distance(points)
-    return _Skin(angles, heights, points + normals * (_THICKNESS_MM / 2), normals)
+    return _Skin(
+        *(values.astype(np.float32) for values in (angles, heights, points + normals * (_THICKNESS_MM / 2), normals))
+    )
 
 
 def _drawn(strap: Strap, straps: Straps, shape: tuple[int, ...]) -> Overlay | None:
@@ -253,7 +261,7 @@ def _drawn(strap: Strap, straps: Straps, shape: tuple[int, ...]) -> Overlay | No
     return Overlay(rgba, int(low[0]), int(low[1]))
 
 
-def _ribbon(path: Float64Array, width: float, shape: tuple[int, int]) -> Image:
+def _ribbon(path: Float32Array, width: float, shape: tuple[int, int]) -> Image:
     """(H, W) 255 within a ribbon along a path."""
     along = np.gradient(path, axis=0)
     along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-6)
