@@ -27,18 +27,14 @@ class Straps:
     ----------
     style : {"ears", "head", "none"}
         Loops to the ears, two bands round the head, or nothing.
-    width_mm, thickness_mm : float
+    width_mm : float
         Of the band.
-    sag_mm : float
-        How far the middle of a lower ear loop hangs down.
     inset_mm : float
         How far inside the corner an ear loop is fastened.
     """
 
     style: Literal["ears", "head", "none"] = "ears"
     width_mm: float = 3.2
-    thickness_mm: float = 2.2
-    sag_mm: float = 1.5
     inset_mm: float = 3.0
 
 
@@ -203,8 +199,8 @@ BANDANA_SHAPE: Final = replace(
 
 _BLACK: Final = (34, 34, 36)
 _DARK_INSIDE: Final = (60, 60, 62)
-_HEAD: Final = Straps("head", width_mm=5.5, thickness_mm=1.6)
-_BROAD: Final = Straps(width_mm=7.0, thickness_mm=1.6, inset_mm=4.0)
+_HEAD: Final = Straps("head", width_mm=5.5)
+_BROAD: Final = Straps(width_mm=7.0, inset_mm=4.0)
 _NONE: Final = Straps("none")
 
 # What a form is called, and the seeds of its folds: the same number gives the same folds in every colour.
