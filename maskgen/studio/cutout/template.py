@@ -27,20 +27,19 @@ from maskgen.errors import CatalogError
 from maskgen.images import LUMA_WEIGHTS
 from maskgen.studio.cutout.background import foreground, without_specks
 from maskgen.studio.render import indexed
-from maskgen.studio.render.designs import (
+from maskgen.studio.render.designs import DesignSpec, Straps
+from maskgen.studio.render.draw import PITCHES, YAWS, draw
+from maskgen.studio.render.fabric import Fabric
+from maskgen.studio.render.model import SHIPPED, Quality, build, straps_of
+from maskgen.studio.render.prints import Colour
+from maskgen.studio.render.shapes import (
     CLOTH_SHAPE,
     CUP_SHAPE,
     DUCKBILL_SHAPE,
     GAITER_SHAPE,
     KN95_SHAPE,
     SURGICAL_SHAPE,
-    DesignSpec,
-    Straps,
 )
-from maskgen.studio.render.draw import PITCHES, YAWS, draw
-from maskgen.studio.render.fabric import Fabric
-from maskgen.studio.render.model import SHIPPED, Quality, build, straps_of
-from maskgen.studio.render.prints import Colour
 from maskgen.studio.render.sheet import SheetShape, net
 
 _SHAPES: Final[dict[Kind, SheetShape]] = {

@@ -212,7 +212,7 @@ _FROM_ABOVE: Final = 0.06
 _FOLD_LIGHT: Final = np.array([0.0, -0.62, 0.785])
 _FOLD_AMBIENT: Final = 0.30
 # A corner this far behind the cloth before it is hidden.
-_HIDDEN_MM: Final = 6.0
+_HIDDEN_MM: Final = 14.0
 _INSIDE: Final = 0.5
 # The brightness above which colours are compressed, and the one that they never reach.
 _WHITE_KNEE: Final = 0.87
@@ -310,10 +310,10 @@ def _painted(shot: _Shot, model: Model, turn: Float64Array, quality: Quality) ->
     count = model.grid[0] * model.grid[1]
     cloth = colours[:count].reshape(*model.grid, 4)
     row, column = (np.ascontiguousarray(shot.place[..., axis]) for axis in (0, 1))
-    samples: Float32Array = cv2.remap(
-        cloth, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0
-    )
-    rest = shot.is_mask & (row < 0)
+    samples: Float32Array = cv2.remap(cloth, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    samples[~shot.is_mask] = 0
+    # Just beyond the edge of the cloth is still the cloth.
+    rest = shot.is_mask & (row < -0.5)
     corners = shot.triangles[shot.fragments.triangle[rest]] - len(model.places)
     samples[rest] = (colours[count:][corners] * shot.fragments.weights[rest][..., None]).sum(axis=1)
     return raster.average(samples, quality.samples)
