@@ -51,6 +51,9 @@ ANCHORS: Final[dict[str, tuple[float, float, float]]] = {
 }
 """Named points beyond the landmarks, measured once on the mean head."""
 
+AXIS_Z_MM: Final = -70.0
+"""Where the vertical axis stands that directions round the head are measured about."""
+
 POINT_NAMES: Final = frozenset([str(i) for i in range(68)]) | frozenset(ANCHORS)
 """The names a control point may have: a landmark of the 68 scheme ("0" to "67") or an anchor."""
 

@@ -17,10 +17,7 @@ from scipy.interpolate import RBFInterpolator
 from scipy.ndimage import gaussian_filter, map_coordinates, maximum_filter
 
 from maskgen.arrays import Float64Array
-from maskgen.face.head import mean_head
-
-AXIS_Z_MM: Final = -70.0
-"""Where the vertical axis stands that directions are measured about."""
+from maskgen.face.head import AXIS_Z_MM, mean_head
 
 # The grid of the head's radius: full turn by height.
 _ANGLE_STEP_DEG: Final = 2.0

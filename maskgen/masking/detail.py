@@ -123,13 +123,16 @@ class Detail:
         )
         gain += weave * np.float32(_WEAVE_GAIN[surface.weave] * chosen.worn)
         np.clip(gain, -0.45, 0.35, out=gain)
-        added = gain * rgba[..., 3] * np.float32(_SHEEN)
+        alpha = np.ascontiguousarray(rgba[..., 3])
+        added = gain * alpha
+        added *= np.float32(_SHEEN)
         gain += np.float32(1)
         gain *= np.float32(chosen.faded)
-        for channel in range(3):
-            rgba[..., channel] *= gain
-            rgba[..., channel] += added
-        np.clip(rgba[..., :3], 0, rgba[..., 3:], out=rgba[..., :3])
+        rgba *= cv2.merge([gain, gain, gain, np.ones_like(gain)])
+        rgba += cv2.merge([added, added, added, np.zeros_like(added)])
+        # Premultiplied: no colour is brighter than the cloth is opaque.
+        np.minimum(rgba, cv2.merge([alpha, alpha, alpha, alpha]), out=rgba)
+        np.maximum(rgba, 0, out=rgba)
 
 
 @cache

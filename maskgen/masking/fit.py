@@ -15,9 +15,8 @@ from typing import Final
 import numpy as np
 
 from maskgen.arrays import BoolArray, Float32Array, Float64Array
-from maskgen.face.head import ANCHORS, head_to_image, point_in_space
+from maskgen.face.head import ANCHORS, AXIS_Z_MM, head_to_image, point_in_space
 
-_AXIS_Z_MM: Final = -70.0
 _QUARTILES: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
 # Width against the width in the catalog, and millimetres that the upper edge lies lower: their quartiles on real faces.
 _WIDTH: Final = (0.84, 0.91, 1.0, 1.07, 1.13)
@@ -93,7 +92,7 @@ def fitted(points: Float32Array, names: tuple[str, ...], fit: Fit, landmarks_68:
         return points
     place, moves = _places(names)
     x, y, z = place.T
-    angle, radius = np.arctan2(x, z - _AXIS_Z_MM), np.hypot(x, z - _AXIS_Z_MM)
+    angle, radius = np.arctan2(x, z - AXIS_Z_MM), np.hypot(x, z - AXIS_Z_MM)
     # Nothing changes in the middle, all of it beyond the cheeks.
     outside = np.clip(np.abs(np.degrees(angle)) / 25, 0, 1)
     below = np.clip((y - 30) / 70, 0, 1)
@@ -108,7 +107,7 @@ def fitted(points: Float32Array, names: tuple[str, ...], fit: Fit, landmarks_68:
             + fit.drop_mm * np.clip(1 - (y - 30) / 110, 0.25, 1)
             + fit.opened_mm * np.clip((y - 45) / 75, 0, 1)
             + fit.uneven_mm * np.clip(x / 55, -1, 1),
-            radius * np.cos(turned) + _AXIS_Z_MM + fit.slack_mm * front,
+            radius * np.cos(turned) + AXIS_Z_MM + fit.slack_mm * front,
         ],
         axis=1,
     )
@@ -121,7 +120,7 @@ def fitted(points: Float32Array, names: tuple[str, ...], fit: Fit, landmarks_68:
 def along_skin(names: tuple[str, ...]) -> Float32Array:
     """(K, 2) where control points lie on the skin unrolled: millimetres round the head and down."""
     x, y, z = _places(names)[0].T
-    return np.stack([1.5 * np.degrees(np.arctan2(x, z - _AXIS_Z_MM)), y], axis=1).astype(np.float32)
+    return np.stack([1.5 * np.degrees(np.arctan2(x, z - AXIS_Z_MM)), y], axis=1).astype(np.float32)
 
 
 @cache

@@ -25,6 +25,8 @@ from maskgen.masking.detail import Detail
 _NOWHERE: Final = -1e4  # texture coordinate of a pixel that no triangle covers
 _BLOCK: Final = 200_000  # pixels
 _LARGE: Final = 8_000_000  # pixels
+# Where pixels lie on the skin is worked out for one of so many, both ways.
+_COARSE: Final = 4
 # A texture that is drawn larger than this many times is sharpened, and by how much.
 _SHARPENED_FROM: Final = 1.4
 _STEEPER: Final = 2.5
@@ -106,7 +108,13 @@ def warp(
     by_triangle = _with_nowhere(_inverse_maps(points_in_texture[drawn], corners - offset))
     if on_skin is not None:
         to_skin = _inverse_maps(on_skin.points[drawn], corners - offset)
-        by_triangle = np.concatenate([by_triangle, _with_nowhere(to_skin)], axis=1)
+        # Where a pixel lies on the skin changes slowly: a few pixels tell of those between.
+        skin_maps = _with_nowhere(to_skin)[which[::_COARSE, ::_COARSE]]
+        coarse_x, coarse_y = (np.arange(0, n, _COARSE, dtype=np.float32) for n in shape[::-1])
+        on_skin_mm = [
+            skin_maps[..., axis, 0] * coarse_x + skin_maps[..., axis, 1] * coarse_y[:, None] + skin_maps[..., axis, 2]
+            for axis in (0, 1)
+        ]
         mm_per_pixel = float(np.median(np.sqrt(np.abs(np.linalg.det(to_skin[:, :, :2].astype(np.float64))))))
     enlarged = _enlargement(points_in_texture[drawn], corners)
     # Rows beyond a block that sharpening looks at.
@@ -118,17 +126,24 @@ def warp(
     for first in range(0, shape[0], step):
         top_row, bottom_row = max(first - margin, 0), min(first + step + margin, shape[0])
         rows = np.arange(top_row, bottom_row, dtype=np.float32)[:, None]
-        maps = by_triangle[which[top_row:bottom_row]]  # (h, W, 2 or 4, 3)
+        maps = by_triangle[which[top_row:bottom_row]]  # (h, W, 2, 3)
         map_x = maps[..., 0, 0] * columns + maps[..., 0, 1] * rows + maps[..., 0, 2]
         map_y = maps[..., 1, 0] * columns + maps[..., 1, 1] * rows + maps[..., 1, 2]
         part = cv2.remap(texture, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
         part = _sharpened(part, enlarged)
         if on_skin is not None:
-            across = maps[..., 2, 0] * columns + maps[..., 2, 1] * rows + maps[..., 2, 2]
-            down = maps[..., 3, 0] * columns + maps[..., 3, 1] * rows + maps[..., 3, 2]
+            finer = np.array([[1 / _COARSE, 0, 0], [0, 1 / _COARSE, top_row / _COARSE]])
+            across, down = (_drawn_finer(values, finer, part.shape[1::-1]) for values in on_skin_mm)
             on_skin.detail.over(part, across, down, mm_per_pixel)
         rgba[first : first + step] = part[first - top_row : first - top_row + step]
     return Overlay(rgba, left, top)
+
+
+def _drawn_finer(values: Float32Array, finer: npt.NDArray[np.float64], size_wh: tuple[int, int]) -> Float32Array:
+    """Values of a coarse grid at every pixel of a part of the image."""
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    result: Float32Array = cv2.warpAffine(values, finer, size_wh, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return result
 
 
 def _with_nowhere(maps: Float32Array) -> Float32Array:

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from maskgen.arrays import Float64Array
-from maskgen.studio.render.cuts import MAKES, Make
+from maskgen.studio.render.cuts import MAKES, Cut, Make
 from maskgen.studio.render.prints import Colour, Print, printed
 from maskgen.studio.render.relief import bump, creases, noise, openness, rounding, step
 from maskgen.studio.render.sheet import Sheet
@@ -66,52 +66,61 @@ class Fabric:
 
 
 @dataclass(frozen=True)
-class Cover:
-    """The relief and colour of a sheet.
+class Form:
+    """A sheet with its folds, whatever its colour.
 
     Attributes
     ----------
+    sheet : Sheet
+        What was cut and sewn.
+    cut : Cut
+        What that did to it.
     relief : (R, C) array
-        Millimetres away from the head.
-    albedo : (R, C, 3) array
-        0 to 1.
-    opacity : (R, C) array
-        0 to 1.
+        Of cut and creases, millimetres away from the head.
     openness : (R, C) array
         How much light the relief lets through to a place, 1 on a flat one.
     """
 
+    sheet: Sheet
+    cut: Cut
     relief: Float64Array
-    albedo: Float64Array
-    opacity: Float64Array
     openness: Float64Array
 
 
-def cover(fabric: Fabric, sheet: Sheet, rng: np.random.Generator, picture: Float64Array | None = None) -> Cover:
-    """The relief and colour of a mask.
+def formed(make: Make, wrinkles: float, sheet: Sheet, rng: np.random.Generator) -> Form:
+    """A sheet cut, sewn and creased; a pane is stretched flat."""
+    cut = MAKES[make](sheet, rng)
+    relief = cut.relief + wrinkles * creases(sheet, rng) - rounding(sheet)
+    if make == "window":
+        relief = relief * (1 - _pane(sheet)[0])
+    return Form(sheet, cut, relief, openness(relief, sheet))
+
+
+def dyed(
+    fabric: Fabric, form: Form, rng: np.random.Generator, picture: Float64Array | None = None
+) -> tuple[Float64Array, Float64Array]:
+    """The colours (R, C, 3) and the opacity (R, C) of a form, 0 to 1.
 
     Parameters
     ----------
     picture : (R, C, 3) array, optional
         Colours of the cloth, 0 to 1, in place of the fabric's own.
     """
-    cut = MAKES[fabric.make](sheet, rng)
-    relief = cut.relief + fabric.wrinkles * creases(sheet, rng) - rounding(sheet)
+    sheet, cut = form.sheet, form.cut
     tone = cut.tone * (1 + fabric.mottling * noise(sheet, 4.0, 4.0, rng))
     ground = fabric.colour, fabric.pattern, fabric.prints, fabric.pattern_mm
     albedo = printed(*ground, sheet, rng) if picture is None else picture
     albedo = albedo ** (1 + _DEEPER * (cut.layers - 0.5))[..., None]
     albedo = albedo + cut.trim[..., None] * (np.array(fabric.trim or fabric.colour) / 255 - albedo)
-    albedo, opacity = albedo * tone[..., None], np.ones(relief.shape)
+    albedo, opacity = albedo * tone[..., None], np.ones(tone.shape)
     if fabric.make == "window":
         pane, streak = _pane(sheet)
-        relief = relief * (1 - pane)
         albedo = albedo + pane[..., None] * (0.93 - albedo)
         opacity = 1 - pane * (0.86 - 0.30 * streak)
     if fabric.make == "gaiter":
         # Hair covers its ends behind the ears.
         opacity = np.clip(sheet.from_side / 18 - 0.1, 0, 1)
-    return Cover(relief, np.clip(albedo, 0, 1), opacity, openness(relief, sheet))
+    return np.clip(albedo, 0, 1), opacity
 
 
 def _pane(sheet: Sheet) -> tuple[Float64Array, Float64Array]:

@@ -13,10 +13,10 @@ import numpy as np
 
 from maskgen.arrays import Float64Array, Image, IntArray
 
-_SOLID_COLOURS: Final = 112
+_SOLID_COLOURS: Final = 80
 _EDGE_COLOURS: Final = 32
 # No more colours are taken than this deviation needs, in steps of 1/255; half a step comes of rounding alone.
-_DEVIATION: Final = 0.7
+_DEVIATION: Final = 1.0
 
 
 def encode(rgba: Image) -> bytes:
@@ -95,7 +95,7 @@ def _packed(index: Image) -> bytes:
     packed = []
     for kind, expected in before.items():
         rows = np.pad(index - expected, ((0, 0), (1, 0)), constant_values=kind).tobytes()
-        for strategy in (zlib.Z_DEFAULT_STRATEGY, zlib.Z_FILTERED, zlib.Z_RLE):
+        for strategy in (zlib.Z_DEFAULT_STRATEGY, zlib.Z_RLE):
             squeezer = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS, 9, strategy)
             packed.append(squeezer.compress(rows) + squeezer.flush())
     return min(packed, key=len)

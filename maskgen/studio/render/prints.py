@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from maskgen.arrays import Float64Array
-from maskgen.face.solid import AXIS_Z_MM
+from maskgen.face.head import AXIS_Z_MM
 from maskgen.studio.render.relief import step
 from maskgen.studio.render.sheet import Sheet
 

@@ -25,7 +25,7 @@ def step(value: Float64Array, softness: float) -> Float64Array:
     return np.asarray(0.5 + 0.5 * np.tanh(value / softness))
 
 
-def bump(value: Float64Array, width: float) -> Float64Array:
+def bump(value: Float64Array, width: float | Float64Array) -> Float64Array:
     """1 at zero, falling off on both sides (Gaussian)."""
     return np.asarray(np.exp(-np.square(value / width)))
 
