@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from maskgen import files
 from maskgen.arrays import Float32Array, Image
 from maskgen.catalog import png
-from maskgen.catalog.schema import CatalogFile, Corner, DesignEntry, Rotation, Straps, Surface, ViewEntry
+from maskgen.catalog.schema import CatalogFile, Corner, DesignEntry, Kind, Rotation, Straps, Surface, ViewEntry
 from maskgen.errors import CatalogError
 from maskgen.face.landmarks import MIRROR_68
 from maskgen.schema import first_fault
@@ -78,6 +78,8 @@ class View:
         What is to be drawn from there; None if the picture shows the straps itself.
     surface : Surface, optional
         What to put on its cloth.
+    kind : str
+        Of the design.
     """
 
     design: str
@@ -90,6 +92,7 @@ class View:
     fastenings: dict[Corner, tuple[float, float]] = field(default_factory=dict)
     straps: Straps | None = None
     surface: Surface | None = None
+    kind: Kind = "other"
 
     @cached_property
     def triangles(self) -> npt.NDArray[np.int32]:
@@ -259,6 +262,24 @@ class Catalog:
         designs = tuple(Design(entry, tuple(_views(root, entry))) for entry in entries.masks)
         return cls(root, designs, hashlib.sha256(raw).hexdigest())
 
+    def fitting(self, yaw: float, pitch: float) -> list[tuple[Design, tuple[View, ...]]]:
+        """The designs with views whose rotation interval holds a head rotation, degrees, in their order."""
+        views, owners, limits = self._intervals
+        # One comparison for the hundreds of views that a catalog has.
+        low_yaw, high_yaw, low_pitch, high_pitch = limits
+        holding = (low_yaw <= yaw) & (yaw <= high_yaw) & (low_pitch <= pitch) & (pitch <= high_pitch)
+        found: dict[int, list[View]] = {}
+        for number in np.flatnonzero(holding):
+            found.setdefault(owners[number], []).append(views[number])
+        return [(self.designs[owner], tuple(held)) for owner, held in found.items()]
+
+    @cached_property
+    def _intervals(self) -> tuple[list[View], list[int], npt.NDArray[np.float64]]:
+        """All views, the numbers of their designs, and their intervals (4, V)."""
+        both = [(view, number) for number, design in enumerate(self.designs) for view in design.views]
+        limits = np.array([(*view.rotation.yaw, *view.rotation.pitch) for view, _ in both], np.float64)
+        return [view for view, _ in both], [number for _, number in both], limits.reshape(-1, 4).T
+
     def preload(self) -> None:
         """Read all textures now, so that processes forked from this one share them.
 
@@ -342,7 +363,19 @@ def _view(root: Path, design: DesignEntry, entry: ViewEntry) -> View:
     # Numbers that are no places are for `maskgen catalog check` to name, not for NumPy to warn of.
     points = np.clip([entry.points[name] for name in names], -_FARTHEST, _FARTHEST).astype(np.float32)
     path, straps, surface = root / entry.file, design.straps, design.surface
-    return View(design.name, entry.file, path, False, entry.rotation, names, points, entry.fastenings, straps, surface)
+    return View(
+        design.name,
+        entry.file,
+        path,
+        False,
+        entry.rotation,
+        names,
+        points,
+        entry.fastenings,
+        straps,
+        surface,
+        design.kind,
+    )
 
 
 def _mirrored(view: View, width: int) -> View:
@@ -354,7 +387,9 @@ def _mirrored(view: View, width: int) -> View:
     }
     key = f"{view.key}:mirrored"
     turned = view.rotation.mirrored()
-    return View(view.design, key, view.path, True, turned, names, points, fastenings, view.straps, view.surface)
+    return View(
+        view.design, key, view.path, True, turned, names, points, fastenings, view.straps, view.surface, view.kind
+    )
 
 
 def mirror_name(name: str) -> str:

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from maskgen.arrays import Float32Array, Image
-from maskgen.catalog.schema import Wear
+from maskgen.catalog.schema import Kind, Wear
 from maskgen.catalog.store import Catalog, View
 from maskgen.detect import Detector
 from maskgen.face import Face
@@ -196,18 +196,25 @@ def mask_faces(
         assert seen is not None
         if seen.covered >= occlude.COVERED and not recipe.keep_covered:
             outcomes.append(MaskedFace(face, reason="covered"))
-        elif (view := choose.choose(catalog, face, rng)) is None:
+        elif (view := choose.choose(catalog, face, rng, _unfit(seen))) is None:
             outcomes.append(MaskedFace(face, reason="no_view_for_pose"))
         else:
             drawn = vary.draw(recipe, rng)
             photograph = straps.Photograph(bare, seen.appearance, seen.regions)
             overlay = worn(view, face, size_wh, drawn, recipe.patterns, photograph)
+            if view.kind == "gaiter" and seen.regions is not None:
+                overlay = occlude.tucked(overlay, seen.regions, face)
             layer = blend.over(image, overlay, seen.appearance, rng, recipe.look, seen.visible)
             image = layer.image
             layers.append(layer)
             pattern = None if drawn.pattern is None else recipe.patterns.names[drawn.pattern.number]
             outcomes.append(MaskedFace(face, view.design, view.key, None, drawn.wear, drawn.recolor, pattern))
     return Masked(image, tuple(outcomes), tuple(layers))
+
+
+def _unfit(seen: Observed) -> tuple[Kind, ...]:
+    """Kinds that look false on a face: a gaiter goes under the collar, and only a parser knows where that is."""
+    return ("gaiter",) if seen.regions is None else ()
 
 
 def worn(

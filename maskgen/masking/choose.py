@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 
+from maskgen.catalog.schema import Kind
 from maskgen.catalog.store import Catalog, View
 from maskgen.face import Face
 
 
-def choose(catalog: Catalog, face: Face, rng: np.random.Generator) -> View | None:
+def choose(catalog: Catalog, face: Face, rng: np.random.Generator, without: Collection[Kind] = ()) -> View | None:
     """A view whose rotation interval holds the face's pose, from a design drawn by weight.
 
     Parameters
@@ -19,6 +22,8 @@ def choose(catalog: Catalog, face: Face, rng: np.random.Generator) -> View | Non
         Its yaw and pitch decide which views fit; roll does not matter, the warp turns the mask with the face.
     rng : numpy.random.Generator
         One number is drawn from it, whatever the outcome.
+    without : collection of str
+        Kinds that are only chosen where there is no other.
 
     Returns
     -------
@@ -26,9 +31,8 @@ def choose(catalog: Catalog, face: Face, rng: np.random.Generator) -> View | Non
         None if no design has a view for this pose.
     """
     draw = rng.random()
-    fitting = [
-        (design, views) for design in catalog.designs if (views := design.views_for(face.pose.yaw, face.pose.pitch))
-    ]
+    fitting = catalog.fitting(face.pose.yaw, face.pose.pitch)
+    fitting = [one for one in fitting if one[0].entry.kind not in without] or fitting
     if not fitting:
         return None
     shares = np.cumsum([design.entry.weight for design, _ in fitting])

@@ -26,10 +26,12 @@ from maskgen.images import LUMA
 # A picture is looked at in about this many pixels along its longer side.
 _SIDE: Final = 48
 # A highlight is among the brightest tenth, bright, not clipped, and nearly without colour of its own.
-_BRIGHTEST: Final = 90.0
+_BRIGHTEST: Final = 0.9
 _BRIGHT: Final = 120.0
 _CLIPPED: Final = 250.0
 _NEUTRAL: Final = 0.3
+# Gradients that are fainter say nothing, grey levels over a pixel times 8.
+_FAINT: Final = 4.0
 # So many pixels make a cue.
 _FEWEST: Final = 24
 # How far casts lie from none, and each estimate from the cast: standard deviations of the logarithm.
@@ -70,13 +72,14 @@ def combined(skin: Float64Array | None, small: Float32Array | None) -> Float64Ar
     scene = [] if small is None else [(highlights(small), _HIGHLIGHTS_SD), (edges(small), _EDGES_SD)]
     weight, cast = _mean([*cues, *scene])
     cast = cast * (weight / (weight + _CAST_SD**-2))
-    length, chroma = float(np.hypot(*cast)), chroma_under(cast)
-    if chroma <= NEUTRAL_CHROMA:
+    if chroma_under(cast) <= NEUTRAL_CHROMA:
         return cast
-    sides = [_mean(cues)[1] @ cast / length, _mean(scene)[1] @ cast / length]
-    # The chroma does not grow quite as the cast does.
-    allowed = max(0.9 * length * NEUTRAL_CHROMA / chroma, min(sides))
-    return cast * min(allowed / length, 1.0)
+    neutral = cast
+    for _ in range(3):  # the chroma does not grow quite as the cast does
+        neutral = neutral * min(0.99 * NEUTRAL_CHROMA / chroma_under(neutral), 1.0)
+    length = float(np.hypot(*cast))
+    agreed = min(float(_mean(side)[1] @ cast) / length for side in (cues, scene))
+    return cast * min(max(float(np.hypot(*neutral)), agreed) / length, 1.0)
 
 
 def gains_of(cast: Float64Array) -> Float32Array:
@@ -101,7 +104,7 @@ def _mean(cues: list[tuple[Cue, float]]) -> tuple[float, Float64Array]:
     return total, np.sum(casts, axis=0) / total if total else np.zeros(2)
 
 
-def cast_of(rgb: Float32Array) -> Float64Array:
+def cast_of(rgb: Float32Array | Float64Array) -> Float64Array:
     """The cast (2,) of a colour (3,) that would be neutral without one."""
     red, green, blue = (float(np.log(max(value, 1.0))) for value in rgb)
     return np.array([red - green, blue - green])
@@ -109,25 +112,31 @@ def cast_of(rgb: Float32Array) -> Float64Array:
 
 def highlights(small: Float32Array) -> Cue:
     """What the bright, nearly neutral parts of a picture (h, w, 3) say, 0 to 255."""
-    pixels = small.reshape(-1, 3)
-    luma = pixels @ LUMA
-    highest = pixels.max(axis=1)
-    is_bright = (luma >= max(float(np.percentile(luma, _BRIGHTEST)), _BRIGHT)) & (highest < _CLIPPED)
-    chosen = pixels[is_bright & (highest - pixels.min(axis=1) < _NEUTRAL * highest)]
+    luma = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+    highest, lowest = _extremes(small)
+    rank = round(_BRIGHTEST * (luma.size - 1))
+    bright = max(float(np.partition(luma, rank, axis=None)[rank]), _BRIGHT)
+    chosen = small[(luma >= bright) & (highest < _CLIPPED) & (highest - lowest < _NEUTRAL * highest)]
     return Cue(cast_of(chosen.mean(axis=0)), True) if len(chosen) >= _FEWEST else _SILENT
 
 
 def edges(small: Float32Array) -> Cue:
     """What the edges of a picture (h, w, 3) say: their mean is grey."""
     along, down = cv2.Sobel(small, cv2.CV_32F, 1, 0), cv2.Sobel(small, cv2.CV_32F, 0, 1)
-    strength = np.abs(along) + np.abs(down)
-    # Clipped edges have lost what they had to say.
-    strength = strength[small.max(axis=2) < _CLIPPED]
-    if len(strength) < _FEWEST:
+    # Fourth powers: strong edges count most. Clipped ones have lost what they had to say.
+    power = cv2.multiply(along, along) + cv2.multiply(down, down)
+    is_whole = (_extremes(small)[0] < _CLIPPED).astype(np.uint8)
+    count = cv2.countNonZero(is_whole)
+    if count < _FEWEST:
         return _SILENT
-    # The fourth root of the mean of fourth powers: strong edges count most.
-    level = np.sqrt(np.sqrt(np.square(np.square(strength)).mean(axis=0)))
-    return Cue(cast_of(level), bool(level.min() > 4))
+    level = np.sqrt(np.sqrt(cv2.mean(cv2.multiply(power, power), is_whole)[:3]))
+    return Cue(cast_of(level), bool(level.min() > _FAINT))
+
+
+def _extremes(small: Float32Array) -> tuple[Float32Array, Float32Array]:
+    """(h, w) the highest and the lowest of the channels of (h, w, 3)."""
+    red, green, blue = cv2.split(small)
+    return cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue)
 
 
 def reduced(image: Image) -> Float32Array:

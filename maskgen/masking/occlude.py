@@ -20,6 +20,7 @@ import numpy as np
 
 from maskgen.arrays import Float32Array, Image
 from maskgen.face import Face
+from maskgen.masking.warp import Overlay
 from maskgen.parse import Kind, Regions, grid_map, on_image, window_of
 
 IN_FRONT: Final[tuple[Kind, ...]] = ("hair", "glasses", "hat", "other")
@@ -35,6 +36,10 @@ _SMALLER: Final = 0.1
 # A mask lies below these rows of the grid, which are the forehead's.
 _FOREHEAD_ROWS: Final = 12
 _BLOCK: Final = 1_000_000  # pixels
+# How far below the chin a gaiter may be hidden wholly, in lengths of the face from the nose bridge down; and the shares
+# of clothes and background from which it goes under, and at which it is gone.
+_TUCKED: Final = 0.12
+_COLLAR: Final = (0.5, 0.8)
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,21 @@ def visible_of(image: Image, regions: Regions) -> Visible | None:
         shown = cv2.transform(cv2.multiply(placed, pixels, dtype=cv2.CV_32F), to_shown)
         values[block[0].start - rows.start : block[0].stop - rows.start] = np.clip(shown, 0, 255)
     return Visible(values, window)
+
+
+def tucked(overlay: Overlay, regions: Regions, face: Face) -> Overlay:
+    """A gaiter that goes under the collar: below the chin it is seen on the neck alone."""
+    points = face.landmarks_68
+    down = points[8] - points[27]
+    length = max(float(np.hypot(*down)), 1.0)
+    rows, columns = overlay.region
+    x = np.arange(columns.start, columns.stop, dtype=np.float32) - points[8, 0]
+    y = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] - points[8, 1]
+    below = np.clip((x * down[0] + y * down[1]) / (length * _TUCKED * length), 0, 1)
+    cells = on_image(regions.of("background"), regions.image_to_crop, overlay.region, beyond=1.0)
+    clothed = np.clip((cells - _COLLAR[0]) / (_COLLAR[1] - _COLLAR[0]), 0, 1)
+    shown = (1 - below * clothed).astype(np.float32)
+    return Overlay(overlay.rgba * shown[..., None].astype(overlay.rgba.dtype), overlay.left, overlay.top)
 
 
 def guided(guide: Float32Array, share: Float32Array) -> Float32Array:
