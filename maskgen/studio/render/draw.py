@@ -175,8 +175,9 @@ def draw_all(
     shot = _shot(models[0], turned, turn, low, (width, height), quality)
     names: tuple[str, ...] = ()
     renderings = []
+    light = _light_on(models[0], turn)
     for model in models:
-        rgba, left, top = _cropped(_straight(_painted(shot, model, turn, quality)))
+        rgba, left, top = _cropped(_straight(_painted(shot, model, light, quality)))
         offset = low + [left, top]
         depth = shot.depth[top : top + rgba.shape[0], left : left + rgba.shape[1]]
         names = names or control_points(depth, offset, yaw, pitch, rotation, quality.pixels_per_mm)
@@ -219,8 +220,26 @@ _WHITE_KNEE: Final = 0.87
 _WHITE_TOP: Final = 0.96
 
 
-def _lit(model: Model, turn: Float64Array) -> Float64Array:
-    """(V, 3) colours of the vertices, 0 to 1."""
+@dataclass(frozen=True)
+class _Light:
+    """The light on the vertices of a form.
+
+    Attributes
+    ----------
+    inside : (V,) bool array
+        Where the side towards the face is seen.
+    shade : (V,) array
+        Factor of the albedo.
+    glance : (V,) array
+        Factor of the sheen.
+    """
+
+    inside: BoolArray
+    shade: Float64Array
+    glance: Float64Array
+
+
+def _light_on(model: Model, turn: Float64Array) -> _Light:
     normal = model.normals @ turn.T
     inside = normal[:, 2] < 0
     normal = np.where(inside[:, None], -normal, normal)
@@ -230,9 +249,14 @@ def _lit(model: Model, turn: Float64Array) -> Float64Array:
     folds = (_FOLD_AMBIENT + _wrapped(normal, _FOLD_LIGHT)) / (_FOLD_AMBIENT + _wrapped(broad, _FOLD_LIGHT))
     shade = shade * np.clip(folds, 0.45, 1.5) * model.openness
     halfway = (_LIGHT + [0, 0, 1]) / np.linalg.norm(_LIGHT + [0, 0, 1])
-    sheen = model.sheen * np.clip(normal @ halfway, 0, 1) ** 5 * model.openness**2
-    outside = model.albedo * shade[:, None] + sheen[:, None]
-    return _soft_white(np.where(inside[:, None], model.inner * (_INSIDE * shade)[:, None], outside))
+    return _Light(inside, shade, np.clip(normal @ halfway, 0, 1) ** 5 * model.openness**2)
+
+
+def _lit(model: Model, light: _Light) -> Float64Array:
+    """(V, 3) colours of the vertices, 0 to 1."""
+    outside = model.albedo * light.shade[:, None] + (model.sheen * light.glance)[:, None]
+    inside = model.inner * (_INSIDE * light.shade)[:, None]
+    return _soft_white(np.where(light.inside[:, None], inside, outside))
 
 
 def _wrapped(normal: Float64Array, light: Float64Array) -> Float64Array:
@@ -303,10 +327,10 @@ def _faces_viewer(mesh: Mesh, turn: Float64Array) -> BoolArray:
     return np.asarray(np.cross(b - a, c - a)[:, 2] < 0)
 
 
-def _painted(shot: _Shot, model: Model, turn: Float64Array, quality: Quality) -> Float32Array:
+def _painted(shot: _Shot, model: Model, light: _Light, quality: Quality) -> Float32Array:
     """(h, w, 4) premultiplied colour of a model, 0 to 1."""
     opacity = model.opacity[:, None]
-    colours = np.concatenate([_lit(model, turn) * opacity, opacity], axis=1).astype(np.float32)
+    colours = np.concatenate([_lit(model, light) * opacity, opacity], axis=1).astype(np.float32)
     count = model.grid[0] * model.grid[1]
     cloth = colours[:count].reshape(*model.grid, 4)
     row, column = (np.ascontiguousarray(shot.place[..., axis]) for axis in (0, 1))

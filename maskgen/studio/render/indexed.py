@@ -86,7 +86,7 @@ def _error(values: Float64Array, weight: IntArray, group: IntArray) -> tuple[flo
 
 
 def _packed(index: Image) -> bytes:
-    """The rows, filtered and compressed whichever way gives the fewest bytes."""
+    """The rows, filtered and compressed the way that gives the fewest bytes in a quick trial."""
     before = {
         0: np.zeros_like(index),  # none
         1: np.pad(index, ((0, 0), (1, 0)))[:, :-1],  # the pixel to the left
@@ -96,9 +96,14 @@ def _packed(index: Image) -> bytes:
     for kind, expected in before.items():
         rows = np.pad(index - expected, ((0, 0), (1, 0)), constant_values=kind).tobytes()
         for strategy in (zlib.Z_DEFAULT_STRATEGY, zlib.Z_RLE):
-            squeezer = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS, 9, strategy)
-            packed.append(squeezer.compress(rows) + squeezer.flush())
-    return min(packed, key=len)
+            packed.append((len(_squeezed(rows, 4, strategy)), rows, strategy))
+    _, rows, strategy = min(packed, key=lambda trial: trial[0])
+    return _squeezed(rows, 9, strategy)
+
+
+def _squeezed(rows: bytes, level: int, strategy: int) -> bytes:
+    squeezer = zlib.compressobj(level, zlib.DEFLATED, zlib.MAX_WBITS, 9, strategy)
+    return squeezer.compress(rows) + squeezer.flush()
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
