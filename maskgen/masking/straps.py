@@ -33,7 +33,7 @@ _WAYS: Final[dict[str, dict[str, tuple[tuple[float, float], ...]]]] = {
     "ear": {"upper": ((94.0, -8.0),), "lower": ((93.0, 38.0),)},
     "head": {
         "upper": ((76.0, 6.0), (92.0, -16.0), (108.0, -34.0), (128.0, -52.0)),
-        "lower": ((78.0, 58.0), (94.0, 56.0), (112.0, 53.0), (130.0, 52.0)),
+        "lower": ((78.0, 58.0), (94.0, 56.0), (110.0, 53.0)),
     },
 }
 # How far the middle of a strap hangs below the straight way, as a share of its length: the lower one is slacker.
@@ -43,7 +43,7 @@ _STEPS: Final = 24
 # Steps in a row that must be hidden before a strap ends: a strand of hair does not end it.
 _RUN: Final = 2
 # Cosine between the skin's normal and the way to the camera below which the head has turned away.
-_EDGE_ON: Final = 0.06
+_EDGE_ON: Final = 0.12
 # How far the last of a strap fades, millimetres: behind the ear, or under hair.
 _FADE_MM: Final = 3.0
 # Brightness of a strap's rims against its middle; it is a cord, not a stripe of paint.
