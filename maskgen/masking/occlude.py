@@ -31,6 +31,9 @@ _RADIUS: Final = 2
 _SAME_COLOUR: Final = 5e-4
 # Nothing is drawn from the second share on, all of it up to the first: an unsure network does not cut holes.
 _RAMP: Final = (0.4, 0.8)
+# Something of which the network is nowhere surer, or that is no larger, in cells, is a shadow or a crease.
+_PEAK: Final = 0.7
+_SMALLEST: Final = 12
 # Of faces that are smaller than the crop less is believed: so much more is needed for each time that they are smaller.
 _SMALLER: Final = 0.1
 # A mask lies below these rows of the grid, which are the forehead's.
@@ -75,7 +78,7 @@ class Visible:
 
 def visible_of(image: Image, regions: Regions) -> Visible | None:
     """Where a mask may be drawn on a bare photograph (H, W, 3); None if nothing lies in front anywhere near."""
-    front = regions.of(*IN_FRONT)
+    front = _sure(regions.of(*IN_FRONT))
     front[:_FOREHEAD_ROWS] = 0
     window = _window(front, regions.image_to_crop, image.shape)
     if window is None:
@@ -154,6 +157,15 @@ def covered_share(regions: Regions, face: Face) -> float:
     cv2.fillConvexPoly(inside, cv2.convexHull(np.round(grown).astype(np.int32)), 1)
     hidden = regions.of(*IN_FRONT)[inside > 0]
     return float(hidden.mean()) if hidden.size else 0.0
+
+
+def _sure(front: Float32Array) -> Float32Array:
+    """The shares without islands of which the network is not sure."""
+    number, islands, statistics, _ = cv2.connectedComponentsWithStats((front > _RAMP[0]).astype(np.uint8))
+    surest = np.bincount(islands[front >= _PEAK], minlength=number) > 0
+    stays = surest & (statistics[:, cv2.CC_STAT_AREA] >= _SMALLEST)
+    stays[0] = True  # the sea between them
+    return front * stays[islands]
 
 
 def _ramp(regions: Regions) -> tuple[float, float]:

@@ -215,7 +215,7 @@ def shaded(portrait: Portrait, rng: np.random.Generator) -> Portrait:
     if rng.random() < 0.4:
         across = rng.uniform(5, 25) - np.abs(across)
     edge = 1 / (1 + np.exp(-across / rng.uniform(0.5, 8)))
-    gain = 1 + edge * (rng.uniform(0.35, 0.8) - 1 if rng.random() < 0.75 else rng.uniform(0.1, 0.4))
+    gain = 1 + edge * (rng.uniform(0.12, 0.8) - 1 if rng.random() < 0.75 else rng.uniform(0.1, 0.4))
     return Portrait(np.clip(portrait.image * gain[..., None], 0, 255).astype(np.uint8), portrait.kinds, portrait.face)
 
 

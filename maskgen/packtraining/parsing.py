@@ -92,7 +92,7 @@ class Mixed(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
             portrait = self.bare[rng.choice(len(self.bare), p=self._often)]
             if rng.random() < _BEARDED_SHARE:
                 portrait = occluders.bearded(portrait, self.bare[rng.integers(len(self.bare))], rng)
-        if rng.random() < 0.25:
+        if rng.random() < 0.35:
             portrait = occluders.shaded(portrait, rng)
         for chance in (0.55, 0.25):
             if rng.random() < chance:

@@ -87,14 +87,25 @@ def test_where_nothing_lies_in_front_nothing_is_filtered():
     unsure = regions_of(image)
     unsure.shares[:] = 0.11
     unsure.shares[KINDS.index("skin")] = 0.45
-    assert visible_of(image, unsure).at(WHOLE).min() > 0.8
+    assert visible_of(image, unsure) is None
+
+
+@pytest.mark.parametrize(("share", "reach", "stays"), [(0.65, 60, False), (0.95, 3, False), (0.95, 60, True)])
+def test_islands_that_are_small_or_unsure_are_drawn_over(share, reach, stays):
+    image, island = two_tones(400), np.zeros((400, 400), bool)
+    island[200 : 200 + reach, 180 : 180 + reach] = True
+    image[island] = (40, 30, 25)
+    unsure = regions_of(image, ("other", island))
+    unsure.shares[KINDS.index("other")] *= share
+    shown = visible_of(image, unsure)
+    assert (shown is not None and shown.at(WHOLE).min() < 0.2) == stays
 
 
 def test_of_a_small_face_less_is_believed():
     image = two_tones(400)
     likely = regions_of(image)
     likely.shares[:] = 0
-    likely.shares[KINDS.index("hair")], likely.shares[KINDS.index("skin")] = 0.6, 0.4
+    likely.shares[KINDS.index("hair")], likely.shares[KINDS.index("skin")] = 0.7, 0.3
     shown = [
         visible_of(image, Regions(likely.shares, likely.crop, likely.image_to_crop * np.float32(times))).values.mean()
         for times in (1, 3, 5)
