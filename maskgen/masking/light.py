@@ -139,7 +139,9 @@ class Appearance:
         expected = self.light.skin + 4
         gain = (seen @ LUMA) / (expected @ LUMA) / self.shading.near(x, y)
         tint = np.log(seen / (seen @ LUMA)[:, None]) - np.log(expected / (expected @ LUMA))
-        return (gain > _DARKEST_SKIN) & (gain < _BRIGHTEST_SKIN) & (np.abs(tint).max(axis=1) < _SKIN_TINT)
+        is_lit = (gain > _DARKEST_SKIN) & (gain < _BRIGHTEST_SKIN)
+        alike: BoolArray = is_lit & (np.abs(tint).max(axis=1) < _SKIN_TINT)
+        return alike
 
 
 def appearance_of(image: Image, face: Face) -> Appearance:
