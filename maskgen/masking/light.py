@@ -35,6 +35,8 @@ _BRIGHTEST_SKIN: Final = 1.9
 _SKIN_TINT: Final = 0.35
 _EYES: Final = (slice(36, 42), slice(42, 48))
 _SMALLEST_EYE: Final = 6  # pixels along a side of what sharpness is measured on
+_SHARP: Final = 0.65  # pixels
+_RIM: Final = 4  # pixels about it, where a filter does not see enough
 _FAINTEST_EDGE: Final = 20.0  # gradient, grey levels over a pixel times 8
 _PATCH: Final = 2000  # pixels of a side within which sharpness and noise are measured
 _WINDOW: Final = 4_000_000  # pixels in which shading is measured
@@ -265,31 +267,37 @@ def blur_of(image: Image, face: Face) -> float:
     """
     points = face.landmarks_68
     found = [_blur_in(grey) for eye in _EYES if (grey := _around(image, points[eye])) is not None]
-    blur = min((one for one in found if one is not None), default=0.5)
-    # The texture itself is as sharp as the pixel grid allows, about 0.5.
-    return float(np.sqrt(np.clip(blur**2 - 0.5**2, 0, (0.03 * max(face.size_wh)) ** 2)))
+    sharpest = [one for one in found if one is not None]
+    if not sharpest:  # eyes that are shut, dark or blurred away
+        whole = _blur_in(_patch(image, face))
+        sharpest = [_SHARP if whole is None else whole]
+    blur = min(sharpest)
+    # A step as sharp as the pixel grid allows, as the texture is, measures so much.
+    return float(np.sqrt(np.clip(blur**2 - _SHARP**2, 0, (0.03 * max(face.size_wh)) ** 2)))
 
 
 def _blur_in(grey: Float32Array) -> float | None:
-    """The blur of the sharpest edges of a part of a photograph, pixels; None if it has none."""
-    before, after = _gradient(grey), _gradient(cv2.GaussianBlur(grey, (0, 0), 1.0))
-    strong = before >= np.percentile(before, 90)
+    """The blur of the sharpest edges of a part of a photograph, but for its rim, pixels; None if it has none."""
+    if min(grey.shape) < _SMALLEST_EYE + 2 * _RIM:
+        return None
+    inside = slice(_RIM, -_RIM), slice(_RIM, -_RIM)
+    before, after = (_gradient(one)[inside] for one in (grey, cv2.GaussianBlur(grey, (0, 0), 1.0)))
+    strong = before >= np.percentile(before.ravel()[:: max(before.size // _SAMPLE, 1)], 90)
     if float(before[strong].min()) < _FAINTEST_EDGE:
         return None
-    ratios = before[strong] / np.maximum(after[strong], 1e-3)
-    # Of the strong edges the sharper half.
-    ratio = float(np.percentile(ratios, 75))
+    ratio = float(np.median(before[strong] / np.maximum(after[strong], 1e-3)))
     return float(1 / np.sqrt(max(ratio**2 - 1, 1e-2)))
 
 
 def _around(image: Image, points: Float32Array) -> Float32Array | None:
     """(h, w) brightness around points, 0 to 255; None if that is too little to measure on."""
-    rows, columns = _bounds(points, round(0.3 * float(np.ptp(points[:, 0]))), (image.shape[1], image.shape[0]))
+    margin = round(0.25 * float(np.ptp(points[:, 0]))) + _RIM
+    rows, columns = _bounds(points, margin, (image.shape[1], image.shape[0]))
     part = image[rows, columns]
     # Of large eyes the middle will do.
     spare_y, spare_x = (max(side - _PATCH, 0) // 2 for side in part.shape[:2])
     part = part[spare_y : part.shape[0] - spare_y, spare_x : part.shape[1] - spare_x]
-    if min(part.shape[:2]) < _SMALLEST_EYE:
+    if not part.size:
         return None
     grey: Float32Array = cv2.cvtColor(np.ascontiguousarray(part), cv2.COLOR_RGB2GRAY).astype(np.float32)
     return grey

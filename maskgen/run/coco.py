@@ -102,7 +102,7 @@ def _annotation(number: int, picture: int, wear: str, region: BoolArray) -> dict
     return {
         "id": number,
         "image_id": picture,
-        "category_id": WEARS.index(wear) + 1,  # type: ignore[arg-type]
+        "category_id": WEARS.index(wear) + 1,
         "bbox": [left, top, width, height],
         "area": int(region.sum()),
         "iscrowd": 0,

@@ -75,7 +75,8 @@ def test_what_a_face_must_not_wear_goes_to_another_and_nobody_else_changes():
     catalog = Catalog.load()
     face = face_at()
     with_all, without = (
-        [choose(catalog, face, np.random.default_rng(seed), kinds) for seed in range(300)] for kinds in ((), ("gaiter",))
+        [choose(catalog, face, np.random.default_rng(seed), kinds) for seed in range(300)]
+        for kinds in ((), ("gaiter",))
     )
     assert {view.kind for view in without} == {view.kind for view in with_all} - {"gaiter"}
     assert all(one == other for one, other in zip(with_all, without, strict=True) if one.kind != "gaiter")

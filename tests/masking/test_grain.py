@@ -1,9 +1,11 @@
 """The grain of a photograph, and the same on a mask."""
 
+import cv2
 import numpy as np
 import pytest
 from strategies import face_at
 
+from maskgen.face import HeadPose
 from maskgen.masking import blend, grain, light
 from maskgen.masking.recipe import DEFAULT_LOOK
 from maskgen.masking.warp import Overlay
@@ -57,3 +59,13 @@ def test_black_cloth_is_not_grainier_than_white():
     assert black < 0.9 * middle
     assert white < 0.98 * middle
     assert black < white
+
+
+def test_a_mask_on_a_small_blurred_face_is_as_blurred_as_the_face():
+    small = face_at(HeadPose(0, 0, 0), 0.3, (60, 40))
+    image = np.full((120, 120, 3), (150, 120, 105), np.uint8)
+    for eye in (small.landmarks_68[36:42], small.landmarks_68[42:48]):
+        cv2.fillConvexPoly(image, cv2.convexHull(np.round(eye).astype(np.int32)), (40, 30, 30))
+    sharp, soft = (light.blur_of(one, small) for one in (image, cv2.GaussianBlur(image, (0, 0), 2.5)))
+    assert sharp < 0.5
+    assert soft > 1.2 or soft == pytest.approx(0.03 * max(small.size_wh), rel=0.01)
