@@ -159,7 +159,7 @@ def observe(image: Image, face: Face, parser: Parser | None = None) -> Observed:
     if parser is None:
         return Observed(appearance)
     regions = parser.regions(image, face)
-    return Observed(appearance, occlude.visible_of(image, regions), occlude.covered_share(regions, face), regions)
+    return Observed(appearance, occlude.visible_of(image, face, regions), occlude.covered_share(regions, face), regions)
 
 
 def mask_faces(

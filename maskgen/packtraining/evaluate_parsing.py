@@ -17,7 +17,7 @@ from maskgen.masking.occlude import COVERED, IN_FRONT, covered_share, visible_of
 from maskgen.packtraining import occluders, portraits
 from maskgen.packtraining.data import human_boxes, iou_matrix, read
 from maskgen.packtraining.parsing import ious, pieces_of
-from maskgen.packtraining.portraits import OTHER, UNKNOWN, Portrait
+from maskgen.packtraining.portraits import BACKGROUND, OTHER, UNKNOWN, Portrait
 from maskgen.parse import CROP_SIDE, KINDS, FaceParser, face_crop
 
 Figures = dict[str, float]
@@ -55,7 +55,7 @@ def on_portraits(held_out: list[Portrait], parser: FaceParser) -> Figures:
     said, truth = zip(*(_both(portrait, parser) for portrait in held_out), strict=True)
     painted, spared = [0, 0], [0, 0]
     for portrait in held_out:
-        visible = visible_of(portrait.image, parser.regions(portrait.image, portrait.face))
+        visible = visible_of(portrait.image, portrait.face, parser.regions(portrait.image, portrait.face))
         whole = slice(0, portraits.SIDE), slice(0, portraits.SIDE)
         hidden = np.zeros(portrait.kinds.shape, bool) if visible is None else visible.at(whole) < 0.5
         inside = under_mask(portrait) & (portrait.kinds != UNKNOWN)
@@ -65,8 +65,11 @@ def on_portraits(held_out: list[Portrait], parser: FaceParser) -> Figures:
         spared[0] += int((~front & inside & hidden).sum())
         spared[1] += int((~front & inside).sum())
     shares = {f"iou_{kind}": value for kind, value in ious(np.stack(said), np.stack(truth)).items()}
+    # What is labelled background beside a face may lie in front of it or behind it.
+    told = np.where(np.stack(truth) == BACKGROUND, UNKNOWN, np.stack(truth)).astype(np.uint8)
     return {
         **shares,
+        "iou_other": ious(np.stack(said), told)["other"],
         "things_painted_over_percent": 100 * painted[0] / max(painted[1], 1),
         "skin_spared_percent": 100 * spared[0] / max(spared[1], 1),
     }
@@ -138,7 +141,7 @@ def speed(images: list[Image], detector: FaceDetector, parser: FaceParser) -> Fi
             start = time.perf_counter()
             regions = parser.regions(image, face)
             between = time.perf_counter()
-            visible_of(image, regions)
+            visible_of(image, face, regions)
             covered_share(regions, face)
             network.append(between - start)
             whole.append(time.perf_counter() - start)

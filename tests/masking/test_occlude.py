@@ -1,5 +1,6 @@
 """What lies in front of a face stays in front of the mask."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import cv2
@@ -10,6 +11,7 @@ from strategies import face_at
 
 from maskgen.catalog.store import Catalog
 from maskgen.detect import FaceDetector
+from maskgen.face import HeadPose
 from maskgen.masking import occlude
 from maskgen.masking.augment import augment_image, mask_faces, observe
 from maskgen.masking.occlude import Visible, covered_share, guided, visible_of
@@ -67,7 +69,7 @@ def test_the_edge_of_what_is_seen_runs_where_the_edge_in_the_picture_runs():
     for wrong in (-3, 0, 3):
         hair[:] = False
         hair[:, 217 + wrong :] = True
-        shown = visible_of(image, regions_of(image, ("hair", hair))).at(WHOLE)[150:250]
+        shown = visible_of(image, FACE, regions_of(image, ("hair", hair))).at(WHOLE)[150:250]
         assert shown[:, 180:216].min() > 0.8
         assert shown[:, 219:250].max() < 0.2
 
@@ -77,17 +79,17 @@ def test_hair_glasses_hats_and_other_things_lie_in_front(kind):
     thing = np.zeros((400, 400), bool)
     thing[180:260, 217:] = True
     image = two_tones(217)
-    assert visible_of(image, regions_of(image, (kind, thing))).at(WHOLE)[200:240, 225:250].max() < 0.2
-    assert visible_of(image, regions_of(image, ("background", thing))) is None
+    assert visible_of(image, FACE, regions_of(image, (kind, thing))).at(WHOLE)[200:240, 225:250].max() < 0.2
+    assert visible_of(image, FACE, regions_of(image, ("background", thing))) is None
 
 
 def test_where_nothing_lies_in_front_nothing_is_filtered():
     image = two_tones(400)
-    assert visible_of(image, regions_of(image)) is None
+    assert visible_of(image, FACE, regions_of(image)) is None
     unsure = regions_of(image)
     unsure.shares[:] = 0.11
     unsure.shares[KINDS.index("skin")] = 0.45
-    assert visible_of(image, unsure) is None
+    assert visible_of(image, FACE, unsure) is None
 
 
 @pytest.mark.parametrize(("share", "reach", "stays"), [(0.65, 60, False), (0.95, 3, False), (0.95, 60, True)])
@@ -97,8 +99,16 @@ def test_islands_that_are_small_or_unsure_are_drawn_over(share, reach, stays):
     image[island] = (40, 30, 25)
     unsure = regions_of(image, ("other", island))
     unsure.shares[KINDS.index("other")] *= share
-    shown = visible_of(image, unsure)
+    shown = visible_of(image, FACE, unsure)
     assert (shown is not None and shown.at(WHOLE).min() < 0.2) == stays
+
+
+def test_of_a_profile_it_is_not_believed_that_something_lies_in_front_but_hair_may():
+    image, thing = two_tones(217), np.zeros((400, 400), bool)
+    thing[:, 217:] = True
+    profile = dataclasses.replace(FACE, pose=HeadPose(70, 0, 0))
+    assert visible_of(image, profile, regions_of(image, ("other", thing))) is None
+    assert visible_of(image, profile, regions_of(image, ("hair", thing))).at(WHOLE)[150:250, 225:250].max() < 0.2
 
 
 def test_of_a_small_face_less_is_believed():
@@ -107,7 +117,9 @@ def test_of_a_small_face_less_is_believed():
     likely.shares[:] = 0
     likely.shares[KINDS.index("hair")], likely.shares[KINDS.index("skin")] = 0.7, 0.3
     shown = [
-        visible_of(image, Regions(likely.shares, likely.crop, likely.image_to_crop * np.float32(times))).values.mean()
+        visible_of(
+            image, FACE, Regions(likely.shares, likely.crop, likely.image_to_crop * np.float32(times))
+        ).values.mean()
         for times in (1, 3, 5)
     ]
     assert shown[0] < shown[1] < shown[2]
@@ -117,11 +129,11 @@ def test_the_same_picture_gives_the_same_bits_wherever_it_lies_in_memory():
     image, hair = np.random.default_rng(0).integers(0, 255, (400, 400, 3), np.uint8), np.zeros((400, 400), bool)
     hair[:, 217:] = True
     regions = regions_of(image, ("hair", hair))
-    first, room = visible_of(image, regions).values, np.empty(image.size + 64, np.uint8)
+    first, room = visible_of(image, FACE, regions).values, np.empty(image.size + 64, np.uint8)
     for offset in (1, 3, 16, 33):
         moved = room[offset : offset + image.size].reshape(image.shape)
         moved[:] = image
-        assert np.array_equal(visible_of(moved, regions).values, first)
+        assert np.array_equal(visible_of(moved, FACE, regions).values, first)
 
 
 def test_a_window_may_be_asked_for_any_part_of_the_image():
@@ -139,9 +151,9 @@ def test_a_large_window_is_filtered_a_few_rows_at_a_time_without_seams(monkeypat
     image, hair = two_tones(217), np.zeros((400, 400), bool)
     hair[:, 217:] = True
     regions = regions_of(image, ("hair", hair))
-    whole = visible_of(image, regions)
+    whole = visible_of(image, FACE, regions)
     monkeypatch.setattr(occlude, "_BLOCK", 1000)
-    parts = visible_of(image, regions)
+    parts = visible_of(image, FACE, regions)
     assert parts.region == whole.region
     # The last digit of a coordinate depends on where a block begins.
     assert np.abs(parts.values.astype(int) - whole.values).max() <= 2
