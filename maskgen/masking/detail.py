@@ -31,8 +31,8 @@ _WEAVE_PER_MM: Final = 6.0
 _WEAVE_SIDE: Final = 384
 _WEAVE_LEVELS: Final = 6
 # Gain of the deepest creases and of the weave, as a deviation.
-_CREASE_GAIN: Final = 0.075
-_WEAVE_GAIN: Final[dict[Weave, float]] = {"nonwoven": 0.040, "woven": 0.055, "knit": 0.070, "smooth": 0.022}
+_CREASE_GAIN: Final = 0.060
+_WEAVE_GAIN: Final[dict[Weave, float]] = {"nonwoven": 0.032, "woven": 0.048, "knit": 0.060, "smooth": 0.020}
 # Black cloth shows its folds by what it throws back, whatever its colour.
 _SHEEN: Final = 0.10
 
