@@ -212,6 +212,8 @@ _FROM_ABOVE: Final = 0.06
 # Folds are lit harder than the whole: what throws them into relief is gone from a face's own broad light and shade.
 _FOLD_LIGHT: Final = np.array([0.0, -0.62, 0.785])
 _FOLD_AMBIENT: Final = 0.30
+# Light comes from everywhere: so much is left of the contrast of one lamp (tests/bench/forms.py).
+_FOLD_CONTRAST: Final = 0.55
 # A corner this far behind the cloth before it is hidden.
 _HIDDEN_MM: Final = 14.0
 _INSIDE: Final = 0.5
@@ -247,7 +249,7 @@ def _light_on(model: Model, turn: Float64Array) -> _Light:
     broad = np.where((broad[:, 2] < 0)[:, None], -broad, broad)
     shade = _AMBIENT + _DIFFUSE * _wrapped(broad, _LIGHT) - _FROM_ABOVE * broad[:, 1]
     folds = (_FOLD_AMBIENT + _wrapped(normal, _FOLD_LIGHT)) / (_FOLD_AMBIENT + _wrapped(broad, _FOLD_LIGHT))
-    shade = shade * np.clip(folds, 0.45, 1.5) * model.openness
+    shade = shade * (np.clip(folds, 0.45, 1.5) * model.openness) ** _FOLD_CONTRAST
     halfway = (_LIGHT + [0, 0, 1]) / np.linalg.norm(_LIGHT + [0, 0, 1])
     return _Light(inside, shade, np.clip(normal @ halfway, 0, 1) ** 5 * model.openness**2)
 

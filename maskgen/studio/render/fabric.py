@@ -20,6 +20,8 @@ from maskgen.studio.render.sheet import Sheet
 
 # How much deeper a colour is where a second layer of thin cloth lies behind it.
 _DEEPER: Final = 0.16
+# What is left of the contrast of seams, stitches and welds.
+_TONE_CONTRAST: Final = 0.65
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def dyed(
         Colours of the cloth, 0 to 1, in place of the fabric's own.
     """
     sheet, cut = form.sheet, form.cut
-    tone = cut.tone * (1 + fabric.mottling * noise(sheet, 4.0, 4.0, rng))
+    tone = cut.tone**_TONE_CONTRAST * (1 + fabric.mottling * noise(sheet, 4.0, 4.0, rng))
     ground = fabric.colour, fabric.pattern, fabric.prints, fabric.pattern_mm
     albedo = printed(*ground, sheet, rng) if picture is None else picture
     albedo = albedo ** (1 + _DEEPER * (cut.layers - 0.5))[..., None]
