@@ -16,7 +16,8 @@ from maskgen.masking import occlude
 from maskgen.masking.augment import augment_image, mask_faces, observe
 from maskgen.masking.occlude import Visible, covered_share, guided, visible_of
 from maskgen.masking.recipe import Recipe
-from maskgen.parse import KINDS, FaceParser, Regions, face_crop, grid_map, upright_crop
+from maskgen.masking.warp import Overlay
+from maskgen.parse import CROP_SIDE, GRID_SIDE, KINDS, FaceParser, Regions, face_crop, grid_map, upright_crop
 
 FACE = face_at(centre=(200, 170))
 WHOLE = slice(0, 400), slice(0, 400)
@@ -267,3 +268,26 @@ def test_a_face_with_something_before_its_mouth_is_covered(tools, face, colour):
     observed = observe(image, face, tools[1])
     assert observed.covered >= occlude.COVERED
     assert observe(astronaut(), face, tools[1]).covered < 0.2
+
+
+def test_a_gaiter_goes_under_the_collar_and_stays_on_the_neck():
+    face = face_at(HeadPose(0, 0, 0), 1.0, (125, 100))
+    matrix = face_crop(face.landmarks_68)
+    chin = face.landmarks_68[8]
+    # Skin as wide as the neck, clothes and wall beside it, and clothes from 40 px below the chin.
+    is_skin = np.zeros((300, 250), np.float32)
+    is_skin[: int(chin[1]) + 40, 75:175] = 1
+    cells = cv2.warpAffine(is_skin, matrix, (CROP_SIDE, CROP_SIDE))
+    skin = cv2.resize(cells, (GRID_SIDE, GRID_SIDE), interpolation=cv2.INTER_AREA)
+    shares = np.zeros((len(KINDS), GRID_SIDE, GRID_SIDE), np.float32)
+    shares[KINDS.index("skin")], shares[KINDS.index("background")] = skin, 1 - skin
+    regions = Regions(shares, np.zeros((CROP_SIDE, CROP_SIDE, 3), np.uint8), matrix)
+    tucked = occlude.tucked(Overlay(np.ones((250, 250, 4), np.float32), 0, 50), regions, face)
+    alpha = np.zeros((300, 250), np.float32)
+    alpha[tucked.region] = tucked.rgba[..., 3]
+    x, y = (int(value) for value in chin)
+    assert alpha[y + 25, x] == 1
+    assert alpha[y + 60, x] < 0.05
+    assert alpha[y + 25, 50] < 0.05
+    # Above the chin it may stand off the face.
+    assert alpha[y - 20, 50] == 1
