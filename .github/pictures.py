@@ -14,6 +14,7 @@ from skimage import data
 from maskgen import Catalog, FaceDetector
 from maskgen.masking.augment import mask_faces, observe_all
 from maskgen.masking.recipe import Recipe
+from maskgen.parse import FaceParser
 
 HERE = Path(__file__).parent
 AFTER = (("surgical-blue", "correct"), ("cloth-grey", "nose_out"))
@@ -32,7 +33,7 @@ def main() -> None:
     photograph = cv2.resize(data.astronaut(), None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
     catalog = Catalog.load()
     faces = FaceDetector().detect(photograph)
-    observed = observe_all(photograph, faces)
+    observed = observe_all(photograph, faces, FaceParser())
 
     def wearing(design: str, wear: str = "correct") -> np.ndarray:
         recipe = Recipe(wear=((wear, 1.0),))

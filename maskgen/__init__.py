@@ -10,9 +10,10 @@ if TYPE_CHECKING:
     from maskgen.catalog.store import Catalog
     from maskgen.detect import FaceDetector
     from maskgen.masking.augment import augment_image
+    from maskgen.parse import FaceParser
 
 __version__ = "0.1.0"
-__all__ = ["Catalog", "FaceDetector", "__version__", "augment_image"]
+__all__ = ["Catalog", "FaceDetector", "FaceParser", "__version__", "augment_image"]
 
 # Nothing is sent. onnxruntime tells its maker about machine and program, and albumentations, which insightface imports
 # where it is installed, asks for its newest version, unless these are set before their import. Whatever of maskgen is
@@ -22,6 +23,7 @@ os.environ.update({"ORT_DISABLE_TELEMETRY": "1", "NO_ALBUMENTATIONS_UPDATE": "1"
 _HOMES: Final = {
     "Catalog": "maskgen.catalog.store",
     "FaceDetector": "maskgen.detect",
+    "FaceParser": "maskgen.parse",
     "augment_image": "maskgen.masking.augment",
 }
 

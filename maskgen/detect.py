@@ -17,8 +17,9 @@ from maskgen.face import Face, HeadPose
 from maskgen.face.align import ARCFACE_SIDE, aligned_bbox
 from maskgen.face.landmarks import keypoints_of
 from maskgen.face.pose import pose_from_68, pose_from_106
-from maskgen.packs.find import BUNDLED, MEAN_HEAD_KEY, pack_dir, pack_sha256
+from maskgen.packs.find import BUNDLED, MEAN_HEAD_KEY, model_sha256, pack_dir, pack_sha256
 from maskgen.packs.session import Device, face_analysis
+from maskgen.parse import FaceParser, Parser
 
 # A face this small at an input of 320 hints at smaller ones beside it.
 _SMALL_FACE: Final = 40
@@ -45,13 +46,16 @@ class Detector(Protocol):
 
 
 class DetectorSource(Protocol):
-    """Makes the detector of each worker process; it is pickled on its way there, and hashable."""
+    """Makes the detector and the parser of each worker process; it is pickled on its way there, and hashable."""
 
     def build(self) -> Detector:
         """A detector."""
 
+    def parser(self) -> Parser | None:
+        """What tells what lies in front of faces; None if nothing does."""
+
     def sha256(self) -> str:
-        """A hash of what decides about its results."""
+        """A hash of what decides about the results of both."""
 
 
 @dataclass(frozen=True)
@@ -73,15 +77,25 @@ class DetectorSpec:
         """
         return FaceDetector(self.model, landmarks=self.landmarks, aligned=self.aligned, device=self.device)
 
+    def parser(self) -> Parser:
+        """A parser of the same pack.
+
+        Raises
+        ------
+        ModelError
+            If the pack or the device is missing or unusable.
+        """
+        return FaceParser(self.model, device=self.device)
+
     def sha256(self) -> str:
-        """The hash of the pack's files.
+        """The hash of the files that are used with the pack, borrowed ones included.
 
         Raises
         ------
         ModelError
             If the pack is missing.
         """
-        return pack_sha256(pack_dir(self.model))
+        return model_sha256(self.model)
 
 
 class FaceDetector:

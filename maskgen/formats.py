@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 FORMATS: Final = {
     ".jpg": "JPEG",
@@ -32,6 +32,11 @@ Format = Literal["folder", "metadata", "recordio", "bin", "webdataset"]
 """What a dataset is: a folder of pictures, perhaps with ``metadata.jsonl``; RecordIO; a verification set; tar files."""
 MaskSide = Literal["second", "both", "first"]
 """Which halves of pairs are masked."""
+Save = Literal["alpha", "landmarks", "visible"]
+SAVES: Final[tuple[Save, ...]] = get_args(Save)
+"""What may be saved besides masked pictures: landmarks in the manifest, the others beside each picture."""
+BESIDE: Final[tuple[Save, ...]] = ("alpha", "visible")
+"""Those that lie beside pictures, as PNG of one channel."""
 Truncated = Literal["keep", "fail"]
 """What to do with a picture that was cut short: take what is there, or raise an error."""
 

@@ -80,6 +80,9 @@ class FakeDetectors:
     def build(self):
         return FakeDetector(self.interrupts, self.kills_once)
 
+    def parser(self):
+        return None
+
     def sha256(self):
         return self.hash
 

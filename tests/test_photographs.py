@@ -15,7 +15,9 @@ from maskgen import manifest, run
 from maskgen.detect import FaceDetector
 from maskgen.face.landmarks import keypoints_of
 from maskgen.face.pose import pose_from_68
+from maskgen.masking.occlude import COVERED, covered_share
 from maskgen.packtraining.data import crop_points, loose_crops
+from maskgen.parse import FaceParser
 
 DATA = Path(os.environ.get("MASKGEN_DATA", Path(__file__).parents[2] / "shared" / "data"))
 pytestmark = pytest.mark.skipif(
@@ -24,10 +26,14 @@ pytestmark = pytest.mark.skipif(
 EVERY = 128
 
 
+def lines(name):
+    return (DATA / name).read_text().splitlines()
+
+
 @pytest.fixture(scope="module")
 def labelled():
     """(picture, keypoints of its largest face, image left first) for some people of LFW."""
-    rows = [json.loads(line) for line in (DATA / "lfw_boxes.jsonl").read_text().splitlines()[::EVERY]]
+    rows = [json.loads(line) for line in lines("lfw_boxes.jsonl")[::EVERY]]
     people = []
     for row in rows:
         boxes = np.array(row["boxes"])
@@ -104,3 +110,46 @@ def test_masked_people_are_still_found(masked):
     done = [path for path, row in rows.items() if row.status == "done"]
     found = [detector.detect(cv2.imread(str(folder / "out" / path))[..., ::-1]) for path in done]
     assert sum(bool(faces) for faces in found) >= len(done) - 1
+
+
+# ---- what lies in front of faces
+
+
+@pytest.fixture(scope="module")
+def regions():
+    """The figures of the network on every sixth portrait, which training never saw."""
+    pytest.importorskip("torch", reason="reading the labelled portraits needs the extra [train]")
+    from maskgen.packtraining import evaluate_parsing, portraits
+
+    return evaluate_parsing.on_portraits(portraits.labelled(DATA, held_out=True), FaceParser())
+
+
+@pytest.mark.parametrize(("kind", "floor"), [("skin", 0.88), ("hair", 0.72), ("glasses", 0.45), ("hat", 0.3)])
+def test_regions_of_portraits_are_what_people_labelled(regions, kind, floor):
+    assert regions[f"iou_{kind}"] > floor
+
+
+def test_masks_spare_most_of_what_lies_in_front_and_hardly_any_skin(regions):
+    assert regions["things_painted_over_percent"] < 40
+    assert regions["skin_spared_percent"] < 2
+
+
+def covered_of(paths):
+    detector, parser = FaceDetector(), FaceParser()
+    shares = []
+    for path in paths:
+        image = np.ascontiguousarray(cv2.imread(str(path))[..., ::-1])
+        shares += [covered_share(parser.regions(image, face), face) for face in detector.detect(image)[:1]]
+    return np.array(shares) >= COVERED
+
+
+def test_bare_faces_are_not_covered():
+    covered = covered_of(DATA / "lfw" / json.loads(row)["path"] for row in lines("lfw_boxes.jsonl")[3::32])
+    assert len(covered) > 150
+    assert covered.sum() <= 1
+
+
+def test_people_who_wear_masks_already_are_covered():
+    covered = covered_of(sorted((DATA / "masked_photos").glob("*.jpg"))[1::6])
+    assert len(covered) > 50
+    assert covered.mean() > 0.85

@@ -10,13 +10,14 @@ import unicodedata
 import zipfile
 import zlib
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from maskgen import files
 from maskgen.catalog import png
 from maskgen.catalog.edit import LOCK_FILE, NewDesign, NewView, OnClash, add
-from maskgen.catalog.points import faults_of_points
+from maskgen.catalog.points import faults_of_fastenings, faults_of_points
 from maskgen.catalog.schema import SCHEMA_VERSION, CatalogFile, DesignEntry, ViewEntry
 from maskgen.catalog.store import CATALOG_FILE, Catalog, dump, parse
 from maskgen.errors import CatalogError
@@ -293,9 +294,19 @@ def _design(unpack: _Unpacking, entry: DesignEntry) -> NewDesign:
             raise CatalogError(f"{unpack.path}: {view.file!r} of design {entry.name!r} is missing")
         raw = unpack.picture(view)
         size_wh = png.size_of(raw[: png.HEADER_BYTES], f"{unpack.path}: {view.file!r}")
-        if fault := next(faults_of_points(view.points, size_wh), None):
+        faults = chain(faults_of_points(view.points, size_wh), faults_of_fastenings(view.fastenings, size_wh))
+        if fault := next(faults, None):
             raise CatalogError(f"{unpack.path}: {view.file!r} of design {entry.name!r}: {fault}")
-        views.append(NewView(raw, view.rotation, dict(view.points)))
+        views.append(NewView(raw, view.rotation, dict(view.points), dict(view.fastenings)))
     return NewDesign(
-        entry.name, entry.kind, entry.license, tuple(views), entry.colour, entry.tags, entry.weight, entry.mirror
+        entry.name,
+        entry.kind,
+        entry.license,
+        tuple(views),
+        entry.colour,
+        entry.tags,
+        entry.weight,
+        entry.mirror,
+        entry.straps,
+        entry.surface,
     )

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from maskgen import files
 from maskgen.arrays import Float32Array, Float64Array
 from maskgen.catalog import png
-from maskgen.catalog.points import faults_of_points
+from maskgen.catalog.points import faults_of_fastenings, faults_of_points
 from maskgen.catalog.schema import ViewEntry
 from maskgen.catalog.store import Catalog, Design, View, triangulated
 from maskgen.errors import CatalogError
@@ -83,7 +83,10 @@ def _faults_of_entry(root: Path, design: str, entry: ViewEntry) -> Iterator[str]
         digest = hashlib.sha256(raw).hexdigest()
         if digest != entry.sha256:
             yield f"{entry.file}: sha256 is {digest[:12]}..., catalog.json says {entry.sha256[:12]}..."
-        for fault in faults_of_points(entry.points, size_wh):
+        for fault in (
+            *faults_of_points(entry.points, size_wh),
+            *faults_of_fastenings(entry.fastenings, size_wh),
+        ):
             yield f"{entry.file} of design {design!r}: {fault}"
 
 

@@ -11,7 +11,8 @@ import hashlib
 import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
@@ -21,8 +22,8 @@ from pydantic import ValidationError
 from maskgen import files
 from maskgen.arrays import Image
 from maskgen.catalog import png
-from maskgen.catalog.points import faults_of_points
-from maskgen.catalog.schema import SCHEMA_VERSION, CatalogFile, DesignEntry, Rotation
+from maskgen.catalog.points import faults_of_fastenings, faults_of_points
+from maskgen.catalog.schema import SCHEMA_VERSION, CatalogFile, Corner, DesignEntry, Rotation, Straps, Surface
 from maskgen.catalog.store import CATALOG_FILE, MAX_CATALOG_BYTES, default_catalog_dir, dump, parse
 from maskgen.errors import CatalogError, MaskgenError
 from maskgen.schema import first_fault
@@ -52,11 +53,14 @@ class NewView:
         The head rotations it is for.
     points : dict
         Control point -> (x, y), pixels.
+    fastenings : dict
+        Corner -> (x, y) where a strap leaves the mask, pixels.
     """
 
     png: bytes
     rotation: Rotation
     points: dict[str, tuple[float, float]]
+    fastenings: dict[Corner, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,8 @@ class NewDesign:
     tags: tuple[str, ...] = ()
     weight: float = 1.0
     mirror: bool = True
+    straps: Straps | None = None
+    surface: Surface | None = None
 
 
 def png_of(rgba: Image) -> bytes:
@@ -242,7 +248,15 @@ def _entry(root: Path, design: NewDesign, pictures: dict[str, _Picture]) -> Desi
     for view in design.views:
         digest = hashlib.sha256(view.png).hexdigest()
         file = pictures[digest].file
-        views.append({"file": file, "sha256": digest, "rotation": view.rotation, "points": view.points})
+        views.append(
+            {
+                "file": file,
+                "sha256": digest,
+                "rotation": view.rotation,
+                "points": view.points,
+                "fastenings": view.fastenings,
+            }
+        )
     try:
         entry = DesignEntry.model_validate(
             {
@@ -253,6 +267,8 @@ def _entry(root: Path, design: NewDesign, pictures: dict[str, _Picture]) -> Desi
                 "weight": design.weight,
                 "license": design.license,
                 "mirror": design.mirror,
+                "straps": design.straps,
+                "surface": design.surface,
                 "views": tuple(views),
             }
         )
@@ -260,7 +276,8 @@ def _entry(root: Path, design: NewDesign, pictures: dict[str, _Picture]) -> Desi
         raise BadDesignError(f"{root}: design {design.name!r}: {first_fault(error)}") from error
     for number, view in enumerate(design.views, start=1):
         size_wh = png.size_of(view.png[: png.HEADER_BYTES], f"{root}: design {design.name!r}: view {number}")
-        if fault := next(faults_of_points(view.points, size_wh), None):
+        faults = chain(faults_of_points(view.points, size_wh), faults_of_fastenings(view.fastenings, size_wh))
+        if fault := next(faults, None):
             raise BadDesignError(f"{root}: design {design.name!r}: view {number}: {fault}")
     return entry
 

@@ -8,6 +8,8 @@ from typing import Final
 
 import numpy as np
 
+from maskgen.catalog.schema import Corner
+
 # Points further than this many times the picture's longer side from the picture are a mistake.
 _REACH: Final = 10
 # Closer points than this are one, pixels.
@@ -42,6 +44,14 @@ def faults_of_points(points: Mapping[str, tuple[float, float]], size_wh: tuple[i
     places = np.array(list(points.values()), np.float64)
     if np.linalg.matrix_rank(places - places.mean(axis=0), tol=_LINE) < 2:
         yield f"{_named(list(points))} on one line"
+
+
+def faults_of_fastenings(fastenings: Mapping[Corner, tuple[float, float]], size_wh: tuple[int, int]) -> Iterator[str]:
+    """Why straps cannot be drawn from these places (x, y) in a picture of a size, pixels, one sentence per fault."""
+    reach = max(size_wh)
+    for name, (x, y) in fastenings.items():
+        if not (_lies(x, size_wh[0], reach) and _lies(y, size_wh[1], reach)):
+            yield f"fastening {name!r} lies outside the picture by more than its size"
 
 
 def _lies(coordinate: float, size: int, reach: float) -> bool:

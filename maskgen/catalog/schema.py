@@ -20,6 +20,7 @@ UNKNOWN_LICENSE: Final = "LicenseRef-unknown"
 Degrees = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
 Pixel = Annotated[float, Field(allow_inf_nan=False)]
 Text = Annotated[str, Field(max_length=200)]
+Channel = Annotated[int, Field(ge=0, le=255)]
 MAX_WEIGHT: Final = 1e6
 # File systems take names of so many bytes.
 _LONGEST_NAME: Final = 255
@@ -31,6 +32,8 @@ Wear = Literal["correct", "nose_out", "chin_out", "under_chin"]
 """How a mask is worn: over nose and chin; its upper edge on the upper lip; pulled up, so that the chin shows; the whole
 of it under the chin."""
 WEARS: Final[tuple[Wear, ...]] = get_args(Wear)
+Corner = Literal["image_left_upper", "image_left_lower", "image_right_upper", "image_right_lower"]
+"""Where a strap is fastened to a mask."""
 WearShares = tuple[tuple[Wear, float], ...]
 """Ways to wear a mask and how often each; the shares sum to 1."""
 CORRECT: Final[WearShares] = (("correct", 1.0),)
@@ -96,6 +99,43 @@ class Rotation(_Bounded):
         return Rotation(yaw=(-self.yaw[1], -self.yaw[0]), pitch=self.pitch)
 
 
+class Straps(_Bounded):
+    """What holds a mask, for whoever draws it on a face.
+
+    Attributes
+    ----------
+    kind : {"ear", "head", "none"}
+        A loop from the two corners of each side to the ear, two bands round the head, or nothing.
+    color_rgb : (int, int, int)
+        In full light, sRGB.
+    width_mm : float
+        Of the band.
+    """
+
+    kind: Literal["ear", "head", "none"]
+    color_rgb: tuple[Channel, Channel, Channel] = (228, 228, 226)
+    width_mm: Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)] = 3.2
+
+
+Weave = Literal["nonwoven", "woven", "knit", "smooth"]
+"""What cloth is like close by."""
+
+
+class Surface(_Bounded):
+    """What is put on the cloth of a mask as it is drawn on a face: its pictures do not show it.
+
+    Attributes
+    ----------
+    weave : {"nonwoven", "woven", "knit", "smooth"}
+        What the cloth is like close by.
+    creases : float
+        How easily it creases: 0 for a stiff shell, 1 for thin cloth.
+    """
+
+    weave: Weave = "nonwoven"
+    creases: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 1.0
+
+
 class ViewEntry(_Bounded):
     """One RGBA picture of a mask, seen at one head rotation.
 
@@ -110,12 +150,15 @@ class ViewEntry(_Bounded):
     points : dict
         Control points: name -> (x, y) in the picture, pixels, (0, 0) the centre of the top-left pixel. A point may lie
         outside the picture.
+    fastenings : dict
+        Where straps leave the mask: corner -> (x, y) in the picture, pixels. Corners that are hidden are left out.
     """
 
     file: str
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     rotation: Rotation
     points: Annotated[dict[str, tuple[Pixel, Pixel]], Field(min_length=3)]
+    fastenings: dict[Corner, tuple[Pixel, Pixel]] = Field(default_factory=dict, max_length=4)
 
     @field_validator("file")
     @classmethod
@@ -172,6 +215,10 @@ class DesignEntry(_Bounded):
         SPDX identifier.
     mirror : bool
         Whether the mirrored picture of each view serves the opposite yaw.
+    straps : Straps, optional
+        What to draw from the fastenings of a view to the head; by default the pictures show the straps themselves.
+    surface : Surface, optional
+        What to put on its cloth; by default the pictures show all of it, as photographs do.
     views : tuple of ViewEntry
         At least one.
     """
@@ -183,6 +230,8 @@ class DesignEntry(_Bounded):
     weight: Annotated[float, Field(gt=0, le=MAX_WEIGHT, allow_inf_nan=False)] = 1.0
     license: Text
     mirror: bool = True
+    straps: Straps | None = None
+    surface: Surface | None = None
     views: Annotated[tuple[ViewEntry, ...], Field(min_length=1), FailFast()]
 
 

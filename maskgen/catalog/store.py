@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from maskgen import files
 from maskgen.arrays import Float32Array, Image
 from maskgen.catalog import png
-from maskgen.catalog.schema import CatalogFile, DesignEntry, Rotation, ViewEntry
+from maskgen.catalog.schema import CatalogFile, Corner, DesignEntry, Kind, Rotation, Straps, Surface, ViewEntry
 from maskgen.errors import CatalogError
 from maskgen.face.landmarks import MIRROR_68
 from maskgen.schema import first_fault
@@ -72,6 +72,14 @@ class View:
         The control points.
     points : (K, 2) float32 array
         Where they lie in the (mirrored) picture, pixels.
+    fastenings : dict
+        Corner of the mask -> (x, y) in the (mirrored) picture where a strap leaves it, pixels.
+    straps : Straps or None
+        What is to be drawn from there; None if the picture shows the straps itself.
+    surface : Surface, optional
+        What to put on its cloth.
+    kind : str
+        Of the design.
     """
 
     design: str
@@ -81,6 +89,10 @@ class View:
     rotation: Rotation
     names: tuple[str, ...]
     points: Float32Array
+    fastenings: dict[Corner, tuple[float, float]] = field(default_factory=dict)
+    straps: Straps | None = None
+    surface: Surface | None = None
+    kind: Kind = "other"
 
     @cached_property
     def triangles(self) -> npt.NDArray[np.int32]:
@@ -250,6 +262,24 @@ class Catalog:
         designs = tuple(Design(entry, tuple(_views(root, entry))) for entry in entries.masks)
         return cls(root, designs, hashlib.sha256(raw).hexdigest())
 
+    def fitting(self, yaw: float, pitch: float) -> list[tuple[Design, tuple[View, ...]]]:
+        """The designs with views whose rotation interval holds a head rotation, degrees, in their order."""
+        views, owners, limits = self._intervals
+        # One comparison for the hundreds of views that a catalog has.
+        low_yaw, high_yaw, low_pitch, high_pitch = limits
+        holding = (low_yaw <= yaw) & (yaw <= high_yaw) & (low_pitch <= pitch) & (pitch <= high_pitch)
+        found: dict[int, list[View]] = {}
+        for number in np.flatnonzero(holding):
+            found.setdefault(owners[number], []).append(views[number])
+        return [(self.designs[owner], tuple(held)) for owner, held in found.items()]
+
+    @cached_property
+    def _intervals(self) -> tuple[list[View], list[int], npt.NDArray[np.float64]]:
+        """All views, the numbers of their designs, and their intervals (4, V)."""
+        both = [(view, number) for number, design in enumerate(self.designs) for view in design.views]
+        limits = np.array([(*view.rotation.yaw, *view.rotation.pitch) for view, _ in both], np.float64)
+        return [view for view, _ in both], [number for _, number in both], limits.reshape(-1, 4).T
+
     def preload(self) -> None:
         """Read all textures now, so that processes forked from this one share them.
 
@@ -304,7 +334,7 @@ def parse(raw: bytes, path: Path) -> CatalogFile:
 def dump(catalog: CatalogFile) -> bytes:
     """``catalog.json`` as bytes: one line per view, so that it stays small and a diff readable."""
     designs = []
-    for design in catalog.model_dump(mode="json")["masks"]:
+    for design in catalog.model_dump(mode="json", exclude_none=True)["masks"]:
         views = design.pop("views")
         lines = ",\n".join(f"   {_compact(view)}" for view in views)
         designs.append(f'  {_compact(design)[:-1]},"views":[\n{lines}\n  ]}}')
@@ -319,27 +349,47 @@ def _compact(value: object) -> str:
 def _views(root: Path, entry: DesignEntry) -> list[View]:
     views = []
     for view in entry.views:
-        views.append(_view(root, entry.name, view))
+        views.append(_view(root, entry, view))
         # A frontal view of a symmetric head is its own mirror image.
         if entry.mirror and view.rotation != view.rotation.mirrored():
             views.append(_mirrored(views[-1], _width_of(root / view.file)))
     return views
 
 
-def _view(root: Path, design: str, entry: ViewEntry) -> View:
+def _view(root: Path, design: DesignEntry, entry: ViewEntry) -> View:
     if not _is_file(root / entry.file):
-        raise CatalogError(f"{root / entry.file}: the picture of design {design!r} is missing")
+        raise CatalogError(f"{root / entry.file}: the picture of design {design.name!r} is missing")
     names = tuple(entry.points)
     # Numbers that are no places are for `maskgen catalog check` to name, not for NumPy to warn of.
     points = np.clip([entry.points[name] for name in names], -_FARTHEST, _FARTHEST).astype(np.float32)
-    return View(design, entry.file, root / entry.file, False, entry.rotation, names, points)
+    path, straps, surface = root / entry.file, design.straps, design.surface
+    return View(
+        design.name,
+        entry.file,
+        path,
+        False,
+        entry.rotation,
+        names,
+        points,
+        entry.fastenings,
+        straps,
+        surface,
+        design.kind,
+    )
 
 
 def _mirrored(view: View, width: int) -> View:
     points = view.points.copy()
     points[:, 0] = width - 1 - points[:, 0]
     names = tuple(mirror_name(name) for name in view.names)
-    return View(view.design, f"{view.key}:mirrored", view.path, True, view.rotation.mirrored(), names, points)
+    fastenings: dict[Corner, tuple[float, float]] = {
+        cast(Corner, mirror_name(corner)): (width - 1 - x, y) for corner, (x, y) in view.fastenings.items()
+    }
+    key = f"{view.key}:mirrored"
+    turned = view.rotation.mirrored()
+    return View(
+        view.design, key, view.path, True, turned, names, points, fastenings, view.straps, view.surface, view.kind
+    )
 
 
 def mirror_name(name: str) -> str:

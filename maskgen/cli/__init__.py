@@ -14,6 +14,7 @@ from maskgen.cli.console import Lazy, LazyGroup
     lazy={
         "augment": Lazy("maskgen.cli.augment:augment", "Mask the faces in a folder of pictures."),
         "catalog": Lazy("maskgen.cli.catalog:catalog", "List, show, check and change mask catalogs."),
+        "coco": Lazy("maskgen.cli.coco:coco", "Write COCO annotations of masks."),
         "convert": Lazy("maskgen.cli.convert:convert", "Bring a dataset into another format; no masks."),
         "doctor": Lazy("maskgen.cli.doctor:doctor", "Check this installation."),
         "eval": Lazy("maskgen.cli.eval:evaluate", "Measure recognition networks."),

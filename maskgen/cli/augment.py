@@ -72,6 +72,12 @@ _setting = partial(setting, run.AugmentSettings)
 )
 @_setting("--min-face", "min_face", type=float, metavar="PX", help="Leave smaller faces alone.")
 @_setting(
+    "--keep-covered",
+    "keep_covered",
+    is_flag=True,
+    help="Mask faces too whose mouth is mostly covered by something else.",
+)
+@_setting(
     "--wear",
     "wear",
     type=WearType(),
@@ -122,7 +128,14 @@ _setting = partial(setting, run.AugmentSettings)
     "--tag", "tags", multiple=True, help="Only masks with this tag; repeated: only masks with all of the tags."
 )
 @click.option("--design", "designs", multiple=True, metavar="NAME", help="Only this design; repeatable.")
-@_setting("--save-landmarks", "save_landmarks", is_flag=True, help="Write landmarks to the manifest.")
+@click.option(
+    "--save",
+    "save",
+    multiple=True,
+    type=click.Choice(formats.SAVES),
+    help="Save landmarks in the manifest, or as PNG how much of each pixel is mask or where one could be; repeatable.",
+)
+@click.option("--save-landmarks", is_flag=True, help="The same as --save landmarks.")
 @_setting(
     "--quality",
     "quality",
@@ -244,8 +257,12 @@ def _one_picture(
         raise click.UsageError("one picture gives one: leave out --variants, --originals and --copy-skipped", ctx)
     if target.exists() and target.samefile(source):
         raise ConfigError(f"{target}: is the input, which is never written to", "choose another name")
-    if os.path.lexists(target) and existing != "overwrite":
-        raise ConfigError(f"{target}: is there already", "choose another name or use {existing=overwrite}")
+    beside = {
+        name: target.with_name(f"{target.stem}.{name}.png") for name in formats.BESIDE if name in settings["save"]
+    }
+    for path in (target, *beside.values()):
+        if os.path.lexists(path) and existing != "overwrite":
+            raise ConfigError(f"{path}: is there already", "choose another name or use {existing=overwrite}")
     with scratch() as folder:
         (folder / "in").mkdir()
         # Under the name of the result, whose ending says how to encode it.
@@ -256,6 +273,9 @@ def _one_picture(
         (row,) = manifest.read(folder / "out" / manifest.MANIFEST_FILE)
         if row.status != "done":
             raise ImageError(f"{source}: no mask was put on it: {row.message or row.reason}", row.remedy or "")
+        saved = row.variants[0].extras or manifest.Extras()
+        for name, path in beside.items():
+            files.write_whole(path, (folder / "out" / getattr(saved, name)).read_bytes())
         files.write_whole(target, (folder / "out" / target.name).read_bytes())
 
 

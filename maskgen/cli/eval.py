@@ -210,7 +210,8 @@ def _collect(
                 on_progress=lambda done, total: show(console.Advance(done, total)),
                 on_fault=console.note,
             )
-    return reporting.collect(pairs.names, listed.keys, faces, Cropper(listed.read, listed.is_aligned, masks), seed)
+    cropper = Cropper(listed.read, listed.is_aligned, masks, None if masks is None else DetectorSpec(pack))
+    return reporting.collect(pairs.names, listed.keys, faces, cropper, seed)
 
 
 def _say(report: EvalReport, as_json: bool, out: Path | None) -> None:

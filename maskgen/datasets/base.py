@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
+from maskgen.errors import ConfigError
+from maskgen.formats import BESIDE
 from maskgen.manifest import Row
 
 
@@ -68,6 +70,15 @@ class Fault:
     remedy: str = ""
 
 
+def refuse_saved(settings: Any, name: str) -> None:
+    """Raise a `ConfigError` if a run is to save what a file of this name has no room for."""
+    if names := [name for name in BESIDE if name in settings.save]:
+        raise ConfigError(
+            f"{name}: there is no room beside its pictures for {' and '.join(names)}",
+            "leave {save} out, or write a folder or {out_format=webdataset}",
+        )
+
+
 @dataclass(frozen=True)
 class Sample:
     """An encoded picture, and what lies beside it, by name.
@@ -80,11 +91,14 @@ class Sample:
         Name -> bytes.
     stamp : str or None
         As `Reader.stamp`, of what was read.
+    saved : dict
+        Name, ``alpha`` or ``visible`` -> PNG: what maskgen saves beside the picture.
     """
 
     raw: bytes = field(repr=False)
     extras: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     stamp: str | None = None
+    saved: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
 class Reader(Protocol):
@@ -188,6 +202,10 @@ class Writer(Protocol):
 
     def selects(self, entry: Entry) -> bool:
         """Whether masks go on this picture; the others are copied as they are."""
+        ...
+
+    def beside(self, place: str, names: Iterable[str]) -> Mapping[str, str]:
+        """Where what is saved beside the picture at a place lies, by name; nothing as long as it lies with it."""
         ...
 
     def part(self, name: str) -> AbstractContextManager[PartWriter]:

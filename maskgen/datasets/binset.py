@@ -18,7 +18,7 @@ from typing import IO, Any, Final, Literal, NamedTuple
 
 from maskgen import files, images
 from maskgen.datasets import parts
-from maskgen.datasets.base import Entry, Fault, Mark, Meta, Pair, PartWriter, Sample
+from maskgen.datasets.base import Entry, Fault, Mark, Meta, Pair, PartWriter, Sample, refuse_saved
 from maskgen.datasets.finals import Finals, home_beside
 from maskgen.datasets.packing import Former, placed
 from maskgen.datasets.part_writer import PartsWriter
@@ -135,6 +135,7 @@ class BinWriter(PartsWriter):
     def check(self, settings: Any) -> None:
         """As `Writer.check`: one picture per half, and one face on it."""
         super().check(settings)
+        refuse_saved(settings, self.path.name)
         holds = f"{self.path.name}: a verification set holds one picture per half of a pair"
         if settings.variants != 1:
             raise ConfigError(f"{holds}, not {settings.variants} variants", "use {variants=1}")

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +18,7 @@ from maskgen import files, images
 from maskgen.datasets.base import Entry, Fault, Mark, Meta, Sample
 from maskgen.datasets.clashes import Naming, clashes_of
 from maskgen.errors import ConfigError, ImageError
-from maskgen.formats import format_of
+from maskgen.formats import BESIDE, format_of
 from maskgen.manifest import Row, inside
 
 # What no folder can be called by on some system, or what would hide it; the percent sign, with which it is written.
@@ -26,6 +26,8 @@ _NO_NAME: Final = re.compile(r'[/\\%:*?"<>|\x00-\x1f\x7f\ud800-\udfff]|^\.|[. ]$
 # Hidden files in the folder itself, not files in a hidden folder: readers such as torchvision's take every folder for a
 # person.
 _JOURNAL: Final = ".maskgen-{}.journal"
+# What lies beside pictures is for people who ask for it, in a hidden folder of its own.
+_EXTRAS: Final = ".extras"
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,10 @@ class FolderWriter:
     def places(self, key: str) -> list[str]:
         """Where the masked pictures of an input go, relative to the folder."""
         return names_of(key, self.variants, self.originals)
+
+    def beside(self, place: str, names: Iterable[str]) -> Mapping[str, str]:
+        """As `Writer.beside`: in a hidden folder, so that nobody takes it for pictures of people."""
+        return {name: f"{_EXTRAS}/{name}/{place}.png" for name in names}
 
     @contextlib.contextmanager
     def part(self, name: str) -> Iterator[FolderPart]:
@@ -133,7 +139,8 @@ class FolderWriter:
     def discard(self, places: Iterable[str]) -> None:
         """As `Writer.discard`; folders that are left empty go too."""
         for place in places:
-            self._delete(place)
+            for one in (place, *self.beside(place, BESIDE).values()):
+                self._delete(one)
 
     def clashes(self, keys: Callable[[], Iterable[str]], are_settled: Callable[[list[str]], set[str]]) -> list[Fault]:
         """As `Writer.clashes`."""
@@ -144,6 +151,15 @@ class FolderWriter:
         # Files go into the folders of their inputs, and no file can be where such a folder is.
         naming = Naming(self.places, keeps_names, _folded if ignores_case else str, has_folders=True)
         return clashes_of(keys, are_settled, naming)
+
+    def save(self, place: str, raw: bytes) -> None:
+        """Write what lies beside a picture."""
+        path = self.root / place
+        with files.named_faults(path):
+            files.make_folder(path.parent)
+            if not path.parent.resolve().is_relative_to(self.root):
+                raise ConfigError(f"{path.parent}: a link that leads out of the output folder", "remove it")
+            files.write_whole(path, raw)
 
     def _journals(self) -> list[Path]:
         return sorted(self.root.glob(_JOURNAL.format("*")))
@@ -206,6 +222,8 @@ class FolderPart:
             self._marks[place] = Mark(stamp, hashlib.sha256(sample.raw).hexdigest())
             self._journal.append(json.dumps([place, stamp, key]))
 
+        for extra, raw in zip(self._writer.beside(place, sample.saved).values(), sample.saved.values(), strict=True):
+            self._writer.save(extra, raw)
         try:
             is_new = files.write_new(path, sample.raw, announce)
         except ImageError as error:

@@ -12,7 +12,7 @@ from maskgen.datasets.folder import FolderReader
 from maskgen.datasets.folder_writer import FolderWriter
 from maskgen.datasets.recordio_property import PROPERTY_FILE, Property
 from maskgen.errors import ConfigError, ImageError
-from maskgen.formats import Format, MaskSide, format_of
+from maskgen.formats import BESIDE, Format, MaskSide, format_of
 
 _BIN_FILE: Final = "pairs.bin"
 _IS_URL: Final = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
@@ -198,7 +198,8 @@ def open_writer(target: Path, settings: Any, in_format: Format, reader: Reader |
     if format == "webdataset":
         from maskgen.datasets.webdataset_writer import WebDatasetWriter
 
-        return WebDatasetWriter(resolved, settings.shard_size, **places)
+        saved = tuple(name for name in BESIDE if name in settings.save)
+        return WebDatasetWriter(resolved, settings.shard_size, **places, saved=saved)
     if format == "metadata":
         from maskgen.datasets.metadata import MetadataReader, MetadataWriter
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,10 @@ class PartsWriter(ABC):
     def selects(self, entry: Entry) -> bool:
         """As `Writer.selects`: masks go on all pictures."""
         return True
+
+    def beside(self, place: str, names: Iterable[str]) -> Mapping[str, str]:
+        """As `Writer.beside`: in a part it lies with the picture."""
+        return {}
 
     def settle(self, name: str) -> None:  # noqa: B027 (there is nothing to do)
         """As `Writer.settle`: nobody reads of a part what no row names."""

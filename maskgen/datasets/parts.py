@@ -133,17 +133,18 @@ class Part:
     def put(self, sample: Sample, meta: Meta) -> str:
         """As `PartWriter.put`."""
         place = f"{FOLDER}/{self._name}#{self._file.tell()}"
+        extras = {**sample.extras, **{f"{name}.png": raw for name, raw in sample.saved.items()}}
         crc32 = zlib.crc32(sample.raw)
         self._marks[place] = Mark(_stamp(len(sample.raw), crc32), hashlib.sha256(sample.raw).hexdigest())
         head = {
             "size": len(sample.raw),
             "crc32": crc32,
-            "extras": {key: len(raw) for key, raw in sample.extras.items()},
+            "extras": {key: len(raw) for key, raw in extras.items()},
         }
         encoded = json.dumps(head).encode()
         self._file.write(_LENGTH.pack(len(encoded)) + encoded)
         self._file.write(sample.raw)
-        for raw in sample.extras.values():
+        for raw in extras.values():
             self._file.write(raw)
         return place
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from maskgen import files, images
 from maskgen.datasets import parts
-from maskgen.datasets.base import Entry, Mark, Meta, PartWriter, Sample
+from maskgen.datasets.base import Entry, Mark, Meta, PartWriter, Sample, refuse_saved
 from maskgen.datasets.finals import Finals, home_beside
 from maskgen.datasets.packing import Former, Named, named, rows_with
 from maskgen.datasets.part_writer import PartsWriter
@@ -71,6 +71,11 @@ class RecordWriter(PartsWriter):
     root: Path
     is_alone: bool = True
     identities: int = 0
+
+    def check(self, settings: Any) -> None:
+        """As `Writer.check`: records hold a picture and its label."""
+        super().check(settings)
+        refuse_saved(settings, REC_FILE)
 
     @property
     def home(self) -> Path:

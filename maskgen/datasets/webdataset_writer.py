@@ -27,7 +27,7 @@ from maskgen.datasets.part_writer import PartsWriter
 from maskgen.datasets.parts import Part, Parts
 from maskgen.errors import ConfigError, ImageError
 from maskgen.formats import FORMATS, format_of
-from maskgen.manifest import Row
+from maskgen.manifest import Extras, Row
 from maskgen.ordering import Sorted, Spool
 
 SHARD_SIZE: Final = 10_000
@@ -52,6 +52,8 @@ class WebDatasetWriter(PartsWriter):
         Samples per shard.
     variants, originals, copy_skipped :
         As those of `FolderWriter`.
+    saved : tuple of str
+        What is saved beside masked pictures, in the sample: ``KEY.alpha.png``.
     """
 
     root: Path
@@ -59,6 +61,7 @@ class WebDatasetWriter(PartsWriter):
     variants: int = 1
     originals: bool = False
     copy_skipped: bool = False
+    saved: tuple[str, ...] = ()
 
     @property
     def home(self) -> Path:
@@ -103,10 +106,10 @@ class WebDatasetWriter(PartsWriter):
             spool = stack.enter_context(Spool(self.root))
             in_order = stack.enter_context(Sorted((one for one in named(rows, spool) if one.place), self.root))
             if self._stand_already(in_order):
-                yield from (Row.model_validate_json(line) for line in spool)
+                yield from (self._with_saved(Row.model_validate_json(line)) for line in spool)
             else:
                 by_number = stack.enter_context(Sorted(self._pack(in_order), self.root))
-                yield from rows_with(spool, (place for _, place in by_number))
+                yield from map(self._with_saved, rows_with(spool, (place for _, place in by_number)))
             Former(self.root).forget()
 
     @property
@@ -116,6 +119,17 @@ class WebDatasetWriter(PartsWriter):
     def _finals_with(self, made: Iterable[str]) -> Finals:
         there = (path.name for path in self.root.glob("shard-*.tar") if _IS_SHARD.fullmatch(path.name))
         return Finals(self.root, tuple(sorted({*there, *made})))
+
+    def _with_saved(self, row: Row) -> Row:
+        """The row with the places of what is saved beside its masked pictures: members of the same sample."""
+        if not self.saved:
+            return row
+        variants = []
+        for variant in row.variants:
+            shard, _, member = (variant.place or "").partition("#")
+            extras = Extras(**{name: f"{shard}#{_split(member)[0]}.{name}.png" for name in self.saved})
+            variants.append(variant.model_copy(update={"extras": extras if variant.place else None}))
+        return row.model_copy(update={"variants": tuple(variants)})
 
     def _names_of(self, key: str) -> list[str]:
         return names_of(key, self.variants, self.originals)

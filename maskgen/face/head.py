@@ -18,7 +18,7 @@ from typing import Final
 
 import numpy as np
 
-from maskgen.arrays import Float32Array, IntArray
+from maskgen.arrays import Float32Array, Float64Array, IntArray
 
 ANCHORS: Final[dict[str, tuple[float, float, float]]] = {
     # Where ear loops leave towards the back of the ear, above and below.
@@ -50,6 +50,9 @@ ANCHORS: Final[dict[str, tuple[float, float, float]]] = {
     "box_image_right_bottom_back": (115.0, 200.0, -140.0),
 }
 """Named points beyond the landmarks, measured once on the mean head."""
+
+AXIS_Z_MM: Final = -70.0
+"""Where the vertical axis stands that directions round the head are measured about."""
 
 POINT_NAMES: Final = frozenset([str(i) for i in range(68)]) | frozenset(ANCHORS)
 """The names a control point may have: a landmark of the 68 scheme ("0" to "67") or an anchor."""
@@ -116,10 +119,16 @@ def head_to_image(landmarks_68: Float32Array) -> Float32Array:
     (2, 4) array
         ``camera @ [x, y, z, 1]`` is a pixel.
     """
-    space = np.concatenate([mean_head().points_68, np.ones((68, 1), np.float32)], axis=1)
-    solution = np.linalg.lstsq(space.astype(np.float64), landmarks_68.astype(np.float64), rcond=None)[0]
-    camera: Float32Array = solution.T.astype(np.float32)
+    camera: Float32Array = (_solver() @ landmarks_68.astype(np.float64)).T.astype(np.float32)
     return camera
+
+
+@cache
+def _solver() -> Float64Array:
+    """(4, 68): takes landmarks to the affine camera of least squares."""
+    space = np.concatenate([mean_head().points_68, np.ones((68, 1), np.float32)], axis=1)
+    solver: Float64Array = np.linalg.pinv(space.astype(np.float64))
+    return solver
 
 
 def points_on_face(
@@ -144,18 +153,31 @@ def points_on_face(
     (K, 2) array
         Pixels.
     """
-    camera = head_to_image(landmarks_68)
-    head_68 = mean_head().points_68
-    residual = landmarks_68 - (head_68 @ camera[:, :3].T + camera[:, 3])  # (68, 2)
-    placed = np.empty((len(names), 2), np.float32)
+    home = np.stack([point_in_space(name) for name in names])
+    space = home if displaced is None else displaced
+    placed = in_image(space, landmarks_68)
     for row, name in enumerate(names):
-        home = point_in_space(name)
-        space = home if displaced is None else displaced[row]
-        if name not in ANCHORS and np.array_equal(space, home):
+        if name not in ANCHORS and np.array_equal(space[row], home[row]):
             placed[row] = landmarks_68[int(name)]
-            continue
-        weight = np.exp(-0.5 * np.square(np.linalg.norm(head_68 - space, axis=1) / _RESIDUAL_REACH_MM))
-        # The 1.0: points that are far from every landmark follow the camera alone.
-        correction = weight @ residual / max(1.0, float(weight.sum()))
-        placed[row] = camera[:, :3] @ space + camera[:, 3] + correction
+    return placed
+
+
+def towards_camera(camera: Float32Array) -> Float32Array:
+    """The unit vector (3,) on the mean head that points to the viewer, under an affine camera (2, 4)."""
+    across = np.cross(camera[0, :3], camera[1, :3])
+    # x to the right, y down: they turn so that their product looks to the viewer, unless the head is seen from behind.
+    vector: Float32Array = across * (np.sign(across[2]) / max(float(np.linalg.norm(across)), 1e-12))
+    return vector
+
+
+def in_image(points: Float32Array, landmarks_68: Float32Array) -> Float32Array:
+    """Where points of the mean head (N, 3), millimetres, lie on a face, (N, 2) pixels: see `points_on_face`."""
+    camera, head_68 = head_to_image(landmarks_68), mean_head().points_68
+    residual = landmarks_68 - (head_68 @ camera[:, :3].T + camera[:, 3])  # (68, 2)
+    # The square of a difference, multiplied out: (N, 68) at once.
+    apart = np.square(points).sum(axis=1)[:, None] + np.square(head_68).sum(axis=1) - 2 * points @ head_68.T
+    weight = np.exp(apart * np.float32(-0.5 / _RESIDUAL_REACH_MM**2))
+    # The 1.0: points that are far from every landmark follow the camera alone.
+    correction = weight @ residual / np.maximum(weight.sum(axis=1, keepdims=True), 1.0)
+    placed: Float32Array = (points @ camera[:, :3].T + camera[:, 3] + correction).astype(np.float32)
     return placed

@@ -9,7 +9,7 @@ head are angles about a vertical axis behind the face, degrees, 0 towards the vi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Final
 
 import numpy as np
@@ -17,10 +17,7 @@ from scipy.interpolate import RBFInterpolator
 from scipy.ndimage import gaussian_filter, map_coordinates, maximum_filter
 
 from maskgen.arrays import Float64Array
-from maskgen.face.head import mean_head
-
-AXIS_Z_MM: Final = -70.0
-"""Where the vertical axis stands that directions are measured about."""
+from maskgen.face.head import AXIS_Z_MM, mean_head
 
 # The grid of the head's radius: full turn by height.
 _ANGLE_STEP_DEG: Final = 2.0
@@ -69,6 +66,12 @@ class Solid:
 
     radius: Float64Array
 
+    @cached_property
+    def _slopes(self) -> tuple[Float64Array, Float64Array]:
+        """How fast the radius grows downwards, per millimetre, and round the head, per radian."""
+        down = np.gradient(self.radius, axis=0) / _HEIGHT_STEP_MM
+        return down, np.gradient(self.radius, axis=1) / np.radians(_ANGLE_STEP_DEG)
+
     def radius_at(self, angle_deg: Float64Array, height: Float64Array) -> Float64Array:
         """Distance of the skin from the axis, millimetres."""
         return _sample(self.radius, angle_deg, height)
@@ -112,8 +115,8 @@ class Solid:
         x, y, z = points[..., 0], points[..., 1], points[..., 2] - AXIS_Z_MM
         angle, radius = np.degrees(np.arctan2(x, z)), np.hypot(x, z)
         skin = self.radius_at(angle, y)
-        per_height = _sample(np.gradient(self.radius, axis=0) / _HEIGHT_STEP_MM, angle, y)
-        per_arc = _sample(np.gradient(self.radius, axis=1) / np.radians(_ANGLE_STEP_DEG), angle, y) / radius
+        down, round_head = self._slopes
+        per_height, per_arc = _sample(down, angle, y), _sample(round_head, angle, y) / radius
         sine, cosine = x / radius, z / radius
         gradient = np.stack([sine - per_arc * cosine, -per_height, cosine + per_arc * sine], axis=-1)
         steepness = np.linalg.norm(gradient, axis=-1)

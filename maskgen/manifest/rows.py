@@ -192,11 +192,12 @@ class Row(Strict):
     status : {"done", "skipped", "failed"}
         Done if at least one masked picture was written.
     reason : str or None
-        Why not done, in one word. Skipped: ``no_face``, ``no_view_for_pose``, ``too_small``, ``not_an_image``,
-        ``no_data``, ``folder_loop``, ``folder_twice``, ``not_a_shard``, ``not_selected``, ``pair_incomplete``. Failed:
-        ``bad_image``, ``in_the_way``, ``name_clash``, ``bad_name``, ``unreadable_folder``, ``bad_record``,
-        ``bad_label``, ``bad_index``, ``not_in_index``, ``no_identity``, ``twice``, ``missing``, ``bad_line``,
-        ``bad_shard``, ``bad_member``, ``lost``, ``changed``, ``unexpected``, ``crashed``.
+        Why not done, in one word. Skipped: ``no_face``, ``no_view_for_pose``, ``too_small``, ``covered``,
+        ``not_an_image``, ``no_data``, ``folder_loop``, ``folder_twice``, ``not_a_shard``, ``not_selected``,
+        ``pair_incomplete``. Failed: ``bad_image``, ``in_the_way``, ``name_clash``, ``bad_name``,
+        ``unreadable_folder``, ``bad_record``, ``bad_label``, ``bad_index``, ``not_in_index``, ``no_identity``,
+        ``twice``, ``missing``, ``bad_line``, ``bad_shard``, ``bad_member``, ``lost``, ``changed``, ``unexpected``,
+        ``crashed``.
     message, remedy : str or None
         What failed, and what to do; settings are called as in ``run.json``.
     size_wh : tuple of 2 ints or None

@@ -14,13 +14,14 @@ from typing import Final
 import numpy as np
 
 from maskgen.arrays import Float32Array, Image
-from maskgen.catalog.schema import Wear
+from maskgen.catalog.schema import Kind, Wear
 from maskgen.catalog.store import Catalog, View
 from maskgen.detect import Detector
 from maskgen.face import Face
 from maskgen.face.head import points_on_face
-from maskgen.masking import blend, choose, light, occlude, vary, warp, wear
+from maskgen.masking import blend, choose, detail, fit, light, occlude, straps, vary, warp, wear
 from maskgen.masking.recipe import PLAIN, Patterns, Recipe
+from maskgen.parse import Parser, Regions
 
 _PASSED_OVER: Final = frozenset({"not_largest", "not_central"})
 
@@ -33,12 +34,18 @@ class Observed:
     ----------
     appearance : light.Appearance
         What a mask on it takes after.
-    visible : (H, W) float32 array or None
-        1 where a mask may be drawn, 0 where something lies in front; None for 1 everywhere.
+    visible : occlude.Visible or None
+        Where a mask may be drawn, and where something lies in front; None for everywhere.
+    covered : float
+        How much of the mouth is hidden by something, 0 to 1.
+    regions : parse.Regions or None
+        Hair, skin and the rest, where a parser told them apart.
     """
 
     appearance: light.Appearance
-    visible: Float32Array | None = None
+    visible: occlude.Visible | None = None
+    covered: float = 0.0
+    regions: Regions | None = None
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,7 @@ class MaskedFace:
     design, view : str or None
         The mask it wears.
     reason : str or None
-        Why it wears none: ``too_small``, ``not_largest``, ``not_central`` or ``no_view_for_pose``.
+        Why it wears none: ``too_small``, ``not_largest``, ``not_central``, ``covered`` or ``no_view_for_pose``.
     wear : str or None
         How it wears the mask: see `maskgen.catalog.schema.WEARS`.
     recolor : vary.Recolor or None
@@ -113,7 +120,7 @@ def augment_image(
     detector: Detector,
     catalog: Catalog,
     rng: np.random.Generator,
-    parser: occlude.Parser | None = None,
+    parser: Parser | None = None,
     recipe: Recipe = PLAIN,
 ) -> Masked:
     """The image with masks on its faces: detect, observe, mask.
@@ -127,7 +134,7 @@ def augment_image(
     catalog, rng, recipe
         As `mask_faces`.
     parser : Parser, optional
-        Tells what lies in front of faces.
+        Tells what lies in front of faces; without one, masks are drawn over it.
 
     Returns
     -------
@@ -139,16 +146,20 @@ def augment_image(
 
 
 def observe_all(
-    image: Image, faces: Sequence[Face], parser: occlude.Parser | None = None, recipe: Recipe = PLAIN
+    image: Image, faces: Sequence[Face], parser: Parser | None = None, recipe: Recipe = PLAIN
 ) -> list[Observed | None]:
     """What is known of the faces (largest first) that a recipe takes; None for those that it leaves alone."""
     alone = recipe.left_alone(faces, (image.shape[1], image.shape[0]))
     return [None if reason else observe(image, face, parser) for face, reason in zip(faces, alone, strict=True)]
 
 
-def observe(image: Image, face: Face, parser: occlude.Parser | None = None) -> Observed:
+def observe(image: Image, face: Face, parser: Parser | None = None) -> Observed:
     """What is known of a face before anything is painted; the same for all variants of an image."""
-    return Observed(light.appearance_of(image, face), occlude.visible_of(image, face, parser))
+    appearance = light.appearance_of(image, face)
+    if parser is None:
+        return Observed(appearance)
+    regions = parser.regions(image, face)
+    return Observed(appearance, occlude.visible_of(image, face, regions), occlude.covered_share(regions, face), regions)
 
 
 def mask_faces(
@@ -177,16 +188,22 @@ def mask_faces(
         Who gets a mask, how it is worn, recoloured, patterned, and what it takes on of the photograph.
     """
     size_wh = image.shape[1], image.shape[0]
-    outcomes, layers = list[MaskedFace](), list[blend.Blended]()
+    outcomes, layers, bare = list[MaskedFace](), list[blend.Blended](), image
     for face, seen, reason in zip(faces, observed, recipe.left_alone(faces, size_wh), strict=True):
         if reason is not None:
             outcomes.append(MaskedFace(face, reason=reason))
-        elif (view := choose.choose(catalog, face, rng)) is None:
+            continue
+        assert seen is not None
+        if seen.covered >= occlude.COVERED and not recipe.keep_covered:
+            outcomes.append(MaskedFace(face, reason="covered"))
+        elif (view := choose.choose(catalog, face, rng, _unfit(seen))) is None:
             outcomes.append(MaskedFace(face, reason="no_view_for_pose"))
         else:
-            assert seen is not None
             drawn = vary.draw(recipe, rng)
-            overlay = worn(view, face, size_wh, drawn, recipe.patterns)
+            photograph = straps.Photograph(bare, seen.appearance, seen.regions)
+            overlay = worn(view, face, size_wh, drawn, recipe.patterns, photograph)
+            if view.kind == "gaiter" and seen.regions is not None:
+                overlay = occlude.tucked(overlay, seen.regions, face)
             layer = blend.over(image, overlay, seen.appearance, rng, recipe.look, seen.visible)
             image = layer.image
             layers.append(layer)
@@ -195,12 +212,18 @@ def mask_faces(
     return Masked(image, tuple(outcomes), tuple(layers))
 
 
+def _unfit(seen: Observed) -> tuple[Kind, ...]:
+    """Kinds that look false on a face: a gaiter goes under the collar, and only a parser knows where that is."""
+    return ("gaiter",) if seen.regions is None else ()
+
+
 def worn(
     view: View,
     face: Face,
     size_wh: tuple[int, int],
     drawn: vary.Drawn = vary.AS_IT_IS,
     patterns: Patterns = PLAIN.patterns,
+    photograph: straps.Photograph | None = None,
 ) -> warp.Overlay:
     """The mask of a view on a face.
 
@@ -216,6 +239,8 @@ def worn(
         How the mask is worn, and what its cloth looks like instead.
     patterns : Patterns
         What `drawn` may choose from.
+    photograph : Photograph, optional
+        What the straps run over; without one only those are seen that are part of the texture.
 
     Returns
     -------
@@ -223,6 +248,13 @@ def worn(
         Clipped to the image; empty (0 pixels) where the mask lies outside.
     """
     on_face = points_on_face(view.names, face.landmarks_68, wear.displaced(view.names, drawn.wear))
+    on_face = fit.fitted(on_face, view.names, drawn.fit, face.landmarks_68)
     texture, points = warp.fitting_scale(view, on_face)
     texture = vary.applied(texture, drawn, patterns)
-    return warp.warp(texture, points, on_face, view.triangles, size_wh)
+    on_skin = None
+    if drawn.wrinkling is not None and view.surface is not None:
+        on_skin = warp.OnSkin(fit.along_skin(view.names), detail.Detail(view.surface, drawn.wrinkling))
+    overlay = warp.warp(texture, points, on_face, view.triangles, size_wh, on_skin)
+    if photograph is None:
+        return overlay
+    return straps.with_straps(overlay, view, on_face, face.landmarks_68, photograph)

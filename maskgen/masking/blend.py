@@ -19,11 +19,15 @@ import numpy as np
 
 from maskgen.arrays import Float32Array, Image
 from maskgen.images import LUMA
+from maskgen.masking.grain import with_grain
 from maskgen.masking.light import Appearance, Light
+from maskgen.masking.occlude import Visible
 from maskgen.masking.recipe import DEFAULT_LOOK, Look
 from maskgen.masking.warp import Overlay
 
 _BLOCK: Final = 1_000_000  # pixels
+# Brightness from which highlights are compressed.
+_KNEE: Final = np.float32(0.9)
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ def over(
     appearance: Appearance,
     rng: np.random.Generator,
     look: Look = DEFAULT_LOOK,
-    visible: Float32Array | None = None,
+    visible: Visible | None = None,
 ) -> Blended:
     """The image with the overlay on it.
 
@@ -67,8 +71,8 @@ def over(
         Draws the noise.
     look : Look
         Which traits of the photograph the mask takes on.
-    visible : (H, W) float32 array, optional
-        1 where the mask may be drawn, 0 where something lies in front; by default 1 everywhere.
+    visible : Visible, optional
+        Where the mask may be drawn, and where something lies in front; by default everywhere.
 
     Returns
     -------
@@ -99,7 +103,7 @@ def _mixed(
     appearance: Appearance,
     rng: np.random.Generator,
     look: Look,
-    visible: Float32Array | None,
+    visible: Visible | None,
 ) -> tuple[Float32Array, Float32Array]:
     """Some rows of the overlay over the image, (H, W, 3) 0 to 1, and how much of it is seen there, (H, W)."""
     rgba, size = overlay.rgba, appearance.size
@@ -107,20 +111,25 @@ def _mixed(
         rgba = relit(rgba, appearance.light, look.exposure, look.white_balance)
     if look.shading:
         rgba = shaded(rgba, appearance.shading.at(overlay.region))
+    if look.exposure or look.white_balance or look.shading:
+        rgba = rolled_off(rgba)
     softness = look.feather * size
     if look.sharpness:
         softness = float(np.hypot(softness, appearance.blur))
     rgba = blurred(rgba, softness)
-    if visible is not None:
-        rgba = rgba * visible[overlay.region][..., None]
     own = slice(rows.start - overlay.top, rows.stop - overlay.top)
     shadow = rim_shadow(rgba[..., 3], size)[own] if look.shadow else None
     rgba = rgba[own]
+    if visible is not None:
+        # After the shadow, which does not fall on what lies in front of the mask.
+        share = visible.at((rows, overlay.region[1]))
+        rgba = rgba * cv2.merge([share] * 4)
+        shadow = None if shadow is None else shadow * share
     below: Float32Array = (image[rows, overlay.region[1]] / np.float32(255)).astype(np.float32)
     if shadow is not None:
         below *= _three(1 - shadow)
     if look.noise:
-        rgba = with_noise(rgba, appearance.noise, rng)
+        rgba = with_grain(rgba, appearance.noise, rng)
     return composite(below, rgba), rgba[..., 3]
 
 
@@ -192,22 +201,26 @@ def shaded(rgba: Float32Array, gain: Float32Array) -> Float32Array:
     return result
 
 
+def rolled_off(rgba: Float32Array) -> Float32Array:
+    """The overlay with its highlights compressed, as a camera does: the brighter, the more, and none is cut off."""
+    alpha = _three(rgba[..., 3])
+    rgb = cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB)
+    excess = np.maximum(rgb - _KNEE * alpha, 0)
+    if not excess.any():
+        return rgba
+    room = (1 - _KNEE) * alpha
+    # x / (1 + x) of the room above the knee: it goes on at the same slope, and never comes to 1.
+    lowered = rgb - excess + excess * room / (room + excess + np.float32(1e-9))
+    result: Float32Array = cv2.merge([*cv2.split(lowered), rgba[..., 3]])
+    return result
+
+
 def blurred(rgba: Float32Array, sigma: float) -> Float32Array:
     """The overlay blurred by a Gaussian, premultiplied as it is."""
     if sigma <= 0.2:
         return rgba
     soft: Float32Array = cv2.GaussianBlur(rgba, (0, 0), sigma)
     return soft
-
-
-def with_noise(rgba: Float32Array, sigma: float, rng: np.random.Generator) -> Float32Array:
-    """The overlay with a photograph's grain: noise in brightness, a little wider than a pixel, as JPEG leaves it."""
-    grain = rng.standard_normal(rgba.shape[:2], np.float32)
-    if sigma <= 0:
-        return rgba
-    grain = cv2.GaussianBlur(grain, (0, 0), 0.5) * (np.float32(sigma * 1.6) * rgba[..., 3])
-    noisy: Float32Array = rgba + cv2.merge([grain, grain, grain, np.zeros_like(grain)])
-    return noisy
 
 
 def rim_shadow(alpha: Float32Array, size: float) -> Float32Array:

@@ -16,9 +16,10 @@ from typing import Final
 import cv2
 import numpy as np
 
-from maskgen.arrays import BoolArray, Float32Array, Image
+from maskgen.arrays import BoolArray, Float32Array, Image, IntArray
 from maskgen.face import Face
 from maskgen.images import LUMA
+from maskgen.masking import grain, illuminant
 
 # The skin of a well-exposed photograph, sRGB: the geometric mean over the faces of LFW (tests/bench/skin.py).
 SKIN_RGB: Final[tuple[float, float, float]] = (173.0, 128.0, 102.0)
@@ -26,7 +27,17 @@ SKIN_RGB: Final[tuple[float, float, float]] = (173.0, 128.0, 102.0)
 _LIGHT_SHARE: Final = 0.55
 # How far around the landmarks shading is guessed, as a share of the face's size: a gaiter reaches no farther.
 _AROUND: Final = 0.6
-_SAMPLE: Final = 20_000  # pixels that are enough for a statistic
+_SAMPLE: Final = 4_000  # pixels that are enough for a statistic
+_FEWEST: Final = 12  # pixels that tell a colour
+# What is darker or brighter than skin should be there, or of another colour (logarithm), is hair or cloth.
+_DARKEST_SKIN: Final = 0.52
+_BRIGHTEST_SKIN: Final = 1.9
+_SKIN_TINT: Final = 0.35
+_EYES: Final = (slice(36, 42), slice(42, 48))
+_SMALLEST_EYE: Final = 6  # pixels along a side of what sharpness is measured on
+_SHARP: Final = 0.65  # pixels
+_RIM: Final = 4  # pixels about it, where a filter does not see enough
+_FAINTEST_EDGE: Final = 20.0  # gradient, grey levels over a pixel times 8
 _PATCH: Final = 2000  # pixels of a side within which sharpness and noise are measured
 _WINDOW: Final = 4_000_000  # pixels in which shading is measured
 
@@ -43,11 +54,14 @@ class Light:
         RGB gains, their luma-weighted mean 1.
     saturation : float
         0 in a photograph without colour, else 1.
+    skin : (3,) array
+        RGB of the skin, 0 to 255, where it is neither shiny nor in shadow.
     """
 
     exposure: float
     balance: Float32Array
     saturation: float
+    skin: Float32Array
 
 
 @dataclass(frozen=True)
@@ -83,6 +97,16 @@ class Shading:
         )
         return gains
 
+    def near(self, x: IntArray, y: IntArray) -> Float32Array:
+        """(N,) gains at pixels (x, y) of the image, without anything between cells."""
+        rows, columns = self.region
+        down = self.gain.shape[0] / (rows.stop - rows.start)
+        along = self.gain.shape[1] / (columns.stop - columns.start)
+        row = np.clip((y - rows.start) * down, 0, self.gain.shape[0] - 1).astype(int)
+        column = np.clip((x - columns.start) * along, 0, self.gain.shape[1] - 1).astype(int)
+        gains: Float32Array = self.gain[row, column]
+        return gains
+
 
 @dataclass(frozen=True)
 class Appearance:
@@ -97,9 +121,9 @@ class Appearance:
     shading : Shading
         How it falls.
     blur : float
-        Standard deviation of the blur of its sharpest edges, pixels.
+        Standard deviation of the blur of the sharpest edges of its eyes, pixels.
     noise : float
-        Standard deviation of the photograph's noise, 0 to 1.
+        Standard deviation of the photograph's grain at middling brightness, 0 to 1.
     """
 
     size: float
@@ -108,17 +132,32 @@ class Appearance:
     blur: float
     noise: float
 
+    def is_skin(self, image: Image, x: IntArray, y: IntArray) -> BoolArray:
+        """(N,) whether the photograph looks like this face's skin, as light falls there, around pixels (x, y)."""
+        near = [np.clip(x + dx, 0, image.shape[1] - 1) for dx in (-1, 0, 1)]
+        rows = [np.clip(y + dy, 0, image.shape[0] - 1) for dy in (-1, 0, 1)]
+        around = np.stack([image[row, column] for row in rows for column in near]).astype(np.float32)
+        seen = around.mean(axis=0) + 4  # (N, 3); black has no colour
+        expected = self.light.skin + 4
+        gain = (seen @ LUMA) / (expected @ LUMA) / self.shading.near(x, y)
+        tint = np.log(seen / (seen @ LUMA)[:, None]) - np.log(expected / (expected @ LUMA))
+        is_lit = (gain > _DARKEST_SKIN) & (gain < _BRIGHTEST_SKIN)
+        alike: BoolArray = is_lit & (np.abs(tint).max(axis=1) < _SKIN_TINT)
+        return alike
+
 
 def appearance_of(image: Image, face: Face) -> Appearance:
     """How a face looks in a bare photograph (H, W, 3)."""
     skin = skin_region(face, (image.shape[1], image.shape[0]))
     around = _bounds(face.landmarks_68)
+    every = image[around][skin[around]]
+    pixels: Float32Array = every[:: max(len(every) // _SAMPLE, 1)].astype(np.float32)
     return Appearance(
         max(face.size_wh),
-        light_on(image[around], skin[around]),
+        light_on(pixels, illuminant.reduced(image)),
         shading_of(image, skin, face),
         blur_of(image, face),
-        noise_of(image, face),
+        grain.grain_of(_patch(image, face)),
     )
 
 
@@ -147,28 +186,33 @@ def _bounds(points: Float32Array, margin: int = 0, size_wh: tuple[int, int] | No
     return slice(low[1], high[1]), slice(low[0], high[0])
 
 
-def light_on(image: Image, skin: BoolArray) -> Light:
-    """Exposure and white balance of the light that the skin shows.
+def light_on(pixels: Float32Array, small: Float32Array | None = None) -> Light:
+    """Exposure and white balance of the light on a face.
 
-    Skin that is darker or bluer than most is so partly by the light and partly by the person. With both as likely to
-    vary (log-normal priors of like width) the best guess puts about half of the deviation, in the logarithm, down to
-    the light.
+    Skin that is darker than most is so partly by the light and partly by the person. With both as likely to vary
+    (log-normal priors of like width) the best guess puts about half of the deviation, in the logarithm, down to the
+    light. Of the colour the rest of the picture tells more: see `maskgen.masking.illuminant`.
+
+    Parameters
+    ----------
+    pixels : (N, 3) float32 array
+        RGB of the skin, 0 to 255.
+    small : (h, w, 3) float32 array, optional
+        The picture as `illuminant.reduced` gives it; without it skin alone tells.
     """
-    every = image[skin]
-    pixels: Float32Array = every[:: max(len(every) // _SAMPLE, 1)].astype(np.float32)
-    if len(pixels) < 12:
-        return Light(1.0, np.ones(3, np.float32), 1.0)
+    if len(pixels) < _FEWEST:
+        balance = illuminant.gains_of(illuminant.combined(None, small))
+        return Light(1.0, balance, 1.0, np.array(SKIN_RGB, np.float32))
     luma = pixels @ LUMA
     middle = middle_of_skin(pixels)
     reference = np.array(SKIN_RGB, np.float32)
     exposure = float((middle @ LUMA) / (reference @ LUMA)) ** _LIGHT_SHARE
-    tint = (middle / (middle @ LUMA)) / (reference / (reference @ LUMA))
-    balance = np.clip(tint**_LIGHT_SHARE, 0.75, 1.3).astype(np.float32)
+    skin = illuminant.cast_of(middle) - illuminant.cast_of(reference)
+    balance = illuminant.gains_of(illuminant.combined(skin, small))
     # Over 10 on 99 of 100 faces of LFW; a black-and-white photograph with a cast of the scanner has under 3.
     colour = float(np.abs(pixels - luma[:, None]).mean())
-    return Light(
-        float(np.clip(exposure, 0.3, 1.12)), balance / (balance @ LUMA), float(np.clip((colour - 3) / 7, 0, 1))
-    )
+    saturation = float(np.clip((colour - 3) / 7, 0, 1))
+    return Light(float(np.clip(exposure, 0.3, 1.12)), balance, saturation, middle)
 
 
 def middle_of_skin(pixels: Float32Array) -> Float32Array:
@@ -213,7 +257,7 @@ def shading_of(image: Image, skin: BoolArray, face: Face) -> Shading:
 
 
 def blur_of(image: Image, face: Face) -> float:
-    """Standard deviation, in pixels, of the blur of the face's sharpest edges.
+    """Standard deviation, in pixels, of the blur of the sharpest edges of the eyes; hair has finer lines than a mask.
 
     A step edge blurred by s has its gradient weakened by sqrt(s^2 + 1) / s when blurred by 1 once more [1]_.
 
@@ -221,32 +265,42 @@ def blur_of(image: Image, face: Face) -> float:
     ----------
     .. [1] S. Zhuo, T. Sim, "Defocus Map Estimation from a Single Image", Pattern Recognition 44 (2011).
     """
-    patch = _patch(image, face)
-    if min(patch.shape) < 8:
-        return 0.5
-    again = cv2.GaussianBlur(patch, (0, 0), 1.0)
-    before, after = _gradient(patch), _gradient(again)
-    strong = before >= np.percentile(before.ravel()[:: max(before.size // _SAMPLE, 1)], 97)
+    points = face.landmarks_68
+    found = [_blur_in(grey) for eye in _EYES if (grey := _around(image, points[eye])) is not None]
+    sharpest = [one for one in found if one is not None]
+    if not sharpest:  # eyes that are shut, dark or blurred away
+        whole = _blur_in(_patch(image, face))
+        sharpest = [_SHARP if whole is None else whole]
+    blur = min(sharpest)
+    # A step as sharp as the pixel grid allows, as the texture is, measures so much.
+    return float(np.sqrt(np.clip(blur**2 - _SHARP**2, 0, (0.03 * max(face.size_wh)) ** 2)))
+
+
+def _blur_in(grey: Float32Array) -> float | None:
+    """The blur of the sharpest edges of a part of a photograph, but for its rim, pixels; None if it has none."""
+    if min(grey.shape) < _SMALLEST_EYE + 2 * _RIM:
+        return None
+    inside = slice(_RIM, -_RIM), slice(_RIM, -_RIM)
+    before, after = (_gradient(one)[inside] for one in (grey, cv2.GaussianBlur(grey, (0, 0), 1.0)))
+    strong = before >= np.percentile(before.ravel()[:: max(before.size // _SAMPLE, 1)], 90)
+    if float(before[strong].min()) < _FAINTEST_EDGE:
+        return None
     ratio = float(np.median(before[strong] / np.maximum(after[strong], 1e-3)))
-    blur = 1 / np.sqrt(max(ratio**2 - 1, 1e-2))
-    # The texture itself is as sharp as the pixel grid allows, about 0.5.
-    return float(np.sqrt(np.clip(blur**2 - 0.5**2, 0, (0.03 * max(face.size_wh)) ** 2)))
+    return float(1 / np.sqrt(max(ratio**2 - 1, 1e-2)))
 
 
-def noise_of(image: Image, face: Face) -> float:
-    """Standard deviation of the photograph's noise around the face, 0 to 1 [1]_.
-
-    References
-    ----------
-    .. [1] J. Immerkaer, "Fast Noise Variance Estimation", CVIU 64 (1996); the median in place of the mean, so that
-       edges do not count.
-    """
-    patch = _patch(image, face)
-    if min(patch.shape) < 8:
-        return 0.0
-    kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
-    response = np.abs(cv2.filter2D(patch, cv2.CV_32F, kernel))
-    return float(min(np.median(response) / 0.6745 / 6 / 255, 0.03))
+def _around(image: Image, points: Float32Array) -> Float32Array | None:
+    """(h, w) brightness around points, 0 to 255; None if that is too little to measure on."""
+    margin = round(0.25 * float(np.ptp(points[:, 0]))) + _RIM
+    rows, columns = _bounds(points, margin, (image.shape[1], image.shape[0]))
+    part = image[rows, columns]
+    # Of large eyes the middle will do.
+    spare_y, spare_x = (max(side - _PATCH, 0) // 2 for side in part.shape[:2])
+    part = part[spare_y : part.shape[0] - spare_y, spare_x : part.shape[1] - spare_x]
+    if not part.size:
+        return None
+    grey: Float32Array = cv2.cvtColor(np.ascontiguousarray(part), cv2.COLOR_RGB2GRAY).astype(np.float32)
+    return grey
 
 
 def _patch(image: Image, face: Face) -> Float32Array:

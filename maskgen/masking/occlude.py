@@ -1,21 +1,201 @@
-"""What lies in front of a face: hair, hands, glasses, microphones. A mask may not be drawn there."""
+"""What lies in front of a face: hair, hands, glasses, microphones. A mask may not be drawn there.
+
+The network sees a small crop. A guided filter [1]_ carries what it says to the pixels of the picture, so that the
+edge of a mask runs where the edge of the hair does. Its linear model is fitted in the cells of the crop and applied to
+the pixels, as in the fast guided filter [2]_.
+
+References
+----------
+.. [1] K. He, J. Sun, X. Tang, "Guided Image Filtering", PAMI 35 (2013).
+.. [2] K. He, J. Sun, "Fast Guided Filter", arXiv:1505.00996 (2015).
+"""
 
 from __future__ import annotations
 
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
 
 from maskgen.arrays import Float32Array, Image
 from maskgen.face import Face
+from maskgen.masking.warp import Overlay
+from maskgen.parse import Kind, Regions, grid_map, on_image, window_of
+
+IN_FRONT: Final[tuple[Kind, ...]] = ("hair", "glasses", "hat", "other")
+COVERED: Final = 0.5
+"""A face is covered if that share of its mouth, or more, is hidden by something."""
+# Cells of the crop, and the softness of the filter: colours that differ less do not count as an edge.
+_RADIUS: Final = 2
+_SAME_COLOUR: Final = 5e-4
+# Nothing is drawn from the second share on, all of it up to the first: an unsure network does not cut holes.
+_RAMP: Final = (0.4, 0.8)
+# Something of which the network is nowhere surer, or that is no larger, in cells, is a shadow or a crease.
+_PEAK: Final = 0.7
+_SMALLEST: Final = 12
+# Of faces that are smaller than the crop less is believed: so much more is needed for each time that they are smaller.
+_SMALLER: Final = 0.1
+# The network has seen few profiles: of faces that are turned so far it is less believed that something lies in front.
+_TURNED_DEG: Final = (35.0, 55.0)
+_DOUBTED: Final = 0.4
+# A mask lies below these rows of the grid, which are the forehead's.
+_FOREHEAD_ROWS: Final = 12
+_BLOCK: Final = 1_000_000  # pixels
+# How far below the chin a gaiter may be hidden wholly, in lengths of the face from the nose bridge down; and the shares
+# of clothes and background from which it goes under, and at which it is gone.
+_TUCKED: Final = 0.12
+_COLLAR: Final = (0.5, 0.8)
 
 
-class Parser(Protocol):
-    """Tells what of a face is seen, and what lies in front of it."""
+@dataclass(frozen=True)
+class Visible:
+    """Where a mask may be drawn.
 
-    def visible(self, image: Image, face: Face) -> Float32Array:
-        """(H, W) 1 where a mask may be drawn, 0 where something lies in front of it."""
-        ...
+    Attributes
+    ----------
+    values : (h, w) uint8 array
+        255 where it may, 0 where something lies in front.
+    region : tuple of 2 slices
+        Rows and columns of the image that they span; beyond it a mask may be drawn.
+    """
+
+    values: Image
+    region: tuple[slice, slice]
+
+    def at(self, region: tuple[slice, slice]) -> Float32Array:
+        """(H, W) 0 to 1 in some rows and columns of the image."""
+        (rows, columns), (own_rows, own_columns) = region, self.region
+        share = np.ones((rows.stop - rows.start, columns.stop - columns.start), np.float32)
+        top, bottom = max(rows.start, own_rows.start), min(rows.stop, own_rows.stop)
+        left, right = max(columns.start, own_columns.start), min(columns.stop, own_columns.stop)
+        if top < bottom and left < right:
+            inside = self.values[
+                top - own_rows.start : bottom - own_rows.start, left - own_columns.start : right - own_columns.start
+            ]
+            share[top - rows.start : bottom - rows.start, left - columns.start : right - columns.start] = (
+                inside * np.float32(1 / 255)
+            )
+        return share
 
 
-def visible_of(image: Image, face: Face, parser: Parser | None) -> Float32Array | None:
-    """Where a mask may be drawn; None, which stands for everywhere, if nothing parses faces."""
-    return None if parser is None else parser.visible(image, face)
+def visible_of(image: Image, face: Face, regions: Regions) -> Visible | None:
+    """Where a mask may be drawn on a bare photograph (H, W, 3); None if nothing lies in front anywhere near."""
+    turned = min(max((abs(face.pose.yaw) - _TURNED_DEG[0]) / (_TURNED_DEG[1] - _TURNED_DEG[0]), 0.0), 1.0)
+    front = _sure(regions.of("hair", "glasses", "hat") + np.float32(1 - _DOUBTED * turned) * regions.of("other"))
+    front[:_FOREHEAD_ROWS] = 0
+    window = _window(front, regions.image_to_crop, image.shape)
+    if window is None:
+        return None
+    cells = cv2.resize(regions.crop, front.shape[::-1], interpolation=cv2.INTER_AREA) * np.float32(1 / 255)
+    model = guided(cells, front)
+    rows, columns = window
+    values = np.empty((rows.stop - rows.start, columns.stop - columns.start), np.uint8)
+    step = max(_BLOCK // values.shape[1], 1)
+    # 0 to 255, as the pixels are, and from high to low; the fourth channel of the pixels is 255.
+    low, high = _ramp(regions)
+    gain = 1 / (high - low)
+    to_shown = np.array([[-gain] * 4 + [255 * gain * high]], np.float32)
+    for first in range(rows.start, rows.stop, step):
+        block = slice(first, min(first + step, rows.stop)), columns
+        placed = on_image(model, regions.image_to_crop, block)  # (h, W, 4)
+        # numpy sums a last axis of four slowly.
+        pixels = cv2.cvtColor(np.ascontiguousarray(image[block]), cv2.COLOR_RGB2RGBA)
+        shown = cv2.transform(cv2.multiply(placed, pixels, dtype=cv2.CV_32F), to_shown)
+        values[block[0].start - rows.start : block[0].stop - rows.start] = np.clip(shown, 0, 255)
+    return Visible(values, window)
+
+
+def tucked(overlay: Overlay, regions: Regions, face: Face) -> Overlay:
+    """A gaiter that goes under the collar: below the chin it is seen on the neck alone."""
+    points = face.landmarks_68
+    down = points[8] - points[27]
+    length = max(float(np.hypot(*down)), 1.0)
+    rows, columns = overlay.region
+    x = np.arange(columns.start, columns.stop, dtype=np.float32) - points[8, 0]
+    y = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] - points[8, 1]
+    below = np.clip((x * down[0] + y * down[1]) / (length * _TUCKED * length), 0, 1)
+    cells = on_image(regions.of("background"), regions.image_to_crop, overlay.region, beyond=1.0)
+    clothed = np.clip((cells - _COLLAR[0]) / (_COLLAR[1] - _COLLAR[0]), 0, 1)
+    shown = (1 - below * clothed).astype(np.float32)
+    return Overlay(overlay.rgba * shown[..., None].astype(overlay.rgba.dtype), overlay.left, overlay.top)
+
+
+def guided(guide: Float32Array, share: Float32Array) -> Float32Array:
+    """(h, w, 4) a, b of the model share = a . guide + b that holds around each cell.
+
+    Parameters
+    ----------
+    guide : (h, w, 3) float32 array
+        RGB, 0 to 1.
+    share : (h, w) float32 array
+        What is to follow the edges of the guide.
+    """
+    r, g, b = cv2.split(guide)
+    mean = _blurred(cv2.merge([r, g, b, share]))
+    squares = _blurred(cv2.merge([r * r, r * g, r * b, g * g]))
+    more = _blurred(cv2.merge([g * b, b * b, r * share, g * share]))
+    last = _blurred(b * share)
+    mr, mg, mb, ms = cv2.split(mean)
+    rr, rg, rb = squares[..., 0] - mr * mr + _SAME_COLOUR, squares[..., 1] - mr * mg, squares[..., 2] - mr * mb
+    gg, gb, bb = squares[..., 3] - mg * mg + _SAME_COLOUR, more[..., 0] - mg * mb, more[..., 1] - mb * mb + _SAME_COLOUR
+    rs, gs, bs = more[..., 2] - mr * ms, more[..., 3] - mg * ms, last - mb * ms
+    # Cramer's rule on the symmetric 3x3 covariances.
+    cof_rr, cof_rg, cof_rb = gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg
+    cof_gg, cof_gb, cof_bb = rr * bb - rb * rb, rb * rg - rr * gb, rr * gg - rg * rg
+    scale = 1 / (rr * cof_rr + rg * cof_rg + rb * cof_rb)
+    ar = (cof_rr * rs + cof_rg * gs + cof_rb * bs) * scale
+    ag = (cof_rg * rs + cof_gg * gs + cof_gb * bs) * scale
+    ab = (cof_rb * rs + cof_gb * gs + cof_bb * bs) * scale
+    return _blurred(cv2.merge([ar, ag, ab, ms - ar * mr - ag * mg - ab * mb]))
+
+
+def covered_share(regions: Regions, face: Face) -> float:
+    """How much of the mouth is hidden by something in front of it, 0 to 1."""
+    mouth = face.landmarks_68[48:60]
+    on_grid = mouth @ (matrix := grid_map(regions.image_to_crop, (slice(0, 0), slice(0, 0))))[:, :2].T + matrix[:, 2]
+    middle = on_grid.mean(axis=0)
+    # A closed mouth is a line: a little more than it, and at least some cells.
+    grown = middle + (on_grid - middle) * np.array([1.0, 1.3], np.float32)
+    inside = np.zeros(regions.shares.shape[1:], np.uint8)
+    cv2.fillConvexPoly(inside, cv2.convexHull(np.round(grown).astype(np.int32)), 1)
+    hidden = regions.of(*IN_FRONT)[inside > 0]
+    return float(hidden.mean()) if hidden.size else 0.0
+
+
+def _sure(front: Float32Array) -> Float32Array:
+    """The shares without islands of which the network is not sure."""
+    number, islands, statistics, _ = cv2.connectedComponentsWithStats((front > _RAMP[0]).astype(np.uint8))
+    surest = np.bincount(islands[front >= _PEAK], minlength=number) > 0
+    stays = surest & (statistics[:, cv2.CC_STAT_AREA] >= _SMALLEST)
+    stays[0] = True  # the sea between them
+    return front * stays[islands]
+
+
+def _ramp(regions: Regions) -> tuple[float, float]:
+    """From which share on a mask begins to vanish, and from which on nothing of it is drawn."""
+    enlarged = float(np.hypot(*regions.image_to_crop[0, :2])) - 1
+    more = min(max(enlarged, 0.0) * _SMALLER, 0.15)
+    return _RAMP[0] + more, _RAMP[1] + more
+
+
+def _window(front: Float32Array, image_to_crop: Float32Array, shape: tuple[int, ...]) -> tuple[slice, slice] | None:
+    """Rows and columns of the image that hold all that lies in front; None if that is nothing."""
+    near = cv2.dilate((front > _RAMP[0] / 2).astype(np.uint8), np.ones((4 * _RADIUS + 1,) * 2, np.uint8))
+    if not near.any():
+        return None
+    left, top, width, height = cv2.boundingRect(near)
+    rows, columns = window_of(image_to_crop, shape)
+    back = cv2.invertAffineTransform(grid_map(image_to_crop, (slice(0, 0), slice(0, 0))))
+    corners = np.array([[left, top], [left + width, top], [left, top + height], [left + width, top + height]]) - 0.5
+    corners = corners @ back[:, :2].T + back[:, 2]
+    low, high = np.floor(corners.min(axis=0)).astype(int), np.ceil(corners.max(axis=0)).astype(int) + 1
+    rows = slice(max(rows.start, int(low[1])), min(rows.stop, int(high[1])))
+    columns = slice(max(columns.start, int(low[0])), min(columns.stop, int(high[0])))
+    return (rows, columns) if rows.start < rows.stop and columns.start < columns.stop else None
+
+
+def _blurred(cells: Float32Array) -> Float32Array:
+    side = 2 * _RADIUS + 1
+    blurred: Float32Array = cv2.blur(cells, (side, side), borderType=cv2.BORDER_REPLICATE)
+    return blurred

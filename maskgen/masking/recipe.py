@@ -34,7 +34,7 @@ class Look:
     sharpness: bool = True
     noise: bool = True
     shadow: bool = True
-    feather: float = 0.003
+    feather: float = 0.002
 
 
 DEFAULT_LOOK: Final = Look()
@@ -60,6 +60,8 @@ class Recipe:
         Who gets a mask. The central face is the one that InsightFace takes for the labelled one: see `central`.
     min_face : float
         Faces whose box has a longer side under this many pixels are left alone.
+    keep_covered : bool
+        Mask faces too whose mouth is mostly covered by something.
     wear : tuple of (str, float)
         Ways to wear a mask and their shares, as `maskgen.catalog.schema.wear_shares` gives them.
     recolor_share : float
@@ -70,15 +72,19 @@ class Recipe:
         Share of the masks that get one, if there are any.
     look : Look
         How the mask takes on the light and the grain of the photograph.
+    alike : bool
+        Whether masks sit and crease as in the catalog, not each in its own way.
     """
 
     faces: Faces = "largest"
     min_face: float = 0.0
+    keep_covered: bool = False
     wear: WearShares = CORRECT
     recolor_share: float = 0.0
     patterns: Patterns = Patterns()
     pattern_share: float = 0.5
     look: Look = DEFAULT_LOOK
+    alike: bool = False
 
     def left_alone(self, faces: Sequence[Face], size_wh: tuple[int, int]) -> list[str | None]:
         """Why each face gets no mask, in one word; None if it is to get one.
@@ -106,7 +112,7 @@ class Recipe:
     @property
     def varies(self) -> bool:
         """Whether some mask may be worn otherwise than it should be, or look otherwise than in the catalog."""
-        return self.wear != CORRECT or self.recolor_share > 0 or bool(self.patterns.names)
+        return not self.alike or self.wear != CORRECT or self.recolor_share > 0 or bool(self.patterns.names)
 
 
 def central(faces: Sequence[Face], size_wh: tuple[int, int]) -> int:

@@ -18,6 +18,7 @@ import numpy as np
 from maskgen.arrays import Float32Array, Image
 from maskgen.catalog.schema import Wear
 from maskgen.images import LUMA, LUMA_WEIGHTS
+from maskgen.masking import detail, fit
 from maskgen.masking.recipe import Patterns, Recipe
 from maskgen.masking.wear import drawn as drawn_wear
 
@@ -80,6 +81,8 @@ class Drawn:
     wear: Wear = "correct"
     recolor: Recolor | None = None
     pattern: Placement | None = None
+    fit: fit.Fit = fit.AS_IN_CATALOG
+    wrinkling: detail.Wrinkling | None = None
 
 
 AS_IT_IS: Final = Drawn()
@@ -114,7 +117,14 @@ def draw(recipe: Recipe, rng: np.random.Generator) -> Drawn:
         turn_deg=float(30 * turn - 15),
         shift=(float(left), float(top)),
     )
-    return Drawn(worn, recolor if is_recolored else None, pattern if is_patterned and count else None)
+    sits, wrinkling = fit.drawn(child), detail.drawn(child)
+    return Drawn(
+        worn,
+        recolor if is_recolored else None,
+        pattern if is_patterned and count else None,
+        fit.AS_IN_CATALOG if recipe.alike else sits,
+        None if recipe.alike else wrinkling,
+    )
 
 
 def applied(texture: Float32Array, drawn: Drawn, patterns: Patterns) -> Float32Array:

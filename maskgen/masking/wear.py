@@ -19,7 +19,7 @@ import numpy as np
 
 from maskgen.arrays import Float32Array
 from maskgen.catalog.schema import Wear, WearShares
-from maskgen.face.head import ANCHORS, point_in_space
+from maskgen.face.head import ANCHORS, AXIS_Z_MM, point_in_space
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def displaced(names: tuple[str, ...], wear: Wear) -> Float32Array | None:
 @cache
 def _slid(name: str, wear: Wear) -> Float32Array:
     # Imported late: the command line knows the names of these ways without loading scipy.
-    from maskgen.face.solid import AXIS_Z_MM, head_solid
+    from maskgen.face.solid import head_solid
 
     point = point_in_space(name)
     # The box only bounds the picture; ear loops stay on the ears.

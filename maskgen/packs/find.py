@@ -16,6 +16,8 @@ from maskgen.schema import Strict, first_fault
 BUNDLED: Final = "bundled"
 INSTALLED: Final = Path("~/.insightface/models")
 """Where InsightFace keeps its packs."""
+PARSING: Final = Path("parsing", "parsing.onnx")
+"""Where a pack keeps the network that tells what lies in front of a face."""
 MEAN_HEAD_KEY: Final = "mean_head"
 """ONNX metadata: ``maskgen`` says that the points lie on the head of `maskgen.face.head`."""
 
@@ -61,6 +63,33 @@ def pack_sha256(pack: Path) -> str:
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def parsing_file(model: str) -> Path:
+    """The network of a pack that tells what lies in front of a face; a pack without one borrows the bundled pack's.
+
+    It lies in a folder of its own: InsightFace takes every ONNX file beside the detector for one of its own kinds.
+
+    Raises
+    ------
+    ModelError
+        If there is no such pack.
+    """
+    own = pack_dir(model) / PARSING
+    return own if own.is_file() else pack_dir(BUNDLED) / PARSING
+
+
+def model_sha256(model: str) -> str:
+    """A hash over all that is used with a model pack: its own ONNX files, and those that it borrows.
+
+    Raises
+    ------
+    ModelError
+        If there is no such pack, or it holds no ONNX files.
+    """
+    digest = hashlib.sha256(pack_sha256(pack_dir(model)).encode())
+    digest.update(hashlib.sha256(parsing_file(model).read_bytes()).digest())
     return digest.hexdigest()
 
 

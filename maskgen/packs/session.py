@@ -16,8 +16,8 @@ from maskgen.errors import ModelError
 Device = Literal["cpu", "cuda"]
 
 
-def session(path: Path, threads: int = 0) -> Any:
-    """An ``onnxruntime.InferenceSession`` on the CPU.
+def session(path: Path, threads: int = 0, device: Device = "cpu") -> Any:
+    """An ``onnxruntime.InferenceSession``.
 
     Parameters
     ----------
@@ -25,18 +25,21 @@ def session(path: Path, threads: int = 0) -> Any:
         An ONNX file.
     threads : int
         Cores to use; 0 for all.
+    device : {"cpu", "cuda"}
+        Where it runs.
 
     Raises
     ------
     ModelError
-        If the file cannot be loaded.
+        If the file cannot be loaded, or there is no such device.
     """
     import onnxruntime
 
     if not path.is_file():
         raise ModelError(f"{path}: no such model file")
+    providers = _providers(device)
     try:
-        return onnxruntime.InferenceSession(str(path), _options(threads), providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(str(path), _options(threads), providers=providers)
     except Exception as error:  # onnxruntime's exceptions share no base class
         raise ModelError(f"{path}: onnxruntime cannot load it: {error}") from error
 
@@ -49,14 +52,7 @@ def face_analysis(pack: Path, tasks: list[str], device: Device) -> Any:
     ModelError
         If the pack or the device is missing or unusable.
     """
-    import onnxruntime
-
-    if device == "cuda" and "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-        raise ModelError(
-            "this onnxruntime has no CUDA",
-            "install the extra gpu, then 'maskgen doctor' shows what is wrong; or use {device=cpu}",
-        )
-    providers = ["CUDAExecutionProvider"] * (device == "cuda") + ["CPUExecutionProvider"]
+    providers = _providers(device)
     with warnings.catch_warnings(), _postponed("requests"):
         warnings.simplefilter("ignore")  # deprecations inside InsightFace, nothing a user can act on
         from insightface.app import FaceAnalysis
@@ -102,6 +98,17 @@ def _postponed(name: str) -> Iterator[None]:
         yield
     finally:
         del sys.modules[name]
+
+
+def _providers(device: Device) -> list[str]:
+    import onnxruntime
+
+    if device == "cuda" and "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        raise ModelError(
+            "this onnxruntime has no CUDA",
+            "install the extra gpu, then 'maskgen doctor' shows what is wrong; or use {device=cpu}",
+        )
+    return ["CUDAExecutionProvider"] * (device == "cuda") + ["CPUExecutionProvider"]
 
 
 def _options(threads: int) -> Any:

@@ -120,6 +120,36 @@ def detector(
 @main.command()
 @DATA
 @WORK
+@click.option("--epochs", default=40, show_default=True)
+@click.option("--start", type=click.Path(exists=True, path_type=Path), help="Weights to begin with.")
+@click.option("--peak", default=4e-3, show_default=True, help="Highest learning rate.")
+@THREADS
+def parsing(data: Path, work: Path, epochs: int, start: Path | None, peak: float, threads: int) -> None:
+    """Train the network that tells what lies in front of a face."""
+    import cv2
+    import torch
+
+    from maskgen.packtraining.parsing import train
+
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(1)
+    work.mkdir(parents=True, exist_ok=True)
+    train(data, work, epochs, start, peak=peak)
+
+
+@main.command()
+@DATA
+@WORK
+def guess(data: Path, work: Path) -> None:
+    """Label more photographs by the parsing network in WORK; a training there takes them in."""
+    from maskgen.packtraining.parsing import guess as label
+
+    click.echo(f"{work / 'guessed.npz'}: {label(data, work)} pictures")
+
+
+@main.command()
+@DATA
+@WORK
 @click.option(
     "--pack",
     type=click.Path(path_type=Path),
@@ -127,14 +157,21 @@ def detector(
     show_default=True,
 )
 def export(data: Path, work: Path, pack: Path) -> None:
-    """Write the ONNX files of the pack; the ranges of its int8 numbers are measured on the photographs."""
-    from maskgen.packtraining import detector, landmarks
+    """Write the ONNX files of the pack for which WORK has weights.
+
+    The ranges of their int8 numbers are measured on the photographs.
+    """
+    from maskgen.packtraining import detector, landmarks, parsing
     from maskgen.packtraining.data import landmark_set
     from maskgen.packtraining.export import export as write
+    from maskgen.packtraining.export import export_parsing
 
-    crops = landmarks.samples(landmark_set(data), 256)
-    write(work, pack, crops, detector.samples(detector.training_pictures(data), 128))
-    for file in sorted(pack.glob("*.onnx")):
+    if (work / "landmarks.pt").is_file():
+        crops = landmarks.samples(landmark_set(data), 256)
+        write(work, pack, crops, detector.samples(detector.training_pictures(data), 128))
+    if (work / "parsing.pt").is_file():
+        export_parsing(work, pack, parsing.samples(data, 256))
+    for file in sorted(pack.rglob("*.onnx")):
         click.echo(f"{file} {file.stat().st_size}")
 
 
@@ -160,6 +197,23 @@ def evaluate(data: Path, model: str, limit: int | None, card: bool, sheets: Path
         write_card(pack_dir(model) / "MODEL_CARD.md", figures)
     for sheet in failures.write(sheets) if sheets else []:
         click.echo(sheet)
+
+
+@main.command()
+@DATA
+@click.option("--model", default="bundled", show_default=True, help="A pack, as maskgen augment --model takes it.")
+@click.option("--limit", type=int, help="At most this many pictures of each kind.")
+@click.option("--card", is_flag=True, help="Write the figures into the pack's PARSING_CARD.md.")
+def evaluate_parsing(data: Path, model: str, limit: int | None, card: bool) -> None:
+    """Measure what a pack tells of things in front of faces."""
+    from maskgen.packs.find import pack_dir
+    from maskgen.packtraining.evaluate import write_card
+    from maskgen.packtraining.evaluate_parsing import evaluate as measure
+
+    figures = {key: round(value, 3) for key, value in measure(data, model, limit).items()}
+    click.echo(json.dumps(figures, indent=1))
+    if card:
+        write_card(pack_dir(model) / "parsing" / "PARSING_CARD.md", figures, "parsing")
 
 
 if __name__ == "__main__":

@@ -77,16 +77,16 @@ def evaluate(data: Path, model: str, limit: int | None = None, failures: Failure
     figures |= without_people(FaceDetector(model), failures)
     figures |= points_106(data, FaceDetector(model, landmarks=106), limit)
     figures |= speed(data, FaceDetector(model))
-    figures["pack_megabytes"] = sum(file.stat().st_size for file in pack_dir(model).glob("*.onnx")) / 1e6
+    figures["pack_megabytes"] = sum(file.stat().st_size for file in pack_dir(model).rglob("*.onnx")) / 1e6
     return figures
 
 
-def write_card(card: Path, figures: Figures) -> None:
+def write_card(card: Path, figures: Figures, marker: str = "figures") -> None:
     """Put figures as a table between the markers of a model card."""
-    before, rest = card.read_text().split("<!-- figures -->")
-    _, after = rest.split("<!-- /figures -->")
+    before, rest = card.read_text().split(f"<!-- {marker} -->")
+    _, after = rest.split(f"<!-- /{marker} -->")
     rows = "\n".join(f"| {name.replace('_', ' ')} | {value:g} |" for name, value in figures.items())
-    table = f"<!-- figures -->\n| figure | value |\n|---|---|\n{rows}\n<!-- /figures -->"
+    table = f"<!-- {marker} -->\n| figure | value |\n|---|---|\n{rows}\n<!-- /{marker} -->"
     card.write_text(before + table + after)
 
 

@@ -19,9 +19,11 @@ from torch.nn import functional as F  # noqa: N812
 
 from maskgen.arrays import Float32Array
 from maskgen.face.landmarks import INDEX_106_OF_68
-from maskgen.packs.find import MEAN_HEAD_KEY
+from maskgen.packs.find import MEAN_HEAD_KEY, PARSING
 from maskgen.packtraining.detector import DetectorNet
 from maskgen.packtraining.landmarks import EXTRA_106, INPUT_SIDE, LandmarkNet
+from maskgen.packtraining.parsing import ParsingNet
+from maskgen.parse import CROP_SIDE
 
 Sample = Float32Array
 
@@ -110,6 +112,24 @@ def export(work: Path, pack: Path, crops: Iterable[Sample], canvases: Iterable[S
     names = [f"{kind}_{stride}" for kind in ("score", "bbox", "kps") for stride in (8, 16, 32)]
     free = {"data": {2: "height", 3: "width"}} | {name: {0: f"anchors_{name}"} for name in names}
     _write(Scrfd(detector.eval()), torch.zeros(1, 3, 320, 320), pack / "det.onnx", names, free, canvases)
+
+
+def export_parsing(work: Path, pack: Path, crops: Iterable[Sample]) -> None:
+    """Write ``parsing/parsing.onnx`` of a pack from ``work``'s weights; all of it computes in int8.
+
+    Parameters
+    ----------
+    work : Path
+        Holds ``parsing.pt``.
+    pack : Path
+        The folder to write to.
+    crops : iterable of (3, 128, 128) float32 arrays
+        What the network sees, in [-1, 1].
+    """
+    net = ParsingNet()
+    net.load_state_dict(torch.load(work / "parsing.pt", weights_only=True))
+    (pack / PARSING).parent.mkdir(parents=True, exist_ok=True)
+    _write(net.eval(), torch.zeros(1, 3, CROP_SIDE, CROP_SIDE), pack / PARSING, ["scores"], {}, crops)
 
 
 def _write(

@@ -25,6 +25,7 @@ from maskgen.face.pose import pose_from_68
 from maskgen.masking import blend, choose
 from maskgen.masking.augment import worn
 from maskgen.masking.light import appearance_of
+from maskgen.masking.straps import Photograph
 from maskgen.packtraining.data import CROP_OVER_BOX, CROP_SIDE, LandmarkSet
 from maskgen.packtraining.trainer import Trainer
 
@@ -169,8 +170,9 @@ def wear_mask(crop: Image, points: Float32Array, catalog: Catalog, rng: np.rando
     view = choose.choose(catalog, face, rng)
     if view is None or rng.random() < 0.3:
         return paint_mask(crop, points[:, :2], rng)
-    overlay = worn(view, face, (crop.shape[1], crop.shape[0]))
-    return blend.over(crop, overlay, appearance_of(crop, face), rng).image
+    bare = Photograph(crop, appearance_of(crop, face))
+    overlay = worn(view, face, (crop.shape[1], crop.shape[0]), photograph=bare)
+    return blend.over(crop, overlay, bare.appearance, rng).image
 
 
 def _mask_colour(rng: np.random.Generator) -> Float32Array:
@@ -245,12 +247,24 @@ def place(
 
 def degrade(image: Image, rng: np.random.Generator, harshness: float = 1.0) -> Image:
     """Colour, light, blur, small size, noise and erased blocks, each now and then; more often if harsher."""
+    x = photographed(image, rng, harshness)
+    if rng.random() < 0.35 * harshness:
+        w, h = rng.integers(8, 44, 2)
+        left, top = rng.integers(-8, WORK_SIDE, 2)
+        block = x[max(top, 0) : max(top + h, 0), max(left, 0) : max(left + w, 0)]
+        block[:] = rng.uniform(0, 255, 3) if rng.random() < 0.5 else rng.uniform(0, 255, block.shape)
+    return x
+
+
+def photographed(image: Image, rng: np.random.Generator, harshness: float = 1.0) -> Image:
+    """A square picture in other colours and light, blurred, made small and noisy, each now and then."""
+    side = image.shape[0]
     if rng.random() < 0.15 * harshness:
         image = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
     if rng.random() < 0.3 * harshness:
         size = int(rng.integers(20, 80))
         small = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
-        image = cv2.resize(small, (WORK_SIDE, WORK_SIDE), interpolation=cv2.INTER_LINEAR)
+        image = cv2.resize(small, (side, side), interpolation=cv2.INTER_LINEAR)
     elif rng.random() < 0.2 * harshness:
         image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.4, 2.0)))
     x = image.astype(np.float32)
@@ -258,16 +272,11 @@ def degrade(image: Image, rng: np.random.Generator, harshness: float = 1.0) -> I
         x = (x - 127) * float(np.exp(rng.normal(0, 0.25))) + 127 + float(rng.normal(0, 25))
         x = x * np.exp(rng.normal(0, 0.08, 3)).astype(np.float32)
     if rng.random() < 0.25 * harshness:  # light from one side
-        ramp = np.linspace(-1, 1, WORK_SIDE, dtype=np.float32)
+        ramp = np.linspace(-1, 1, side, dtype=np.float32)
         ramp2 = ramp[None] * math.cos(a := rng.uniform(0, 2 * math.pi)) + ramp[:, None] * math.sin(a)
         x = x * np.exp(ramp2 * rng.uniform(0.2, 1.0))[..., None]
     if rng.random() < 0.2 * harshness:
         x = x + rng.normal(0, rng.uniform(2, 14), x.shape).astype(np.float32)
-    if rng.random() < 0.35 * harshness:
-        w, h = rng.integers(8, 44, 2)
-        left, top = rng.integers(-8, WORK_SIDE, 2)
-        block = x[max(top, 0) : max(top + h, 0), max(left, 0) : max(left + w, 0)]
-        block[:] = rng.uniform(0, 255, 3) if rng.random() < 0.5 else rng.uniform(0, 255, block.shape)
     return np.clip(x, 0, 255).astype(np.uint8)
 
 

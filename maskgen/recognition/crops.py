@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from maskgen.arrays import Float32Array, Image
 from maskgen.catalog.store import Catalog
+from maskgen.detect import DetectorSource
 from maskgen.face import Face
 from maskgen.face.align import aligned_crop, alignment, resized_crop
 from maskgen.masking.augment import mask_faces, observe
+from maskgen.masking.recipe import Recipe
+from maskgen.parse import Parser
+
+
+@lru_cache(maxsize=1)
+def _parser(detectors: DetectorSource) -> Parser | None:
+    return detectors.parser()  # built by whoever crops, in its own process
 
 
 @dataclass(frozen=True)
@@ -26,11 +35,14 @@ class Cropper:
         Pictures are ArcFace crops already.
     catalog : Catalog or None
         The masks for `masked`.
+    detectors : DetectorSource or None
+        Their parser tells what lies in front of masks.
     """
 
     read: Callable[[str], Image]
     is_aligned: bool
     catalog: Catalog | None = None
+    detectors: DetectorSource | None = None
 
     def clean(self, key: str, keypoints: Float32Array | None) -> Image:
         """The crop (112, 112, 3) of a picture as it is, by the keypoints on it, which an aligned one does not need.
@@ -52,7 +64,8 @@ class Cropper:
         """
         assert self.catalog is not None
         image = self.read(key)
-        augmented = mask_faces(image, [face], [observe(image, face)], self.catalog, rng)
+        observed = observe(image, face, None if self.detectors is None else _parser(self.detectors))
+        augmented = mask_faces(image, [face], [observed], self.catalog, rng, Recipe(keep_covered=True))
         clean = self._crop(image, face.keypoints)
         return clean, self._crop(augmented.image, face.keypoints) if augmented.is_masked else None
 

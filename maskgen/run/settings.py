@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from maskgen.catalog.schema import CORRECT, WearShares, wear_shares
 from maskgen.errors import ConfigError
-from maskgen.formats import MAX_PIXELS, PILLOW_MAX_PIXELS, Format, MaskSide, Truncated
+from maskgen.formats import MAX_PIXELS, PILLOW_MAX_PIXELS, SAVES, Format, MaskSide, Save, Truncated
 from maskgen.masking.recipe import Faces
 from maskgen.schema import Strict
 
@@ -54,6 +54,8 @@ class AugmentSettings(Strict):
         Who gets a mask; the central face is the one that InsightFace takes for the labelled one.
     min_face : float
         Faces whose longer side is under this many pixels get none.
+    keep_covered : bool
+        Mask faces too whose mouth is mostly covered by something: a mask, a hand, a microphone.
     wear : tuple of (str, float)
         Ways to wear a mask and their shares; a dict of weights is brought into this form.
     recolor : float
@@ -70,8 +72,9 @@ class AugmentSettings(Strict):
         Put a copy of the input beside its masked pictures.
     copy_skipped : bool
         Put a copy of the input where no mask could be put on.
-    save_landmarks : bool
-        Write landmarks to the manifest.
+    save : tuple of str
+        What to save besides: ``landmarks`` in the manifest; ``alpha``, how much of each pixel is mask, and
+        ``visible``, where one could be drawn, as PNG beside each masked picture.
     quality : int or None
         Of JPEG and WebP; None keeps the source's own.
     max_pixels : int
@@ -96,6 +99,7 @@ class AugmentSettings(Strict):
     designs: tuple[str, ...] = ()
     faces: Faces = "largest"
     min_face: float = Field(default=0, ge=0, allow_inf_nan=False)
+    keep_covered: bool = False
     wear: WearShares = CORRECT
     recolor: float = Field(default=0.0, ge=0, le=1)
     pattern_dir: Path | None = None
@@ -104,7 +108,7 @@ class AugmentSettings(Strict):
     variants: int = Field(default=1, ge=1)
     originals: bool = False
     copy_skipped: bool = False
-    save_landmarks: bool = False
+    save: tuple[Save, ...] = ()
     quality: int | None = Field(default=None, ge=1, le=100)
     max_pixels: int = Field(default=MAX_PIXELS, ge=1, le=PILLOW_MAX_PIXELS)
     truncated: Truncated = "fail"
@@ -118,6 +122,21 @@ class AugmentSettings(Strict):
             if given.setdefault("faces", "central") == "all":
                 raise ValueError("align takes one face per picture: faces cannot be all")
         return given
+
+    @model_validator(mode="before")
+    @classmethod
+    def _saved_as_before(cls, given: Any) -> Any:
+        # What `save` was before there was more to save.
+        if isinstance(given, dict) and "save_landmarks" in given:
+            given = {**given}
+            if given.pop("save_landmarks"):
+                given["save"] = (*given.get("save", ()), "landmarks")
+        return given
+
+    @field_validator("save")
+    @classmethod
+    def _in_order(cls, value: tuple[Save, ...]) -> tuple[Save, ...]:
+        return tuple(name for name in SAVES if name in value)
 
     @field_validator("wear", mode="before")
     @classmethod

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import traceback
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import PurePosixPath
 
@@ -25,7 +25,8 @@ from maskgen.manifest import CropRow, MaskRow, PairRow, RecolorRow, Row, Variant
 from maskgen.masking.augment import Masked, MaskedFace, mask_faces, observe_all
 from maskgen.masking.recipe import Patterns, Recipe
 from maskgen.masking.vary import Recolor
-from maskgen.run import patterns
+from maskgen.parse import Parser
+from maskgen.run import patterns, saved
 from maskgen.run.record import catalog_of
 from maskgen.run.settings import AugmentSettings
 from maskgen.run.stamps import RowStamps, source_of, stamps_of
@@ -84,6 +85,7 @@ class Done:
 @dataclass(frozen=True)
 class _Tools:
     detector: Detector | None
+    parser: Parser | None
     catalog: Catalog
     recipe: Recipe
 
@@ -138,7 +140,7 @@ def augment_entry(task: Task, tools: _Tools, part: PartWriter, entry: Entry, sam
         reason=None if is_done else reason,
         size_wh=(pixels.shape[1], pixels.shape[0]),
         notes=picture.notes,
-        faces=tuple(manifest.face_row(face, settings.save_landmarks) for face in faces),
+        faces=tuple(manifest.face_row(face, "landmarks" in settings.save) for face in faces),
         crop=None if crop is None else _crop_row(crop),
         variants=tuple(variants),
         original=original,
@@ -156,17 +158,19 @@ def _variants(
     crop: Float32Array | None,
 ) -> tuple[list[VariantRow], str | None]:
     """Put the masked pictures; their rows, and why nobody wears a mask if nobody does."""
-    observed = observe_all(picture.pixels, faces, recipe=tools.recipe)
+    observed = observe_all(picture.pixels, faces, tools.parser, tools.recipe)
     variants, reason = [], None
     for number in range(1, task.settings.variants + 1):
         seed = seed_of(task.settings.seed, entry.key, number)
         rng = np.random.default_rng(np.random.SeedSequence(seed))
         masked = mask_faces(picture.pixels, faces, observed, tools.catalog, rng, tools.recipe)
-        place, reason = None, masked.reason
+        place, reason, extras = None, masked.reason, None
         if masked.is_masked:
             encoded = _encoded(masked.image, crop, picture, entry, sample, task.settings)
-            place = part.put(encoded, Meta(entry, number))
-        variants.append(_variant_row(seed, place, masked))
+            beside = saved.beside(task.settings.save, masked, observed, crop)
+            place = part.put(replace(encoded, saved=beside), Meta(entry, number))
+            extras = task.writer.beside(place, beside)
+        variants.append(_variant_row(seed, place, extras, masked))
     return variants, reason
 
 
@@ -231,10 +235,17 @@ def _tools(task: Task) -> _Tools:
     if settings.pattern_dir is not None:
         pictures = patterns.load(settings.pattern_dir)
     recipe = Recipe(
-        settings.faces, settings.min_face, settings.wear, settings.recolor, pictures, settings.pattern_share
+        settings.faces,
+        settings.min_face,
+        settings.keep_covered,
+        settings.wear,
+        settings.recolor,
+        pictures,
+        settings.pattern_share,
     )
     detector = task.detectors.build() if settings.masks or settings.align else None
-    return _Tools(detector, catalog_of(settings), recipe)
+    parser = task.detectors.parser() if settings.masks else None
+    return _Tools(detector, parser, catalog_of(settings), recipe)
 
 
 def _made(task: Task, tools: _Tools, part: PartWriter, entry: Entry) -> Outcome:
@@ -267,8 +278,13 @@ def _row(entry: Entry, **fields: object) -> Row:
     )
 
 
-def _variant_row(seed: int, place: str | None, masked: Masked) -> VariantRow:
-    return VariantRow(place=place, seed=f"{seed:032x}", masks=tuple(_mask_row(face) for face in masked.faces))
+def _variant_row(seed: int, place: str | None, extras: Mapping[str, str] | None, masked: Masked) -> VariantRow:
+    return VariantRow(
+        place=place,
+        seed=f"{seed:032x}",
+        masks=tuple(_mask_row(face) for face in masked.faces),
+        extras=manifest.Extras.model_validate(extras) if extras else None,
+    )
 
 
 def _mask_row(face: MaskedFace) -> MaskRow:

@@ -42,6 +42,8 @@ _SQUEEZE: Final = (0.22, 3.0)
 _HIDDEN_MM: Final = 5.0
 # A landmark farther behind the cloth than this does not move with the cloth when the head turns.
 _BURIED_MM: Final = 32.0
+# How many pixels of a mask are looked at, about.
+_SAMPLE: Final = 3_000
 # Triangles that hold less of the mask than this are not checked.
 _SPECK_MM2: Final = 4.0
 
@@ -72,13 +74,14 @@ def control_points(
     """
     turn = rotation_matrix(HeadPose(yaw=yaw, pitch=pitch, roll=0.0))
     places = dict(zip(_EVERY, project(_EVERY, turn, 1.0), strict=True))
-    cloth_mm = (np.argwhere(np.isfinite(depth))[::2, ::-1] + offset) / pixels_per_mm
+    seen_at = np.argwhere(np.isfinite(depth))[:, ::-1]
+    stride = max(len(seen_at) // _SAMPLE, 1)
+    cloth_mm = (seen_at[::stride] + offset) / pixels_per_mm
     faces = _faces(yaw, pitch, rotation)
     seen = _seen(yaw, pitch) - _buried(depth, offset, turn, pixels_per_mm)
 
     groups = [[name for name in group if name in seen] for group in _CANDIDATES]
-    # Every other pixel of the mask is counted.
-    rule = Rule(_SQUEEZE, _CLOSEST_MM, _SPECK_MM2 * pixels_per_mm**2 / 2)
+    rule = Rule(_SQUEEZE, _CLOSEST_MM, _SPECK_MM2 * pixels_per_mm**2 / stride)
     return selected(places, groups, _EVERY, faces, cloth_mm, rule)
 
 

@@ -267,7 +267,8 @@ def _cutout(rgba: Image, path: Path, name: str, about: About, points: PointsFile
     # Views lifted from a cut-out show both sides already.
     mirror = points is not None
     colour, tags = texture.colour_of(rgba), (*about.tags, "cut-out")
-    return NewDesign(name, about.kind, about.license, tuple(views), colour, tags, about.weight, mirror)
+    held_by = None if mirror else template.straps_of_cutout(about.kind, colour == "black")
+    return NewDesign(name, about.kind, about.license, tuple(views), colour, tags, about.weight, mirror, held_by)
 
 
 def _with_alpha(raw: bytes, path: Path) -> Image:

@@ -20,6 +20,7 @@ from maskgen.masking import blend
 from maskgen.masking.augment import worn
 from maskgen.masking.light import SKIN_RGB, appearance_of
 from maskgen.masking.recipe import DEFAULT_LOOK, PLAIN_LOOK, Look
+from maskgen.masking.straps import Photograph
 from maskgen.studio.mesh import occluder
 from maskgen.studio.render import raster
 
@@ -89,8 +90,9 @@ def _worn(image: Image, face: Face, view: View) -> Image:
 
 
 def _with_mask(image: Image, face: Face, view: View, look: Look) -> Image:
-    overlay = worn(view, face, (image.shape[1], image.shape[0]))
-    return blend.over(image, overlay, appearance_of(image, face), np.random.default_rng(0), look).image
+    bare = Photograph(image, appearance_of(image, face))
+    overlay = worn(view, face, (image.shape[1], image.shape[0]), photograph=bare)
+    return blend.over(image, overlay, bare.appearance, np.random.default_rng(0), look).image
 
 
 def _portrait(image: Image, face: Face, view: View | None) -> Image:

@@ -210,7 +210,7 @@ def collect(
         Persons(dataset, usable[labels >= 0], labels[labels >= 0], faces),
         Persons(dataset, usable[labels == _HELD_OUT], labels[labels == _HELD_OUT], faces),
         tuple(dataset.identities[who] for who in learnt),
-        Cropper(dataset.read, dataset.is_aligned, catalog),
+        Cropper(dataset.read, dataset.is_aligned, catalog, DetectorSpec(settings.model) if wants_masks else None),
         settings.mask_prob,
         +left_out,
         nobody,

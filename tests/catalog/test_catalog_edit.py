@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -15,7 +16,7 @@ from catalogs import huge_png
 
 from maskgen import files
 from maskgen.catalog import bundle, check, edit
-from maskgen.catalog.schema import Rotation
+from maskgen.catalog.schema import Rotation, Straps
 from maskgen.catalog.store import CATALOG_FILE, Catalog, default_catalog_dir, user_catalog_dir
 from maskgen.errors import CatalogError, MaskgenError
 
@@ -287,6 +288,31 @@ def test_a_view_without_triangles_is_one_clear_error(root, points):
     path.write_text(json.dumps(contents))
     with pytest.raises(CatalogError, match="nothing lies between the control points of this view of design 'one'"):
         Catalog.load(root).preload()
+
+
+# ---- straps
+
+STRAPS = Straps(kind="ear", color_rgb=(10, 20, 30), width_mm=4)
+
+
+def test_straps_and_where_they_are_fastened_survive_a_catalog_and_a_zip_file(root, tmp_path):
+    view = replace(design("held", yaw=(5, 10)).views[0], fastenings={"image_left_upper": (3.5, 7)})
+    edit.add(root, [replace(design("held"), views=(view,), straps=STRAPS)])
+    bundle.export(Catalog.load(root), tmp_path / "masks.zip")
+    bundle.import_(tmp_path / "masks.zip", tmp_path / "other", ["held"])
+    for catalog in (Catalog.load(root), Catalog.load(tmp_path / "other")):
+        (held,) = catalog.select(names=["held"]).designs
+        assert held.entry.straps == STRAPS
+        shown, mirrored = held.views
+        assert shown.fastenings == {"image_left_upper": (3.5, 7)}
+        width = shown.textures.shapes[0][1]
+        assert mirrored.fastenings == {"image_right_upper": (width - 1 - 3.5, 7)}
+
+
+def test_straps_that_begin_far_from_the_picture_are_refused(root):
+    view = replace(design("held", yaw=(5, 10)).views[0], fastenings={"image_left_upper": (-900, 7)})
+    with pytest.raises(edit.BadDesignError, match="fastening 'image_left_upper' lies outside the picture"):
+        edit.add(root, [replace(design("held"), views=(view,))])
 
 
 # ---- check

@@ -46,6 +46,7 @@ COMMANDS = dict(commands())
 def invoke(monkeypatch, catalog_dir):
     """Runs the command line with the fake detector and the small catalog."""
     monkeypatch.setattr(DetectorSpec, "build", lambda self: FakeDetectors().build())
+    monkeypatch.setattr(DetectorSpec, "parser", lambda self: None)
     monkeypatch.setattr(DetectorSpec, "sha256", lambda self: "f" * 64)
     monkeypatch.setattr("maskgen.run.job.LocalExecutor", lambda workers: InProcess())
 
@@ -252,18 +253,20 @@ def test_settings_reach_the_run(tree, tmp_path, invoke):
     invoke(
         "augment", tree, out, "--seed", 9, "--variants", 2, "--originals", "--copy-skipped", "--faces", "all",
         "--min-face", 3, "--landmarks", 106, "--kind", "cloth", "--tag", "red", "--design", "red", "--save-landmarks",
+        "--save", "alpha",
         "--quality", 90, "--max-pixels", 1000000, "--truncated", "keep", "--aligned", "--model", "some",
         "--device", "cuda", "--in-format", "folder", "--out-format", "folder", "--mask-side", "both",
-        "--shard-size", 5,
+        "--shard-size", 5, "--keep-covered",
         "--wear", "correct=3,nose_out=1", "--recolor", 0.5, "--pattern-dir", tree / "ann", "--pattern-share", 0.2,
     )  # fmt: skip
     settings = manifest.read_run(out / "run.json").settings
     assert {name: settings[name] for name in settings if name not in ("catalog", "pattern_dir")} == {
         "seed": 9, "variants": 2, "originals": True, "copy_skipped": True, "faces": "all", "min_face": 3.0,
-        "landmarks": 106, "kinds": ["cloth"], "tags": ["red"], "designs": ["red"], "save_landmarks": True,
+        "landmarks": 106, "kinds": ["cloth"], "tags": ["red"], "designs": ["red"], "save": ["alpha", "landmarks"],
         "quality": 90, "max_pixels": 1000000, "truncated": "keep", "aligned": True, "model": "some", "device": "cuda",
         "wear": [["correct", 0.75], ["nose_out", 0.25]], "recolor": 0.5, "pattern_share": 0.2, "masks": True,
         "in_format": "folder", "out_format": "folder", "mask_side": "both", "shard_size": 5, "align": None,
+        "keep_covered": True,
     }  # fmt: skip
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from strategies import face_at
 
-from maskgen.masking import blend, light
+from maskgen.masking import blend, grain, light
+from maskgen.masking.occlude import Visible
 from maskgen.masking.recipe import DEFAULT_LOOK, PLAIN_LOOK
 from maskgen.masking.warp import Overlay
 
@@ -123,8 +124,8 @@ def test_noise_of_the_photograph_lies_on_the_mask():
 
 def test_grain_is_as_wide_as_it_is_high():
     gray = np.float32([0.5, 0.5, 0.5, 1]) * np.ones((200, 200, 1), np.float32)
-    grain = blend.with_noise(gray, 0.02, rng())[..., 0] - 0.5
-    along, down = ((grain[cut] * grain[kept]).mean() / grain.var() for cut, kept in (
+    noise = grain.with_grain(gray, 0.02, rng())[..., 0] - 0.5
+    along, down = ((noise[cut] * noise[kept]).mean() / noise.var() for cut, kept in (
         ((slice(None), slice(1, None)), (slice(None), slice(None, -1))),
         (slice(1, None), slice(None, -1)),
     ))  # fmt: skip
@@ -180,8 +181,7 @@ def test_the_default_look_softens_the_edge_of_the_mask():
 
 def test_what_lies_in_front_of_the_face_stays_as_it_is():
     image = portrait()
-    visible = np.ones(image.shape[:2], np.float32)
-    visible[:, :125] = 0
+    visible = Visible(np.zeros((image.shape[0], 125), np.uint8), (slice(0, image.shape[0]), slice(0, 125)))
     appearance = light.appearance_of(image, FACE)
     layer = blend.over(image, cloth((30, 90, 200)), appearance, rng(), PLAIN_LOOK, visible)
     assert np.array_equal(layer.image[:, :125], image[:, :125])

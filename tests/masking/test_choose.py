@@ -69,3 +69,19 @@ def test_where_intervals_overlap_the_view_seen_from_closest_by_is_taken(tmp_path
         view["rotation"]["yaw"] = interval
     path.write_text(json.dumps(contents))
     assert choose(Catalog.load(tmp_path), face_at(HeadPose(yaw, 0, 0)), np.random.default_rng(0)).key == nearest
+
+
+def test_what_a_face_must_not_wear_goes_to_another_and_nobody_else_changes():
+    catalog = Catalog.load()
+    face = face_at()
+    with_all, without = (
+        [choose(catalog, face, np.random.default_rng(seed), kinds) for seed in range(300)]
+        for kinds in ((), ("gaiter",))
+    )
+    assert {view.kind for view in without} == {view.kind for view in with_all} - {"gaiter"}
+    assert all(one == other for one, other in zip(with_all, without, strict=True) if one.kind != "gaiter")
+
+
+def test_a_catalog_of_nothing_else_is_worn_all_the_same():
+    catalog = Catalog.load().select(kinds=["gaiter"])
+    assert choose(catalog, face_at(), np.random.default_rng(0), ("gaiter",)).kind == "gaiter"

@@ -20,7 +20,7 @@ from maskgen.catalog.store import Catalog
 from maskgen.cli.augment import augment
 from maskgen.errors import ConfigError
 from maskgen.face import HeadPose
-from maskgen.face.head import ANCHORS, POINT_NAMES, mean_head, point_in_space, points_on_face
+from maskgen.face.head import ANCHORS, POINT_NAMES, in_image, mean_head, point_in_space, points_on_face
 from maskgen.masking import vary, wear
 from maskgen.masking.augment import augment_image, worn
 from maskgen.masking.recipe import PLAIN, Patterns, Recipe
@@ -435,3 +435,20 @@ def test_alpha_is_where_the_mask_is_and_nowhere_else(shipped):
     bare = augment_image(image, Faces(), shipped, np.random.default_rng(7))
     assert not bare.alpha.any()
     assert np.array_equal(bare.image, image)
+
+
+@pytest.mark.parametrize("yaw", [-76, -64, -53, 53, 64, 76])
+def test_of_a_far_turned_head_the_nose_is_inside_the_mask(yaw):
+    nose = mean_head().vertices
+    nose = nose[np.linalg.norm(nose - point_in_space("30"), axis=1) < 9]
+    for pitch in (-20, 0, 20):
+        face = face_at(HeadPose(yaw, pitch, 0), 2.0, (300, 250))
+        places = np.round(in_image(nose, face.landmarks_68)).astype(int)
+        for design in Catalog.load().designs:
+            # Windows are clear.
+            if design.entry.kind == "transparent" or not (views := design.views_for(yaw, pitch)):
+                continue
+            overlay = worn(views[0], face, (600, 700))
+            alpha = np.zeros((700, 600), np.float32)
+            alpha[overlay.region] = overlay.rgba[..., 3]
+            assert alpha[places[:, 1], places[:, 0]].min() > 0.5, design.entry.name

@@ -51,6 +51,9 @@ class NoModel:
     def build(self):
         raise ModelError("no such pack")
 
+    def parser(self):
+        return None
+
     def sha256(self):
         return ""
 

@@ -27,17 +27,11 @@ from maskgen.studio.control import project, squeezes
 from maskgen.studio.mesh import Mesh
 from maskgen.studio.render import draw as render
 from maskgen.studio.render import indexed, raster
-from maskgen.studio.render.designs import (
-    CUP_SHAPE,
-    DESIGNS,
-    DUCKBILL_SHAPE,
-    RENDERED_KINDS,
-    SURGICAL_SHAPE,
-    DesignSpec,
-    Straps,
-    random_specs,
-)
-from maskgen.studio.render.draw import PITCHES, YAWS, Model, Quality, Rendering, build, draw, render_catalog
+from maskgen.studio.render.designs import DESIGNS, DesignSpec, Straps
+from maskgen.studio.render.draw import PITCHES, YAWS, Rendering, draw, draw_all, render_catalog
+from maskgen.studio.render.model import Model, Quality, build
+from maskgen.studio.render.random import RENDERED_KINDS, random_specs
+from maskgen.studio.render.shapes import CUP_SHAPE, DUCKBILL_SHAPE, SURGICAL_SHAPE
 from maskgen.studio.render.sheet import net
 
 COARSE = Quality(pixels_per_mm=0.8, spacing_mm=1.6, samples=2)
@@ -223,25 +217,40 @@ class TestView:
 
     def test_positive_yaw_shows_the_side_at_image_left(self):
         picture = view(SURGICAL, 40.0)
-        assert "ear_image_left_upper" in picture.points
-        assert "ear_image_right_upper" not in picture.points
+        assert picture.fastenings["image_left_upper"][0] < picture.points["30"][0]
+        assert "14" not in picture.points
 
-    def test_hidden_side_is_not_drawn(self, monkeypatch: pytest.MonkeyPatch):
-        turn = turn_of(77.0, 0.0)
-        corner = net(SURGICAL.shape)[0, -1]
-        halfway_up_the_far_loop = turn @ ((corner + point_in_space("ear_image_right_upper")) / 2)
+    def test_straps_begin_only_at_corners_that_are_seen(self):
+        assert set(view(SURGICAL, 0.0).fastenings) == {
+            f"image_{side}_{end}" for side in ("left", "right") for end in ("upper", "lower")
+        }
+        assert set(view(SURGICAL, 77.0).fastenings) == {"image_left_upper", "image_left_lower"}
 
-        def around_the_far_loop(shown: Rendering) -> np.ndarray:
-            nose = (turn @ point_in_space("30"))[:2]
-            place = (halfway_up_the_far_loop[:2] - nose) * COARSE.pixels_per_mm + shown.points["30"]
-            column, row = place.round().astype(int)
-            return shown.rgba[row - 3 : row + 4, column - 3 : column + 4, 3]
-
-        assert not around_the_far_loop(view(SURGICAL, 77.0)).any()
+    def test_the_head_hides_what_lies_behind_it(self, monkeypatch: pytest.MonkeyPatch):
+        behind = coarse(SURGICAL)
+        moved = replace(behind, mesh=Mesh(behind.mesh.vertices * [2.2, 1, 1] - [0, 0, 400], behind.mesh.triangles))
+        names = ("30", "8", "box_image_left_top_front")
+        monkeypatch.setattr(render, "control_points", lambda *_: names)
+        # A sheet far behind the head shows only where it is wider than the head.
+        seen = draw(replace(moved, corners={}), 0.0, 0.0, interval(0.0, 0.0), COARSE).rgba[..., 3] > 0
         nothing = Mesh(np.full((3, 3), -500.0), np.array([[0, 1, 2]]))
-        monkeypatch.setattr(render, "occluder", lambda: nothing)
-        without_the_head = draw(coarse(SURGICAL), 77.0, 0.0, interval(77.0, 0.0), COARSE)
-        assert around_the_far_loop(without_the_head).any()
+        monkeypatch.setattr(render, "occluder", lambda every: nothing)
+        bare = draw(replace(moved, corners={}), 0.0, 0.0, interval(0.0, 0.0), COARSE).rgba[..., 3] > 0
+        assert 0.1 < seen.sum() / bare.sum() < 0.7
+
+    def test_straps_begin_at_the_edge_of_the_cloth(self):
+        for spec in (SURGICAL, KN95, CLOTH, CUP):
+            shown = view(spec, 0.0)
+            for corner, (x, y) in shown.fastenings.items():
+                row, column = round(y), round(x)
+                around = shown.rgba[max(row - 3, 0) : row + 4, max(column - 3, 0) : column + 4, 3]
+                assert around.max() == 255, (spec.name, corner)
+                assert around.min() == 0 or spec is CUP, (spec.name, corner)
+
+    def test_straps_round_the_head_begin_higher_on_the_mask_than_ear_loops_end(self):
+        head, ears = (view(replace(CUP, straps=Straps(style)), 0.0).fastenings for style in ("head", "ears"))
+        assert head["image_left_lower"][1] < ears["image_left_lower"][1]
+        assert not view(GAITER, 0.0).fastenings
 
     def test_cloth_is_never_pure_white_or_black(self):
         for spec in (KN95, BLACK):
@@ -263,13 +272,6 @@ class TestView:
         assert 20 < picture.rgba[row, column, 3] < 130
         assert picture.rgba[row, 12, 3] > 250
 
-    def test_head_straps_pass_above_and_below_the_ear(self):
-        with_straps = view(CUP, 77.0)
-        alone = draw(coarse(replace(CUP, straps=Straps("none"))), 77.0, 0.0, interval(77.0, 0.0), COARSE)
-        assert with_straps.rgba.shape[1] > alone.rgba.shape[1] + 40
-        behind = with_straps.rgba[:, 40, 3] > 100
-        assert np.diff(np.flatnonzero(behind)).max() > 20
-
     def test_valve_sits_where_it_is_told(self):
         shapes = [view(replace(VALVE, valves=valves), 0.0).rgba for valves in ((), VALVE.valves)]
         assert shapes[0].shape == shapes[1].shape
@@ -278,6 +280,30 @@ class TestView:
         assert np.ptp(rows) < 45
         assert np.ptp(columns) < 45
         assert abs(columns.mean() - view(VALVE, 0.0).points["30"][0]) < 3
+
+    def test_pleats_throw_shadows_that_run_across(self):
+        grey = view(SURGICAL, 0.0).rgba[..., :3].mean(axis=-1)
+        column = round(view(SURGICAL, 0.0).points["30"][0])
+        down = grey[:, column - 8 : column + 9].mean(axis=1)
+        inner = down[round(0.2 * len(down)) : round(0.9 * len(down))]
+        dips = inner < np.array([np.median(inner[max(i - 12, 0) : i + 13]) for i in range(len(inner))]) - 12
+        assert (np.diff(dips.astype(int)) == 1).sum() == 3
+
+    def test_a_surgical_mask_leaves_skin_before_the_ears(self):
+        points = net(SURGICAL_SHAPE)
+        jaw = mean_head().points_68[:17]
+        height = 0.75 * point_in_space("30")[1] + 0.25 * point_in_space("8")[1]
+        half = np.interp(height, jaw[:9, 1], -jaw[:9, 0])
+        rightmost = points[:, -1][np.abs(points[:, -1, 1] - height).argmin(), 0]
+        assert 0.84 < rightmost / half < 0.98
+
+    def test_designs_that_share_a_form_are_drawn_as_each_alone(self):
+        alike = [SURGICAL, BLACK]
+        together = draw_all([build(spec, COARSE) for spec in alike], 20.0, 0.0, interval(20.0, 0.0), COARSE)
+        for spec, shown in zip(alike, together, strict=True):
+            alone = view(spec, 20.0)
+            assert np.array_equal(shown.rgba, alone.rgba)
+            assert (shown.points, shown.fastenings) == (alone.points, alone.fastenings)
 
     def test_another_seed_folds_otherwise(self):
         other = draw(coarse(replace(SURGICAL, seed=99)), 0.0, 0.0, interval(0.0, 0.0), COARSE)
@@ -363,6 +389,8 @@ class TestCommand:
         (design,) = Catalog.load(tmp_path / "mine").designs
         assert design.entry.name == report["added"][0]["name"] == "cloth-red-dots-0-1"
         assert {"pattern", "ear-loops", "rendered"} <= set(design.entry.tags)
+        assert design.entry.straps is not None
+        assert design.entry.surface is not None
         assert all(design.views_for(yaw, 0) for yaw in range(-90, 91, 5))
         taken = invoke(*wishes)
         assert taken.exit_code == 1
@@ -395,6 +423,27 @@ class TestShippedCatalog:
             kind: sum(d.entry.weight for d in catalog.designs if d.entry.kind == kind) for kind in RENDERED_KINDS
         }
         assert by_kind["surgical"] > by_kind["cloth"] > by_kind["gaiter"] > by_kind["transparent"]
+
+    def test_prints_are_as_common_as_on_people(self, catalog: Catalog):
+        weight = {True: 0.0, False: 0.0}
+        for design in catalog.designs:
+            weight["pattern" in design.entry.tags] += design.entry.weight
+        assert 0.22 < weight[True] / sum(weight.values()) < 0.36
+
+    def test_has_many_forms_not_few_in_many_colours(self, catalog: Catalog):
+        outlines = {
+            tuple(np.round(np.array(list(design.entry.views[0].points.values())).mean(axis=0), 0))
+            for design in catalog.designs
+        }
+        assert len({spec.fabric.make for spec in DESIGNS}) >= 14
+        assert len(outlines) >= 10
+
+    def test_every_design_says_what_holds_it_and_what_it_is_made_of(self, catalog: Catalog):
+        for design in catalog.designs:
+            assert design.entry.surface is not None
+            assert design.entry.straps is not None
+            frontal = design.views_for(0, 0)[0].fastenings
+            assert len(frontal) == (0 if design.entry.straps.kind == "none" else 4), design.entry.name
 
     def test_has_the_designs_that_we_render(self, catalog: Catalog):
         assert [design.entry.name for design in catalog.designs] == [spec.name for spec in DESIGNS]

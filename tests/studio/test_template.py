@@ -12,8 +12,9 @@ from maskgen.face import HeadPose
 from maskgen.face.head import point_in_space
 from maskgen.face.pose import rotation_matrix
 from maskgen.studio.cutout import template
-from maskgen.studio.render.designs import CLOTH_SHAPE
-from maskgen.studio.render.draw import Quality, Rendering, build, draw
+from maskgen.studio.render.draw import Rendering, draw
+from maskgen.studio.render.model import Quality, build
+from maskgen.studio.render.shapes import CLOTH_SHAPE
 from maskgen.studio.render.sheet import net, sheet
 
 COARSE = Quality(pixels_per_mm=1.0, spacing_mm=1.2, samples=2)

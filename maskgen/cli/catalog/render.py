@@ -13,8 +13,8 @@ from maskgen.catalog.store import user_catalog_dir
 from maskgen.cli import console
 from maskgen.cli.catalog import options
 from maskgen.errors import CatalogError
-from maskgen.studio.render.designs import COLOURS, PATTERNS, RENDERED_KINDS, colour_of, random_specs
-from maskgen.studio.render.fabric import Print
+from maskgen.studio.render.prints import Print
+from maskgen.studio.render.random import COLOURS, PATTERNS, RENDERED_KINDS, colour_of, random_specs
 
 
 def _colour(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:

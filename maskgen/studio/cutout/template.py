@@ -20,24 +20,26 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 
 from maskgen.arrays import BoolArray, Float64Array, Image
+from maskgen.catalog import schema
 from maskgen.catalog.edit import NewView
 from maskgen.catalog.schema import Kind, Rotation
 from maskgen.errors import CatalogError
 from maskgen.images import LUMA_WEIGHTS
 from maskgen.studio.cutout.background import foreground, without_specks
 from maskgen.studio.render import indexed
-from maskgen.studio.render.designs import (
+from maskgen.studio.render.designs import DesignSpec, Straps
+from maskgen.studio.render.draw import PITCHES, YAWS, draw
+from maskgen.studio.render.fabric import Fabric
+from maskgen.studio.render.model import SHIPPED, Quality, build, straps_of
+from maskgen.studio.render.prints import Colour
+from maskgen.studio.render.shapes import (
     CLOTH_SHAPE,
     CUP_SHAPE,
     DUCKBILL_SHAPE,
     GAITER_SHAPE,
     KN95_SHAPE,
     SURGICAL_SHAPE,
-    DesignSpec,
-    Straps,
 )
-from maskgen.studio.render.draw import PITCHES, SHIPPED, YAWS, Quality, build, draw
-from maskgen.studio.render.fabric import Colour, Fabric
 from maskgen.studio.render.sheet import SheetShape, net
 
 _SHAPES: Final[dict[Kind, SheetShape]] = {
@@ -114,8 +116,27 @@ def views_from_cutout(image: Image, kind: Kind = "other", quality: Quality = SHI
             for side in (1, -1) if yaw else (1,):
                 seen = rotation if side > 0 else rotation.mirrored()
                 shown = draw(model, side * yaw, pitch, seen, quality)
-                views.append(NewView(indexed.encode(shown.rgba), seen, dict(shown.points)))
+                views.append(NewView(indexed.encode(shown.rgba), seen, dict(shown.points), shown.fastenings))
     return views
+
+
+def straps_of_cutout(kind: Kind, is_dark: bool) -> schema.Straps:
+    """What a catalog says of the straps of a lifted mask.
+
+    Parameters
+    ----------
+    is_dark : bool
+        Whether the mask is: its straps are then too.
+    """
+    return straps_of(_straps(kind), _elastic(is_dark))
+
+
+def _straps(kind: Kind) -> Straps:
+    return Straps("head", 5.5) if kind in _HEAD_STRAPS else Straps("none" if kind == "gaiter" else "ears")
+
+
+def _elastic(is_dark: bool) -> Colour:
+    return (40, 40, 42) if is_dark else (228, 228, 226)
 
 
 def design_from_cutout(image: Image, kind: Kind = "other", seed: int = 0) -> tuple[DesignSpec, Float64Array]:
@@ -136,14 +157,13 @@ def design_from_cutout(image: Image, kind: Kind = "other", seed: int = 0) -> tup
     fabric = Fabric(
         "picture",
         colour,
-        elastic=(40, 40, 42) if is_dark else (228, 228, 226),
+        elastic=_elastic(is_dark),
         inner=(60, 60, 62) if is_dark else (226, 226, 224),
         sheen=0.06 if is_dark else 0.02,
-        grain=0.0,
+        mottling=0.0,
         wrinkles=0.4,
     )
-    straps = Straps("head", 5.5, 1.6) if kind in _HEAD_STRAPS else Straps("none" if kind == "gaiter" else "ears")
-    return DesignSpec("cut-out", kind, "", (), 1.0, shape, fabric, straps, seed=seed), flat.picture
+    return DesignSpec("cut-out", kind, "", (), 1.0, shape, fabric, _straps(kind), seed=seed), flat.picture
 
 
 def unrolled(image: Image, shape: SheetShape | None = None) -> Flat:

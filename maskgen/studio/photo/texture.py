@@ -102,7 +102,7 @@ def in_neutral_light(rgb: Float32Array, alpha: Float32Array, crop: Crop, skin: B
     """Colours as a well-exposed, neutral photograph shows them: the inverse of what blending does to a mask."""
     from maskgen.masking.light import light_on
 
-    light = light_on(crop.pixels, skin)
+    light = light_on(crop.pixels[skin].astype(np.float32))
     balance = 1 + (light.balance - 1) * light.saturation
     sure = alpha > 0.9 * float(alpha.max())
     middle = np.median(rgb[sure], axis=0) + 1e-3

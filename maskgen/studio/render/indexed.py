@@ -13,10 +13,10 @@ import numpy as np
 
 from maskgen.arrays import Float64Array, Image, IntArray
 
-_SOLID_COLOURS: Final = 112
+_SOLID_COLOURS: Final = 80
 _EDGE_COLOURS: Final = 32
 # No more colours are taken than this deviation needs, in steps of 1/255; half a step comes of rounding alone.
-_DEVIATION: Final = 0.7
+_DEVIATION: Final = 1.0
 
 
 def encode(rgba: Image) -> bytes:
@@ -57,8 +57,9 @@ def _quantised(pixels: Image, count: int) -> tuple[Float64Array, IntArray]:
     The group of pixels with the greatest squared error is split at its mean, along the axis of its greatest spread,
     until there are enough (a variant of median cut: P. Heckbert, "Color image quantization", SIGGRAPH 1982).
     """
-    distinct, place, weight = np.unique(pixels, axis=0, return_inverse=True, return_counts=True)
-    values = distinct.astype(np.float64)
+    keys = pixels.astype(np.uint32) @ np.array([1 << 24, 1 << 16, 1 << 8, 1], np.uint32)
+    _, first, place, weight = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
+    values = pixels[first].astype(np.float64)
     groups = [np.arange(len(values))]
     errors = [_error(values, weight, groups[0])]
     enough = len(pixels) * 3 * _DEVIATION**2
@@ -85,7 +86,7 @@ def _error(values: Float64Array, weight: IntArray, group: IntArray) -> tuple[flo
 
 
 def _packed(index: Image) -> bytes:
-    """The rows, filtered and compressed whichever way gives the fewest bytes."""
+    """The rows, filtered and compressed the way that gives the fewest bytes in a quick trial."""
     before = {
         0: np.zeros_like(index),  # none
         1: np.pad(index, ((0, 0), (1, 0)))[:, :-1],  # the pixel to the left
@@ -94,10 +95,15 @@ def _packed(index: Image) -> bytes:
     packed = []
     for kind, expected in before.items():
         rows = np.pad(index - expected, ((0, 0), (1, 0)), constant_values=kind).tobytes()
-        for strategy in (zlib.Z_DEFAULT_STRATEGY, zlib.Z_FILTERED, zlib.Z_RLE):
-            squeezer = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS, 9, strategy)
-            packed.append(squeezer.compress(rows) + squeezer.flush())
-    return min(packed, key=len)
+        for strategy in (zlib.Z_DEFAULT_STRATEGY, zlib.Z_RLE):
+            packed.append((len(_squeezed(rows, 4, strategy)), rows, strategy))
+    _, rows, strategy = min(packed, key=lambda trial: trial[0])
+    return _squeezed(rows, 9, strategy)
+
+
+def _squeezed(rows: bytes, level: int, strategy: int) -> bytes:
+    squeezer = zlib.compressobj(level, zlib.DEFLATED, zlib.MAX_WBITS, 9, strategy)
+    return squeezer.compress(rows) + squeezer.flush()
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""The shapes that a rendered mask is made of: the sheet of cloth, the ear loops.
+"""The shapes that a rendered mask is made of: the sheet of cloth, the valve.
 
 The cloth takes its shape as real cloth does: a net that is held along its outline contracts until it lies on the head
 or spans a hollow.
@@ -20,8 +20,7 @@ from scipy.interpolate import PchipInterpolator
 from scipy.ndimage import gaussian_filter, zoom
 
 from maskgen.arrays import BoolArray, Float64Array
-from maskgen.face.head import ANCHORS
-from maskgen.face.solid import ARC_MM_PER_DEG, Solid, head_solid
+from maskgen.face.solid import Solid, head_solid
 from maskgen.studio.mesh import Mesh, grid_mesh
 
 
@@ -87,6 +86,12 @@ class Sheet:
     from_lower: Float64Array
     from_side: Float64Array
     across: Float64Array
+
+    @property
+    def steps_mm(self) -> tuple[float, float]:
+        """Distance of neighbouring vertices across and down, about, millimetres."""
+        rows, columns = self.from_upper.shape
+        return float(np.ptp(self.across, axis=1).mean()) / (columns - 1), float(self.from_upper[-1].mean()) / (rows - 1)
 
     @property
     def rows(self) -> Float64Array:
@@ -169,12 +174,16 @@ def _laplacian(points: Float64Array, pull: tuple[float, float]) -> Float64Array:
     return result
 
 
+# Pleats, hems and their shadows run across: rows lie closer together than columns, by this share.
+_ROW_SHARE: Final = 0.62
+
+
 def sheet(shape: SheetShape, spacing_mm: float) -> Sheet:
-    """A mask's cloth with its vertices about so far apart."""
+    """A mask's cloth with its columns about so far apart and its rows closer together."""
     coarse = net(shape)
     span = np.linalg.norm(np.diff(coarse, axis=1), axis=-1).sum(axis=1).max()
     drop = np.linalg.norm(np.diff(coarse, axis=0), axis=-1).sum(axis=0).max()
-    rows, half = round(float(drop) / spacing_mm) + 1, round(float(span) / 2 / spacing_mm) + 1
+    rows, half = round(float(drop) / spacing_mm / _ROW_SHARE) + 1, round(float(span) / 2 / spacing_mm) + 1
     middle = _NET[1] // 2
     # Each half by itself, or a fold down the middle is smoothed away.
     right = _finer(coarse[:, middle:], rows, half)
@@ -191,97 +200,6 @@ def normals(points: Float64Array) -> Float64Array:
     """(R, C, 3) unit normals of a (R, C, 3) net, away from the head."""
     normal = np.cross(np.gradient(points, axis=1), np.gradient(points, axis=0))
     return np.asarray(normal / np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-9))
-
-
-def ear_loop(
-    start: Float64Array, away: Float64Array, anchor: str, thickness_mm: float, sag_mm: float, width_mm: float
-) -> tuple[Mesh, Float64Array]:
-    """An elastic band from a corner of the mask to the ear.
-
-    Parameters
-    ----------
-    start : (3,) array
-        Where the band leaves the mask.
-    away : (3,) array
-        Unit vector in which it leaves.
-    anchor : str
-        The ear anchor it runs to.
-    thickness_mm, width_mm : float
-        Of the band's section, away from the head and along it.
-    sag_mm : float
-        How far its middle hangs down.
-
-    Returns
-    -------
-    Mesh
-        A tube.
-    (V, 3) array
-        Its normals.
-    """
-    end = np.array(ANCHORS[anchor])
-    # It is fastened behind the edge.
-    start = start - away * 3.0
-    t = np.linspace(0, 1, 48)[:, None]
-    length = float(np.linalg.norm(end - start))
-    elbow = start + away * length * 0.35
-    path = (1 - t) ** 2 * start + 2 * t * (1 - t) * (0.5 * elbow + 0.5 * (start + end) / 2) + t**2 * end
-    path[:, 1] += sag_mm * 4 * t[:, 0] * (1 - t[:, 0])
-    return _band(path, thickness_mm, width_mm)
-
-
-def head_strap(
-    start: Float64Array, way: tuple[tuple[float, float], ...], thickness_mm: float, width_mm: float
-) -> tuple[Mesh, Float64Array]:
-    """An elastic band that runs round the head.
-
-    Parameters
-    ----------
-    start : (3,) array
-        Where it leaves the mask, at image right.
-    way : tuple of (degrees, millimetres)
-        Directions and heights that it passes.
-    thickness_mm, width_mm : float
-        Of the band's section, away from the head and along it.
-
-    Returns
-    -------
-    Mesh
-        A tube.
-    (V, 3) array
-        Its normals.
-    """
-    angle, height = np.array(way).T
-    along = np.concatenate([[0], np.cumsum(np.hypot(np.diff(angle) * ARC_MM_PER_DEG, np.diff(height)))])
-    fine = np.linspace(0, along[-1], 60)
-    path = head_solid().on_skin(
-        PchipInterpolator(along, angle)(fine), np.asarray(PchipInterpolator(along, height)(fine))
-    )
-    return _band(np.concatenate([start[None], path]), thickness_mm, width_mm)
-
-
-def _band(path: Float64Array, thickness_mm: float, width_mm: float) -> tuple[Mesh, Float64Array]:
-    """A tube along a path, kept off the skin; its mesh and its normals."""
-    solid = head_solid()
-    for _ in range(4):
-        distance, outwards = solid.distance(path)
-        path = path + outwards * np.maximum(0.5 * thickness_mm + 0.6 - distance, 0)[:, None]
-        path[1:-1] = (path[:-2] + 2 * path[1:-1] + path[2:]) / 4
-    tangent = np.gradient(path, axis=0)
-    tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
-    _, outwards = solid.distance(path)
-    sideways = np.cross(tangent, outwards)
-    sideways /= np.linalg.norm(sideways, axis=1, keepdims=True)
-    outwards = np.cross(sideways, tangent)
-    turn = np.linspace(0, 2 * np.pi, 13)
-    out, along = np.cos(turn)[None, :, None], np.sin(turn)[None, :, None]
-    # Closed at both ends, or one looks into the tube.
-    open_mm = np.ones(len(path))
-    open_mm[[0, -1]] = 0
-    section = out * outwards[:, None] * thickness_mm / 2 + along * sideways[:, None] * width_mm / 2
-    ring = path[:, None] + section * open_mm[:, None, None]
-    normal = out * outwards[:, None] / thickness_mm + along * sideways[:, None] / width_mm
-    normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
-    return grid_mesh(ring), normal.reshape(-1, 3)
 
 
 _VALVE_PROFILE: Final = (

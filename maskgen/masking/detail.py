@@ -1,0 +1,229 @@
+"""What no texture holds: creases that differ from face to face, and what cloth looks like close by.
+
+Both are fields over the skin unrolled, in millimetres, that say how much lighter a place is. They are made once from
+fixed seeds, so they take no room in a catalog and are as sharp on a face of 1,000 pixels as on one of 100.
+
+Convention
+----------
+Fields are logarithms of gains, their deviation 1 before they are weighted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+import cv2
+import numpy as np
+
+from maskgen.arrays import Float32Array
+from maskgen.catalog.schema import Surface, Weave
+
+CREASE_FIELDS: Final = 8
+"""How many fields of creases there are; each serves mirrored too."""
+# What a field of creases spans: millimetres round the head to both sides, and down from the eyes' height.
+_HALF_MM: Final = 140.0
+_TOP_MM, _BOTTOM_MM = -30.0, 190.0
+_CREASE_SIDE_WH: Final = (280, 220)
+# Pixels of the weave's tile per millimetre, and its side.
+_WEAVE_PER_MM: Final = 6.0
+_WEAVE_SIDE: Final = 384
+_WEAVE_LEVELS: Final = 6
+# Gain of the deepest creases and of the weave, as a deviation.
+_CREASE_GAIN: Final = 0.060
+_WEAVE_GAIN: Final[dict[Weave, float]] = {"nonwoven": 0.032, "woven": 0.048, "knit": 0.060, "smooth": 0.020}
+# Black cloth shows its folds by what it throws back, whatever its colour.
+_SHEEN: Final = 0.10
+
+
+@dataclass(frozen=True)
+class Wrinkling:
+    """Which creases a mask has, and how its cloth has worn.
+
+    Attributes
+    ----------
+    number : int
+        Of the field among `CREASE_FIELDS`.
+    is_mirrored : bool
+        Whether it is mirrored.
+    shift_mm : (float, float)
+        How far it is moved, round the head and down.
+    strength : float
+        Depth of the creases, 1 for middling ones.
+    worn : float
+        How rough the cloth is, 1 for new.
+    faded : float
+        Factor of its brightness.
+    """
+
+    number: int
+    is_mirrored: bool
+    shift_mm: tuple[float, float]
+    strength: float
+    worn: float
+    faded: float
+
+
+def drawn(rng: np.random.Generator) -> Wrinkling:
+    """Creases and wear of one mask; seven numbers are drawn from the generator."""
+    which, side, across, down, strength, worn, faded = rng.random(7)
+    return Wrinkling(
+        number=min(int(which * CREASE_FIELDS), CREASE_FIELDS - 1),
+        is_mirrored=bool(side < 0.5),
+        shift_mm=(float(16 * across - 8), float(16 * down - 8)),
+        strength=float(0.35 + 1.3 * strength),
+        worn=float(0.7 + 0.9 * worn),
+        faded=float(0.95 + 0.07 * faded),
+    )
+
+
+@dataclass(frozen=True)
+class Detail:
+    """Fields to draw a mask with.
+
+    Attributes
+    ----------
+    surface : Surface
+        What its cloth is like.
+    wrinkling : Wrinkling
+        Of this one.
+    """
+
+    surface: Surface
+    wrinkling: Wrinkling
+
+    def over(self, rgba: Float32Array, across_mm: Float32Array, down_mm: Float32Array, mm_per_pixel: float) -> None:
+        """Put creases and weave on a premultiplied picture (H, W, 4), in place.
+
+        Parameters
+        ----------
+        across_mm, down_mm : (H, W) float32 arrays
+            Where on the unrolled skin each pixel lies.
+        mm_per_pixel : float
+            About how much of it a pixel covers: finer detail is averaged.
+        """
+        chosen, surface = self.wrinkling, self.surface
+        sign = np.float32(-1 if chosen.is_mirrored else 1)
+        per_mm = np.float32((_CREASE_SIDE_WH[0] - 1) / (2 * _HALF_MM))
+        x = (sign * across_mm + np.float32(_HALF_MM + chosen.shift_mm[0])) * per_mm
+        y = (down_mm + np.float32(chosen.shift_mm[1] - _TOP_MM)) * per_mm
+        gain = cv2.remap(_creases(chosen.number), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+        gain *= np.float32(_CREASE_GAIN * chosen.strength * surface.creases)
+        level = int(np.clip(np.round(np.log2(max(mm_per_pixel * _WEAVE_PER_MM, 1e-3))), 0, _WEAVE_LEVELS - 1))
+        tile = _weave(surface.weave)[level]
+        scale = np.float32(_WEAVE_PER_MM / 2**level)
+        # A field that does not repeat where the creases repeat.
+        weave = cv2.remap(
+            tile,
+            across_mm * scale + np.float32(7 * chosen.number),
+            down_mm * scale,
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_WRAP,
+        )
+        gain += weave * np.float32(_WEAVE_GAIN[surface.weave] * chosen.worn)
+        np.clip(gain, -0.45, 0.35, out=gain)
+        alpha = np.ascontiguousarray(rgba[..., 3])
+        added = gain * alpha
+        added *= np.float32(_SHEEN)
+        gain += np.float32(1)
+        gain *= np.float32(chosen.faded)
+        rgba *= cv2.merge([gain, gain, gain, np.ones_like(gain)])
+        rgba += cv2.merge([added, added, added, np.zeros_like(added)])
+        # Premultiplied: no colour is brighter than the cloth is opaque.
+        np.minimum(rgba, cv2.merge([alpha, alpha, alpha, alpha]), out=rgba)
+        np.maximum(rgba, 0, out=rgba)
+
+
+@cache
+def _creases(number: int) -> Float32Array:
+    """A field of creases as light from above shows them."""
+    rng = np.random.default_rng([number, 68])
+    width, height = _CREASE_SIDE_WH
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    # Slack: flat faces, a crease where two meet.
+    fields = [_blurred(rng.standard_normal((height, width)), 20.0, 7.0) for _ in range(3)]
+    relief = 1.1 * np.maximum(np.maximum(fields[0], fields[1]), fields[2])
+    # Pulls: from the sides and the corners inwards.
+    for _ in range(int(rng.integers(12, 22))):
+        side = rng.choice([-1.0, 1.0])
+        start = np.array([width / 2 + side * rng.uniform(48, 78), rng.uniform(45, 145)])
+        goal = np.array([width / 2 + side * rng.uniform(-5, 40), start[1] + rng.uniform(-32, 32)])
+        relief += _pull(
+            columns, rows, start, goal, rng.uniform(1.6, 4.0), rng.uniform(0.6, 2.0) * rng.choice([-1, 1], p=[0.3, 0.7])
+        )
+    light = cv2.Sobel(relief.astype(np.float32), cv2.CV_32F, 0, 1) / 8
+    light += 0.35 * cv2.Sobel(relief.astype(np.float32), cv2.CV_32F, 1, 0) / 8
+    light -= 0.5 * (cv2.GaussianBlur(relief, (0, 0), 3.0) - relief).astype(np.float32)
+    light -= light.mean()
+    creases: Float32Array = np.clip(light / light.std(), -3, 3).astype(np.float32)
+    return creases
+
+
+def _pull(
+    x: Float32Array, y: Float32Array, start: np.ndarray, goal: np.ndarray, width: float, depth: float
+) -> Float32Array:
+    """A sharp crease that dies away towards its goal."""
+    length = float(np.linalg.norm(goal - start))
+    way = (goal - start) / length
+    along = ((x - start[0]) * way[0] + (y - start[1]) * way[1]) / length
+    off = -(x - start[0]) * way[1] + (y - start[1]) * way[0]
+    crest = np.maximum(1 - np.abs(off) / (1.5 * width * (0.4 + 0.6 * np.clip(along, 0, 1))), 0)
+    result: Float32Array = depth * crest * np.clip(8 * along, 0, 1) * np.square(np.clip(1.05 - along, 0, 1))
+    return result
+
+
+@cache
+def _weave(kind: Weave) -> tuple[Float32Array, ...]:
+    """A seamless tile of cloth, then the same ever coarser by halves."""
+    rng = np.random.default_rng([list(_WEAVE_GAIN).index(kind), 384])
+    side = _WEAVE_SIDE
+    rows, columns = np.mgrid[:side, :side].astype(np.float32) / side * 2 * np.pi
+    # Pressed fibres are even; threads and stitches are not.
+    broad = 0.35 if kind == "nonwoven" else 1.0
+    cloud = 0.6 * _blurred(rng.standard_normal((side, side)), 1.2, 1.2)
+    for sigma, share in ((4.0, 0.45 * broad), (12.0, 0.35 * broad)):
+        cloud = cloud + np.float32(share) * _blurred(rng.standard_normal((side, side)), sigma, sigma)
+    if kind == "nonwoven":
+        # Fibres every which way, pressed together in small dots.
+        fibres = np.zeros((side, side), np.float32)
+        for _ in range(1500):
+            start, turn = rng.uniform(0, side, 2), rng.uniform(0, np.pi)
+            reach = rng.uniform(8, 26) * np.array([np.cos(turn), np.sin(turn)])
+            shade = float(rng.uniform(-1, 1))
+            for wrap in ((0, 0), (side, 0), (0, side), (side, side)):
+                a, b = (tuple(int(v) for v in np.round(start + sign * reach - wrap)) for sign in (-1, 1))
+                cv2.line(fibres, a, b, shade, 1, cv2.LINE_AA)
+        dots = np.cos(48 * columns) * np.cos(48 * rows)
+        field = (
+            0.9 * _unit(cv2.GaussianBlur(fibres, (0, 0), 0.6, borderType=cv2.BORDER_REFLECT))
+            + cloud
+            - 0.5 * np.maximum(dots, 0)
+        )
+    elif kind == "woven":
+        # Threads over and under each other, none as thick as the next.
+        thick = 0.8 + 0.25 * _blurred(rng.standard_normal((side, side)), 0.8, 14.0)
+        threads = np.cos(96 * columns) * np.cos(96 * rows) + 0.35 * np.cos(192 * columns) + 0.35 * np.cos(192 * rows)
+        field = 0.9 * threads * thick + cloud + 0.4 * _blurred(rng.standard_normal((side, side)), 14.0, 0.7)
+    elif kind == "knit":
+        lean = np.abs(np.sin(24 * columns))
+        field = np.cos(40 * rows + 2.6 * lean) * lean + 0.6 * lean + 0.7 * cloud
+    else:
+        field = cloud
+    levels = [_unit(field)]
+    for _ in range(_WEAVE_LEVELS - 1):
+        levels.append(cv2.resize(levels[-1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
+    return tuple(levels)
+
+
+def _blurred(raw: np.ndarray, across: float, down: float) -> Float32Array:
+    """Noise blurred round the edges, its deviation 1."""
+    reach = int(4 * max(across, down)) + 1
+    padded = np.pad(raw.astype(np.float32), reach, mode="wrap")
+    smooth = cv2.GaussianBlur(padded, (0, 0), sigmaX=across, sigmaY=down)[reach:-reach, reach:-reach]
+    return _unit(smooth)
+
+
+def _unit(field: Float32Array) -> Float32Array:
+    unit: Float32Array = ((field - field.mean()) / field.std()).astype(np.float32)
+    return unit

@@ -1,0 +1,130 @@
+"""How a mask sits on one face: no two sit alike.
+
+Convention
+----------
+The frame of `maskgen.face.head`: millimetres, x to image right, y down, z towards the viewer. Directions round the
+head are degrees about the vertical axis, 0 towards the viewer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+import numpy as np
+
+from maskgen.arrays import BoolArray, Float32Array, Float64Array
+from maskgen.face.head import ANCHORS, AXIS_Z_MM, head_to_image, point_in_space
+
+_QUARTILES: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
+# Width against the width in the catalog, and millimetres that the upper edge lies lower: their quartiles on real faces.
+_WIDTH: Final = (0.84, 0.91, 1.0, 1.07, 1.13)
+_DROP_MM: Final = (-6.0, -3.5, 0.0, 6.5, 10.0)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a mask sits, against how it sits in the catalog.
+
+    Attributes
+    ----------
+    width : float
+        Of its upper half, a factor.
+    taper : float
+        Of its lower corners, a factor on top of that.
+    drop_mm : float
+        How much lower its upper edge lies.
+    opened_mm : float
+        How much farther down it is pulled open over the chin.
+    slack_mm : float
+        How much farther it stands off the mouth.
+    tilt_deg : float
+        How far it is turned, clockwise on screen.
+    uneven_mm : float
+        How much lower it hangs at image right than in the middle.
+    """
+
+    width: float = 1.0
+    taper: float = 1.0
+    drop_mm: float = 0.0
+    opened_mm: float = 0.0
+    slack_mm: float = 0.0
+    tilt_deg: float = 0.0
+    uneven_mm: float = 0.0
+
+
+AS_IN_CATALOG: Final = Fit()
+
+
+def drawn(rng: np.random.Generator) -> Fit:
+    """How a mask sits; seven numbers are drawn from the generator."""
+    width, drop, taper, opened, slack, tilt, uneven = rng.random(7)
+    return Fit(
+        width=float(np.interp(width, _QUARTILES, _WIDTH)),
+        taper=float(0.93 + 0.14 * taper),
+        drop_mm=float(np.interp(drop, _QUARTILES, _DROP_MM)),
+        opened_mm=float(-4.0 + 8.0 * opened),
+        slack_mm=float(-2.0 + 6.0 * slack),
+        tilt_deg=float(-3.0 + 6.0 * tilt),
+        uneven_mm=float(-2.5 + 5.0 * uneven),
+    )
+
+
+def fitted(points: Float32Array, names: tuple[str, ...], fit: Fit, landmarks_68: Float32Array) -> Float32Array:
+    """Control points moved as far as a mask sits otherwise than in the catalog.
+
+    Parameters
+    ----------
+    points : (K, 2) array
+        Where the points lie on the face, pixels.
+    names : tuple of str, length K
+        Theirs.
+    landmarks_68 : (68, 2) array
+        Of the face, pixels.
+
+    Returns
+    -------
+    (K, 2) array
+        Pixels. The box around everything and the ears stay.
+    """
+    if fit == AS_IN_CATALOG:
+        return points
+    place, moves = _places(names)
+    x, y, z = place.T
+    angle, radius = np.arctan2(x, z - AXIS_Z_MM), np.hypot(x, z - AXIS_Z_MM)
+    # Nothing changes in the middle, all of it beyond the cheeks.
+    outside = np.clip(np.abs(np.degrees(angle)) / 25, 0, 1)
+    below = np.clip((y - 30) / 70, 0, 1)
+    turned = angle * (1 + outside * ((fit.width - 1) + below * (fit.taper - 1)))
+    tilt = np.radians(fit.tilt_deg)
+    front = np.exp(-np.square(np.degrees(angle) / 35)) * np.clip((y - 10) / 30, 0, 1)
+    moved = np.stack(
+        [
+            radius * np.sin(turned) - tilt * (y - 60),
+            y
+            + tilt * x
+            + fit.drop_mm * np.clip(1 - (y - 30) / 110, 0.25, 1)
+            + fit.opened_mm * np.clip((y - 45) / 75, 0, 1)
+            + fit.uneven_mm * np.clip(x / 55, -1, 1),
+            radius * np.cos(turned) + AXIS_Z_MM + fit.slack_mm * front,
+        ],
+        axis=1,
+    )
+    camera = head_to_image(landmarks_68)
+    shift = (np.where(moves[:, None], moved - place, 0)) @ camera[:, :3].T
+    result: Float32Array = (points + shift).astype(np.float32)
+    return result
+
+
+def along_skin(names: tuple[str, ...]) -> Float32Array:
+    """(K, 2) where control points lie on the skin unrolled: millimetres round the head and down."""
+    x, y, z = _places(names)[0].T
+    return np.stack([1.5 * np.degrees(np.arctan2(x, z - AXIS_Z_MM)), y], axis=1).astype(np.float32)
+
+
+@cache
+def _places(names: tuple[str, ...]) -> tuple[Float64Array, BoolArray]:
+    """Where control points lie on the mean head, (K, 3), and whether they move with a mask."""
+    still = [name in ANCHORS and name.startswith(("box_", "ear_")) for name in names]
+    return np.stack([point_in_space(name) for name in names]).astype(np.float64), ~np.array(still)

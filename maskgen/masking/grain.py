@@ -1,0 +1,73 @@
+"""The grain of a photograph: how much there is, and the same on a mask.
+
+Textured skin and hair look like grain, so it is measured where the picture is smoothest. How it changes with
+brightness was measured on the photographs of LFW and CelebA (tests/bench/traits.py): there is less of it in the
+darkest and in the brightest parts.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import cv2
+import numpy as np
+
+from maskgen.arrays import Float32Array
+from maskgen.images import LUMA
+
+_KERNEL: Final = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+_BLOCK: Final = 8
+# A share of the blocks, and what of white noise is seen in that share of them (tests/masking/test_grain.py).
+_SMOOTHEST: Final = 0.1
+_SEEN: Final = 0.734
+# Blocks of this brightness only, 0 to 255: in black and in white grain is cut off.
+_FROM, _TO = 16.0, 240.0
+# The most that is taken for grain.
+_MOST: Final = 0.03
+# How wide grain is, pixels, as JPEG leaves it, and how much stronger white noise must be that is blurred so.
+_WIDTH: Final = 0.5
+_GAIN: Final = 2.27
+# Brightness, 0 to 255, and how much grain there is against middling brightness.
+_CURVE: Final = (
+    *((0, 0.5), (20, 0.65), (50, 1.0), (90, 1.05), (120, 1.02)),
+    *((160, 0.97), (197, 0.9), (230, 0.6), (255, 0.4)),
+)
+_TABLE: Final = np.interp(np.arange(256), *np.array(_CURVE).T).astype(np.float32)
+
+
+def grain_of(grey: Float32Array) -> float:
+    """Standard deviation of the grain of a part of a photograph (H, W), 0 to 255, at middling brightness; 0 to 1 [1]_.
+
+    References
+    ----------
+    .. [1] J. Immerkaer, "Fast Noise Variance Estimation", CVIU 64 (1996); in the smoothest tenth of blocks.
+    """
+    down, along = grey.shape[0] // _BLOCK, grey.shape[1] // _BLOCK
+    if not down or not along:
+        return 0.0
+    response = np.abs(cv2.filter2D(grey, cv2.CV_32F, _KERNEL))
+    blocks, luma = (
+        cv2.resize(values[: down * _BLOCK, : along * _BLOCK], (along, down), interpolation=cv2.INTER_AREA).ravel()
+        for values in (response, grey)
+    )
+    is_fit = (luma >= _FROM) & (luma <= _TO)
+    blocks, luma = blocks[is_fit], luma[is_fit]
+    if not len(blocks):
+        return 0.0
+    smoothest = np.argsort(blocks, kind="stable")[: max(round(_SMOOTHEST * len(blocks)), 1)]
+    sigma = float(blocks[smoothest].mean()) * np.sqrt(np.pi / 2) / 6 / _SEEN
+    # What rounding to whole numbers adds, and will add to the mask too.
+    sigma = float(np.sqrt(max(sigma**2 - 1 / 12, 0.0))) / float(_TABLE[int(luma[smoothest].mean())])
+    return min(sigma / 255, _MOST)
+
+
+def with_grain(rgba: Float32Array, sigma: float, rng: np.random.Generator) -> Float32Array:
+    """The overlay (H, W, 4), premultiplied, with grain in brightness of a strength as `grain_of` measures it."""
+    grain = rng.standard_normal(rgba.shape[:2], np.float32)
+    if sigma <= 0:
+        return rgba
+    luma = cv2.convertScaleAbs(rgba[..., :3] @ LUMA, alpha=255)
+    grain = cv2.GaussianBlur(grain, (0, 0), _WIDTH) * (np.float32(sigma * _GAIN) * rgba[..., 3])
+    grain *= cv2.LUT(luma, _TABLE)
+    noisy: Float32Array = rgba + cv2.merge([grain, grain, grain, np.zeros_like(grain)])
+    return noisy

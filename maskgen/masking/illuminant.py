@@ -1,0 +1,152 @@
+"""The colour of the light in a photograph, from all that tells of it.
+
+Skin alone cannot tell warm light from a warm complexion. Near-neutral highlights and grey edges [1]_ tell of the light
+as well. The estimates are combined by how far each of them strays (tests/bench/traits.py measures it). The whites of
+the eyes were tried: they follow the skin around them, not the light.
+
+Convention
+----------
+A cast is (log(R/G), log(B/G)) of something neutral, in sRGB values as they are stored: (0, 0) is no cast.
+
+References
+----------
+.. [1] J. van de Weijer, T. Gevers, A. Gijsenij, "Edge-Based Color Constancy", IEEE TIP 16 (2007).
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import cv2
+import numpy as np
+
+from maskgen.arrays import Float32Array, Float64Array, Image
+from maskgen.images import LUMA
+
+# A picture is looked at in about this many pixels along its longer side.
+_SIDE: Final = 48
+# A highlight is among the brightest tenth, bright, not clipped, and nearly without colour of its own.
+_BRIGHTEST: Final = 0.9
+_BRIGHT: Final = 120.0
+_CLIPPED: Final = 250.0
+_NEUTRAL: Final = 0.3
+# Gradients that are fainter say nothing, grey levels over a pixel times 8.
+_FAINT: Final = 4.0
+# So many pixels make a cue.
+_FEWEST: Final = 24
+# How far casts lie from none, and each estimate from the cast: standard deviations of the logarithm.
+_CAST_SD: Final = 0.055
+_SKIN_SD: Final = 0.12
+_HIGHLIGHTS_SD: Final = 0.045
+_EDGES_SD: Final = 0.08
+# No light is farther from neutral.
+_FARTHEST: Final = 0.4
+NEUTRAL_CHROMA: Final = 6.0
+"""Chroma in Lab up to which cloth looks neutral."""
+_WHITE: Final = 0.9  # of cloth, sRGB
+
+
+class Cue(NamedTuple):
+    """What one of the cues says: a cast (2,), and whether it says anything."""
+
+    cast: Float64Array
+    is_there: bool
+
+
+_SILENT: Final = Cue(np.zeros(2), False)
+
+
+def combined(skin: Float64Array | None, small: Float32Array | None) -> Float64Array:
+    """The cast (2,) of the light on a face.
+
+    White cloth keeps a chroma under `NEUTRAL_CHROMA`, unless skin and picture agree on more.
+
+    Parameters
+    ----------
+    skin : (2,) array or None
+        How far the cast of the skin lies from that of skin in neutral light.
+    small : (h, w, 3) array or None
+        The picture as `reduced` gives it.
+    """
+    cues = [] if skin is None else [(Cue(skin, True), _SKIN_SD)]
+    scene = [] if small is None else [(highlights(small), _HIGHLIGHTS_SD), (edges(small), _EDGES_SD)]
+    weight, cast = _mean([*cues, *scene])
+    cast = cast * (weight / (weight + _CAST_SD**-2))
+    if chroma_under(cast) <= NEUTRAL_CHROMA:
+        return cast
+    neutral = cast
+    for _ in range(3):  # the chroma does not grow quite as the cast does
+        neutral = neutral * min(0.99 * NEUTRAL_CHROMA / chroma_under(neutral), 1.0)
+    length = float(np.hypot(*cast))
+    agreed = min(float(_mean(side)[1] @ cast) / length for side in (cues, scene))
+    return cast * min(max(float(np.hypot(*neutral)), agreed) / length, 1.0)
+
+
+def gains_of(cast: Float64Array) -> Float32Array:
+    """RGB gains (3,) of a cast, their luma-weighted mean 1."""
+    gains = np.exp([cast[0], 0.0, cast[1]]).astype(np.float32)
+    normal: Float32Array = gains / (gains @ LUMA)
+    return normal
+
+
+def chroma_under(cast: Float64Array) -> float:
+    """The chroma in Lab of white cloth under a cast."""
+    white = (_WHITE * gains_of(cast))[None, None].astype(np.float32)
+    _, a, b = cv2.cvtColor(white, cv2.COLOR_RGB2LAB)[0, 0]
+    return float(np.hypot(a, b))
+
+
+def _mean(cues: list[tuple[Cue, float]]) -> tuple[float, Float64Array]:
+    """The summed weight of cues with their deviations, and their weighted mean (2,)."""
+    weights = [sd**-2 if cue.is_there else 0.0 for cue, sd in cues]
+    total = sum(weights)
+    casts = [weight * np.clip(cue.cast, -_FARTHEST, _FARTHEST) for weight, (cue, _) in zip(weights, cues, strict=True)]
+    return total, np.sum(casts, axis=0) / total if total else np.zeros(2)
+
+
+def cast_of(rgb: Float32Array | Float64Array) -> Float64Array:
+    """The cast (2,) of a colour (3,) that would be neutral without one."""
+    red, green, blue = (float(np.log(max(value, 1.0))) for value in rgb)
+    return np.array([red - green, blue - green])
+
+
+def highlights(small: Float32Array) -> Cue:
+    """What the bright, nearly neutral parts of a picture (h, w, 3) say, 0 to 255."""
+    luma = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+    highest, lowest = _extremes(small)
+    rank = round(_BRIGHTEST * (luma.size - 1))
+    bright = max(float(np.partition(luma, rank, axis=None)[rank]), _BRIGHT)
+    chosen = small[(luma >= bright) & (highest < _CLIPPED) & (highest - lowest < _NEUTRAL * highest)]
+    return Cue(cast_of(chosen.mean(axis=0)), True) if len(chosen) >= _FEWEST else _SILENT
+
+
+def edges(small: Float32Array) -> Cue:
+    """What the edges of a picture (h, w, 3) say: their mean is grey."""
+    along, down = cv2.Sobel(small, cv2.CV_32F, 1, 0), cv2.Sobel(small, cv2.CV_32F, 0, 1)
+    # Fourth powers: strong edges count most. Clipped ones have lost what they had to say.
+    power = cv2.multiply(along, along) + cv2.multiply(down, down)
+    is_whole = (_extremes(small)[0] < _CLIPPED).astype(np.uint8)
+    count = cv2.countNonZero(is_whole)
+    if count < _FEWEST:
+        return _SILENT
+    level = np.sqrt(np.sqrt(cv2.mean(cv2.multiply(power, power), is_whole)[:3]))
+    return Cue(cast_of(level), bool(level.min() > _FAINT))
+
+
+def _extremes(small: Float32Array) -> tuple[Float32Array, Float32Array]:
+    """(h, w) the highest and the lowest of the channels of (h, w, 3)."""
+    red, green, blue = cv2.split(small)
+    return cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue)
+
+
+def reduced(image: Image) -> Float32Array:
+    """A picture (h, w, 3), small, 0 to 255."""
+    # Of a large picture every few pixels tell enough.
+    step = max(max(image.shape[:2]) // (2 * _SIDE), 1)
+    image = np.ascontiguousarray(image[::step, ::step])
+    scale = _SIDE / max(image.shape[:2])
+    if scale < 1:
+        size_wh = max(round(image.shape[1] * scale), 1), max(round(image.shape[0] * scale), 1)
+        image = cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA)
+    small: Float32Array = image.astype(np.float32)
+    return small

@@ -1,0 +1,180 @@
+"""How a mask sits, creases and looks close by: no two alike, the same seed the same bytes."""
+
+from dataclasses import fields, replace
+
+import cv2
+import numpy as np
+import pytest
+from catalogs import NAMES, small_catalog
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import face_at
+
+from maskgen.catalog.schema import Surface
+from maskgen.catalog.store import Catalog, View
+from maskgen.face import HeadPose
+from maskgen.face.head import points_on_face
+from maskgen.masking import detail, fit, vary
+from maskgen.masking.augment import mask_faces, observe, worn
+from maskgen.masking.recipe import PLAIN_LOOK, Recipe
+
+LARGE, SMALL = 7.0, 1.75  # pixels per millimetre of faces of 1,000 and 250 pixels
+
+
+@pytest.fixture(scope="module")
+def view(tmp_path_factory) -> View:
+    root = small_catalog(tmp_path_factory.mktemp("catalog"), weights={"one": 1.0})
+    return Catalog.load(root).designs[0].views[0]
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Catalog:
+    return Catalog.load()
+
+
+def drawn(seed: int, **recipe) -> vary.Drawn:
+    return vary.draw(Recipe(**recipe), np.random.default_rng(seed))
+
+
+def test_two_faces_with_the_same_design_wear_it_differently(shipped):
+    image = np.full((260, 220, 3), 150, np.uint8)
+    face = face_at(HeadPose(0, 0, 0), 1.1, (110, 90))
+    only = shipped.select(names=["surgical-blue"])
+    seen = observe(image, face)
+    recipe = Recipe(look=PLAIN_LOOK)
+    first, second, again = (
+        mask_faces(image, [face], [seen], only, np.random.default_rng(seed), recipe) for seed in (1, 2, 1)
+    )
+    assert first.faces[0].design == second.faces[0].design
+    assert np.array_equal(first.image, again.image)
+    assert np.mean(np.abs(first.alpha - second.alpha)) > 0.002
+    both = (first.alpha > 0.99) & (second.alpha > 0.99)
+    # In brightness too, where both lie.
+    assert np.abs(first.image.astype(float) - second.image)[both].mean() > 3
+
+
+def test_masks_can_be_had_as_they_are_in_the_catalog():
+    assert drawn(3, alike=True) == vary.AS_IT_IS
+    assert drawn(3) != drawn(4)
+    assert drawn(3) == drawn(3)
+
+
+def test_how_a_mask_sits_does_not_change_which_mask_it_is_nor_its_colour(shipped):
+    image = np.full((260, 220, 3), 150, np.uint8)
+    face = face_at(HeadPose(0, 0, 0), 1.1, (110, 90))
+    for seed in range(4):
+        wild, tame = (
+            mask_faces(
+                image,
+                [face],
+                [observe(image, face)],
+                shipped,
+                np.random.default_rng(seed),
+                Recipe(alike=alike, recolor_share=0.5),
+            ).faces[0]
+            for alike in (False, True)
+        )
+        assert (wild.design, wild.recolor) == (tame.design, tame.recolor)
+
+
+def test_sitting_as_in_the_catalog_moves_nothing():
+    face = face_at(HeadPose(10, 5, 0), 2.0, (200, 200))
+    points = points_on_face(NAMES, face.landmarks_68)
+    assert fit.fitted(points, NAMES, fit.AS_IN_CATALOG, face.landmarks_68) is points
+
+
+@pytest.mark.parametrize(
+    ("trait", "value", "name", "axis", "sign"),
+    [
+        ("drop_mm", 6.0, "28", 1, 1),
+        ("opened_mm", 4.0, "under_chin", 1, 1),
+        ("width", 0.85, "2", 0, 1),
+        ("width", 0.85, "14", 0, -1),
+        ("uneven_mm", 2.0, "14", 1, 1),
+        ("uneven_mm", 2.0, "2", 1, -1),
+        ("tilt_deg", 3.0, "14", 1, 1),
+    ],
+)
+def test_each_trait_moves_the_mask_as_its_name_says(trait, value, name, axis, sign):
+    face = face_at(HeadPose(0, 0, 0), 2.0, (200, 200))
+    points = points_on_face(NAMES, face.landmarks_68)
+    moved = fit.fitted(points, NAMES, replace(fit.AS_IN_CATALOG, **{trait: value}), face.landmarks_68)
+    shift = (moved - points)[NAMES.index(name)]
+    assert sign * shift[axis] > 1.5
+
+
+@given(st.integers(0, 10_000))
+def test_ears_and_the_box_stay_where_they_are(seed):
+    names = ("30", "8", "box_image_left_top_front", "ear_image_right_upper")
+    face = face_at(HeadPose(0, 0, 0), 2.0, (200, 200))
+    points = points_on_face(names, face.landmarks_68)
+    moved = fit.fitted(points, names, fit.drawn(np.random.default_rng(seed)), face.landmarks_68)
+    assert np.array_equal(moved[2:], points[2:])
+    assert not np.array_equal(moved[:2], points[:2])
+
+
+def test_widths_and_upper_edges_spread_as_on_real_faces():
+    fits = [fit.drawn(np.random.default_rng(seed)) for seed in range(2000)]
+    widths, drops = (np.array([getattr(f, name) for f in fits]) for name in ("width", "drop_mm"))
+    low, middle, high = np.percentile(widths, [25, 50, 75])
+    assert (low, middle, high) == pytest.approx((0.91, 1.0, 1.07), abs=0.015)
+    assert np.percentile(drops, 75) > 4 > -2 > np.percentile(drops, 25)
+
+
+def test_creases_differ_and_follow_the_seed():
+    fields_of = [detail._creases(number) for number in range(detail.CREASE_FIELDS)]
+    likeness = np.corrcoef([field.ravel() for field in fields_of]) - np.eye(len(fields_of))
+    assert np.abs(likeness).max() < 0.4
+    detail._creases.cache_clear()
+    assert np.array_equal(detail._creases(2), fields_of[2])
+    chosen = {detail.drawn(np.random.default_rng(seed)).number for seed in range(200)}
+    assert chosen == set(range(detail.CREASE_FIELDS))
+
+
+def test_every_number_that_varies_is_drawn_whatever_the_others():
+    one, other = (vary.draw(Recipe(recolor_share=share), np.random.default_rng(7)) for share in (0.0, 1.0))
+    assert (one.fit, one.wrinkling) == (other.fit, other.wrinkling)
+    assert {field.name for field in fields(vary.Drawn)} >= {"fit", "wrinkling"}
+
+
+def fine(rgba: np.ndarray) -> float:
+    """Deviation of brightness finer than two pixels, well inside a mask."""
+    grey = rgba[..., :3].mean(axis=-1)
+    inside = cv2.erode((rgba[..., 3] > 0.99).astype(np.uint8), np.ones((15, 15), np.uint8)) > 0
+    return float((grey - cv2.GaussianBlur(grey, (0, 0), 2.0))[inside].std())
+
+
+@pytest.mark.parametrize("weave", ["nonwoven", "woven", "knit", "smooth"])
+def test_a_face_of_a_thousand_pixels_shows_the_cloth(view, weave):
+    clothed, bare = replace(view, surface=Surface(weave=weave, creases=0)), replace(view, surface=None)
+    look = replace(drawn(1), fit=fit.AS_IN_CATALOG)
+    large = face_at(HeadPose(0, 0, 0), LARGE, (700, 500))
+    small = face_at(HeadPose(0, 0, 0), SMALL, (175, 125))
+    on_large, on_small = worn(clothed, large, (1400, 1400), look), worn(clothed, small, (350, 350), look)
+    assert fine(on_large.rgba) > 0.5 * fine(on_small.rgba) > 0
+    assert fine(worn(bare, large, (1400, 1400), look).rgba) < 1e-4
+
+
+def test_edges_of_a_mask_are_as_steep_on_a_large_face_as_on_one_that_its_picture_fits(shipped):
+    (seen,) = shipped.select(names=["surgical-blue"]).designs[0].views_for(0, 0)
+    steepest = []
+    for pixels_per_mm, size in ((2.2, 450), (6.6, 1350)):
+        face = face_at(HeadPose(0, 0, 0), pixels_per_mm, (size / 2, size / 3))
+        grey = worn(seen, face, (size, size)).rgba[..., :3].mean(axis=-1)
+        slopes = np.abs(cv2.Sobel(grey, cv2.CV_32F, 0, 1))
+        steepest.append(np.percentile(slopes[slopes > 0], 99))
+    # Three times enlarged an edge would be a third as steep.
+    assert steepest[1] > 0.5 * steepest[0]
+
+
+def test_detail_leaves_what_is_clear_clear_and_colour_within_its_opacity():
+    rgba = np.zeros((40, 40, 4), np.float32)
+    rgba[10:30, 10:30] = (0.5, 0.4, 0.3, 0.5)
+    across, down = np.meshgrid(np.linspace(-30, 30, 40), np.linspace(40, 100, 40))
+    before = rgba.copy()
+    surface = detail.Detail(Surface(creases=2), detail.drawn(np.random.default_rng(0)))
+    surface.over(rgba, across.astype(np.float32), down.astype(np.float32), 1.5)
+    assert not rgba[before[..., 3] == 0].any()
+    assert np.array_equal(rgba[..., 3], before[..., 3])
+    assert (rgba[..., :3] <= rgba[..., 3:]).all()
+    assert np.abs(rgba - before).max() > 0.01

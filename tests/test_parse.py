@@ -1,0 +1,177 @@
+"""What a face consists of, and the network that tells it."""
+
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from skimage.data import astronaut
+from strategies import face_at, poses, seen
+
+from maskgen.detect import DetectorSpec, FaceDetector
+from maskgen.errors import ModelError
+from maskgen.face import HeadPose
+from maskgen.packs.find import PARSING, model_sha256, pack_dir, pack_sha256, parsing_file
+from maskgen.parse import CROP_SIDE, KINDS, FaceParser, face_crop, on_image, upright_crop, window_of
+
+
+@pytest.fixture(scope="module")
+def parser():
+    return FaceParser()
+
+
+@pytest.fixture(scope="module")
+def face():
+    return FaceDetector().detect(astronaut())[0]
+
+
+# ---- the crop
+
+
+@given(poses(yaw=90, pitch=30, roll=180))
+def test_a_head_lies_upright_and_in_one_size_in_its_crop_however_it_is_turned(pose):
+    matrix = face_crop(face_at(pose, 1.7, (140, 90)).landmarks_68)
+    assert np.hypot(*matrix[0, :2]) == pytest.approx(CROP_SIDE / 230 / 1.7, rel=0.02)
+    axis = seen(np.array([[0, 0, 0], [0, 100, 0]], np.float32), pose, 1.7, (140, 90))
+    down = np.diff(axis, axis=0)[0] @ matrix[:, :2].T
+    assert abs(down[0]) < 0.03 * np.hypot(*down)
+    assert down[1] > 0
+    (middle,) = seen(np.array([[0, 42, -10]], np.float32), pose, 1.7, (140, 90)) @ matrix[:, :2].T + matrix[:, 2]
+    assert middle == pytest.approx([(CROP_SIDE - 1) / 2] * 2, abs=0.6)
+
+
+@pytest.mark.parametrize("times", [1, 2, 5])
+def test_a_large_picture_gives_the_same_crop_as_a_small_one(times, face):
+    small = astronaut()
+    matrix = face_crop(face.landmarks_68)
+    larger = matrix / times
+    larger[:, 2] = matrix[:, 2] - matrix[:, :2].sum(axis=1) * (times - 1) / (2 * times)
+    crop = upright_crop(small.repeat(times, axis=0).repeat(times, axis=1), larger)
+    difference = np.abs(crop.astype(int) - upright_crop(small, matrix))
+    assert difference.mean() < 2.5
+
+
+@pytest.mark.parametrize("centre", [(125, 100), (-2000, 50), (90, 3000)])
+def test_the_window_lies_inside_the_picture_and_holds_what_is_seen(centre):
+    matrix = face_crop(face_at(HeadPose(10, 0, 30), 1.0, centre).landmarks_68)
+    rows, columns = window_of(matrix, (300, 250, 3))
+    assert 0 <= rows.start < rows.stop <= 300
+    assert 0 <= columns.start < columns.stop <= 250
+    y, x = np.mgrid[:300, :250]
+    on_crop = np.stack([x, y], axis=-1) @ matrix[:, :2].T + matrix[:, 2]
+    inside = ((on_crop > -0.5) & (on_crop < CROP_SIDE - 0.5)).all(axis=-1)
+    inside[rows, columns] = False
+    assert not inside.any()
+
+
+# ---- regions
+
+
+def test_mouth_and_cheeks_are_skin_and_the_hair_is_hair(parser, face):
+    regions = parser.regions(astronaut(), face)
+    assert regions.shares.shape == (len(KINDS), 64, 64)
+    assert regions.shares.sum(axis=0) == pytest.approx(np.ones((64, 64)), abs=1e-5)
+    whole = slice(0, 512), slice(0, 512)
+    skin, hair = regions.at(whole, "skin"), regions.at(whole, "hair")
+    for point in face.landmarks_68[[30, 51, 57, 2, 14]].round().astype(int):
+        assert skin[point[1] - 1 : point[1] + 2, point[0] - 3 : point[0] + 4].max() > 0.6
+    x, y = ((face.landmarks_68[0] + face.landmarks_68[36]) / 2).round().astype(int)
+    assert hair[y - 80 : y - 30, x - 30 : x + 10].max() > 0.8
+    # Beyond the crop nothing is known.
+    assert not regions.at((slice(450, 512), slice(450, 512)), *KINDS).any()
+
+
+def test_cells_come_to_the_pixels_they_were_cut_from(parser, face):
+    image = astronaut()
+    regions = parser.regions(image, face)
+    green = regions.crop[..., 1].reshape(64, 2, 64, 2).mean(axis=(1, 3)).astype(np.float32)
+    rows, columns = slice(60, 170), slice(180, 270)
+    back = on_image(green, regions.image_to_crop, (rows, columns))
+    assert np.corrcoef(back.ravel(), image[rows, columns, 1].ravel())[0, 1] > 0.97
+
+
+def test_the_same_picture_gives_the_same_bits_wherever_it_lies_in_memory(parser, face):
+    image = astronaut()
+    room = np.empty(image.size + 64, np.uint8)
+    first = parser.regions(image, face).shares
+    for offset in (1, 3, 16, 33):
+        moved = room[offset : offset + image.size].reshape(image.shape)
+        moved[:] = image
+        assert np.array_equal(parser.regions(moved, face).shares, first)
+
+
+def test_an_aligned_crop_is_parsed_as_well(parser):
+    (found,) = FaceDetector(aligned=True).detect(np.ascontiguousarray(astronaut()[60:172, 170:282]))
+    regions = parser.regions(np.ascontiguousarray(astronaut()[60:172, 170:282]), found)
+    x, y = found.keypoints[3:].mean(axis=0).round().astype(int)
+    assert regions.at((slice(y - 2, y + 3), slice(x - 4, x + 5)), "skin").mean() > 0.6
+
+
+# ---- the pack
+
+
+def test_the_network_is_smaller_than_a_megabyte():
+    assert (pack_dir("bundled") / PARSING).stat().st_size < 1_000_000
+
+
+def test_insightface_sees_the_networks_of_the_bundled_pack_that_it_saw_before():
+    code = """
+import sys
+from insightface.app import FaceAnalysis
+app = FaceAnalysis(name=sys.argv[1], providers=["CPUExecutionProvider"])
+print(sorted(app.models))
+"""
+    call = [sys.executable, "-c", code, str(pack_dir("bundled"))]
+    printed = subprocess.run(call, check=True, capture_output=True, text=True).stdout
+    assert printed.splitlines()[-1] == "['detection', 'landmark_2d_106', 'landmark_3d_68']"
+
+
+@pytest.fixture
+def foreign(tmp_path):
+    """A pack without a network for regions."""
+    pack = tmp_path / "pack"
+    pack.mkdir()
+    for name in ("det.onnx", "1k3d68.onnx"):
+        shutil.copy(pack_dir("bundled") / name, pack)
+    return pack
+
+
+def test_a_foreign_pack_borrows_the_network(foreign, face):
+    assert parsing_file(str(foreign)) == pack_dir("bundled") / PARSING
+    borrowed, own = (source.regions(astronaut(), face) for source in (FaceParser(str(foreign)), FaceParser()))
+    assert np.array_equal(borrowed.shares, own.shares)
+
+
+def test_the_hash_covers_the_network_for_regions_also_where_it_is_borrowed(foreign, tmp_path, monkeypatch):
+    first = model_sha256(str(foreign))
+    assert DetectorSpec(str(foreign)).sha256() == first != pack_sha256(foreign)
+    bundled = tmp_path / "bundled"
+    shutil.copytree(pack_dir("bundled"), bundled)
+    real = pack_dir
+    monkeypatch.setattr("maskgen.packs.find.pack_dir", lambda model: bundled if model == "bundled" else real(model))
+    assert model_sha256(str(foreign)) == first
+    with (bundled / PARSING).open("ab") as file:
+        file.write(b"\0")
+    assert model_sha256(str(foreign)) != first
+    # Its own goes before what it could borrow.
+    (foreign / PARSING).parent.mkdir()
+    shutil.copy(real("bundled") / PARSING, foreign / PARSING)
+    assert model_sha256(str(foreign)) == first
+    assert parsing_file(str(foreign)) == foreign / PARSING
+
+
+def test_another_network_is_refused_by_what_it_takes_and_gives(foreign):
+    (foreign / PARSING).parent.mkdir()
+    shutil.copy(pack_dir("bundled") / "2d106det.onnx", foreign / PARSING)
+    with pytest.raises(ModelError, match=r"parsing\.onnx: takes .*192, 192.*expected .*128, 128") as caught:
+        FaceParser(str(foreign))
+    assert "borrows" in caught.value.remedy
+
+
+def test_a_broken_network_is_refused_by_name(foreign):
+    (foreign / PARSING).parent.mkdir()
+    (foreign / PARSING).write_bytes(b"not a model")
+    with pytest.raises(ModelError, match=r"parsing\.onnx.*cannot load"):
+        FaceParser(str(foreign))
