@@ -169,7 +169,8 @@ def _sure(front: Float32Array) -> Float32Array:
     surest = np.bincount(islands[front >= _PEAK], minlength=number) > 0
     stays = surest & (statistics[:, cv2.CC_STAT_AREA] >= _SMALLEST)
     stays[0] = True  # the sea between them
-    return front * stays[islands]
+    kept: Float32Array = front * stays[islands]
+    return kept
 
 
 def _ramp(regions: Regions) -> tuple[float, float]:

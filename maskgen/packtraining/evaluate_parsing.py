@@ -103,7 +103,7 @@ def covered_percent(name: str, faces: Iterable[tuple[Image, Face]], parser: Face
     shares = [covered_share(parser.regions(image, face), face) for image, face in faces]
     return {
         f"{name}_faces": len(shares),
-        f"{name}_covered_percent": 100 * float(np.mean([share >= COVERED for share in shares] or [0.0])),
+        f"{name}_covered_percent": 100 * float(np.mean([share >= COVERED for share in shares] or [False])),
     }
 
 

@@ -40,7 +40,7 @@ def any_layer(
     portrait: Portrait, others: Sequence[Portrait], pictures: Sequence[Image], rng: np.random.Generator
 ) -> Layer | None:
     """Something to lay on a portrait: cut from another one or from a picture, or drawn."""
-    other = others[rng.integers(len(others))]
+    other = others[int(rng.integers(len(others)))]
     kind = rng.random()
     if kind < 0.25:
         return hair_of(other, rng)
@@ -52,7 +52,7 @@ def any_layer(
         return hand(portrait, other if rng.random() < 0.5 else portrait, rng)
     if kind < 0.78:
         return microphone(portrait, rng)
-    return piece(portrait, pictures[rng.integers(len(pictures))], rng)
+    return piece(portrait, pictures[int(rng.integers(len(pictures)))], rng)
 
 
 def hair_of(other: Portrait, rng: np.random.Generator) -> Layer | None:
@@ -203,7 +203,7 @@ def piece(portrait: Portrait, picture: Image, rng: np.random.Generator) -> Layer
     layer = rgb.astype(np.float32)
     if plain < 0.3:
         layer = layer * 0.15 + _colour(rng, 0.3).astype(np.float32) * 0.85
-    return Layer(layer, _soft(alpha, rng), OTHER)
+    return Layer(layer, _soft(alpha.astype(np.float32), rng), OTHER)
 
 
 def shaded(portrait: Portrait, rng: np.random.Generator) -> Portrait:

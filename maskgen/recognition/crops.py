@@ -10,7 +10,7 @@ import numpy as np
 
 from maskgen.arrays import Float32Array, Image
 from maskgen.catalog.store import Catalog
-from maskgen.detect import DetectorSource
+from maskgen.detect import DetectorSpec
 from maskgen.face import Face
 from maskgen.face.align import aligned_crop, alignment, resized_crop
 from maskgen.masking.augment import mask_faces, observe
@@ -19,7 +19,7 @@ from maskgen.parse import Parser
 
 
 @lru_cache(maxsize=1)
-def _parser(detectors: DetectorSource) -> Parser | None:
+def _parser(detectors: DetectorSpec) -> Parser | None:
     return detectors.parser()  # built by whoever crops, in its own process
 
 
@@ -35,14 +35,14 @@ class Cropper:
         Pictures are ArcFace crops already.
     catalog : Catalog or None
         The masks for `masked`.
-    detectors : DetectorSource or None
+    detectors : DetectorSpec or None
         Their parser tells what lies in front of masks.
     """
 
     read: Callable[[str], Image]
     is_aligned: bool
     catalog: Catalog | None = None
-    detectors: DetectorSource | None = None
+    detectors: DetectorSpec | None = None
 
     def clean(self, key: str, keypoints: Float32Array | None) -> Image:
         """The crop (112, 112, 3) of a picture as it is, by the keypoints on it, which an aligned one does not need.
