@@ -212,7 +212,7 @@ def light_on(pixels: Float32Array, small: Float32Array | None = None) -> Light:
     # Over 10 on 99 of 100 faces of LFW; a black-and-white photograph with a cast of the scanner has under 3.
     colour = float(np.abs(pixels - luma[:, None]).mean())
     saturation = float(np.clip((colour - 3) / 7, 0, 1))
-    return Light(float(np.clip(exposure, 0.3, 1.12)), balance, saturation, middle)
+    return Light(float(np.clip(exposure, 0.3, 1.4)), balance, saturation, middle)
 
 
 def middle_of_skin(pixels: Float32Array) -> Float32Array:
