@@ -30,7 +30,7 @@ from maskgen.parse import Regions
 _ARC_MM_PER_DEG: Final = 1.5
 # Where straps run to at image right, (degrees, millimetres) on the head: the roots of the ear, or over and under it.
 _WAYS: Final[dict[str, dict[str, tuple[tuple[float, float], ...]]]] = {
-    "ear": {"upper": ((94.0, -8.0),), "lower": ((93.0, 38.0),)},
+    "ear": {"upper": ((94.0, -8.0),), "lower": ((88.0, 41.0),)},
     "head": {
         "upper": ((76.0, 6.0), (92.0, -16.0), (108.0, -34.0), (128.0, -52.0)),
         "lower": ((78.0, 58.0), (94.0, 56.0), (110.0, 53.0)),
