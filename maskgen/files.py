@@ -20,6 +20,8 @@ from maskgen.errors import ImageError, MaskgenError, PlaceTakenError
 Existing = Literal["refuse", "overwrite"]
 """What to do if a file that is to be written is there already."""
 
+LOCK_FILE: Final = ".maskgen.lock"
+"""In a folder that one process at a time writes to."""
 _TEMPORARY: Final = ".maskgen-{}.tmp"
 _IS_TEMPORARY: Final = re.compile(r"\.maskgen-[0-9a-f]{32}\.tmp")
 # What a file system says that knows no hard links.
@@ -266,18 +268,20 @@ class LockedError(MaskgenError):
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, patience_seconds: float = 0) -> Iterator[None]:
     """Hold a lock as long as the context lasts; the operating system frees that of a process that dies.
 
     Parameters
     ----------
     path : Path
         The lock's file, which stays; its folder is made.
+    patience_seconds : float
+        How long to wait while another process holds it.
 
     Raises
     ------
     LockedError
-        If another process holds it. Nobody waits.
+        If another process holds it.
     MaskgenError
         If the file cannot be made.
     """
@@ -286,11 +290,11 @@ def locked(path: Path) -> Iterator[None]:
 
     try:
         make_folder(path.parent)
-        lock: FileLock | SoftFileLock = FileLock(path, timeout=0)
+        lock: FileLock | SoftFileLock = FileLock(path, timeout=patience_seconds)
         try:
             lock.acquire()
         except NotImplementedError:  # a file system without locks
-            lock = SoftFileLock(path, timeout=0)
+            lock = SoftFileLock(path, timeout=patience_seconds)
             lock.acquire()
     except Timeout as error:
         raise LockedError(f"{path.parent}: another process is writing there", "wait for it to end") from error
@@ -365,6 +369,22 @@ def words(line: bytes) -> list[str | None]:
     if not isinstance(content, list) or not all(part is None or isinstance(part, str) for part in content):
         raise ValueError("no array of strings and nulls")
     return content
+
+
+def first_string(line: bytes, start: int) -> str:
+    """The JSON string that begins in a line, behind its quotation mark; what follows is not looked at.
+
+    Raises
+    ------
+    ValueError
+        If none does.
+    """
+    # Nothing in UTF-8 but a quotation mark has the byte of one, and one that belongs to the string is escaped.
+    end = line.find(b'"', start)
+    text = line[start:end]
+    if end >= 0 and b"\\" not in text:
+        return text.decode()
+    return str(json.JSONDecoder().raw_decode(line[start - 1 :].decode())[0])
 
 
 def rewrite(path: Path, offsets: Iterable[int], see: Callable[[bytes], None] = lambda line: None) -> None:

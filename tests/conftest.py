@@ -16,6 +16,22 @@ def catalog_dir(tmp_path):
     return small_catalog(folder, {"red": 1, "blue": 2})
 
 
+@pytest.fixture(scope="session")
+def two_workers():
+    """A Dask cluster with two workers."""
+    from clusters import started
+
+    with started() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(two_workers):
+    """The same, with both of its workers there, whatever was done to them before."""
+    two_workers.heal()
+    return two_workers
+
+
 @pytest.fixture
 def tree(tmp_path):
     """A source with all that can happen to a picture."""

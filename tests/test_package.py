@@ -16,7 +16,7 @@ import pytest
 import maskgen
 
 ROOT = Path(__file__).parent.parent
-HEAVY = ("torch", "onnxruntime", "insightface")
+HEAVY = ("torch", "onnxruntime", "insightface", "distributed")
 # In the sdist, not in the wheel: the code that trained the bundled pack.
 LEFT_OUT = ("packtraining",)
 # Where a library is not called what its distribution is called.
@@ -33,6 +33,7 @@ EXTRAS = {
     "cli/eval.py": {"train"},
     "evaluate": {"eval"},
     "packtraining": {"train"},
+    "parallel/dask.py": {"dask"},
     "train": {"train"},
 }
 
@@ -52,7 +53,19 @@ def test_importing_loads_no_heavy_library(module):
 
 
 def test_the_command_line_starts_without_any_library_but_click():
-    libraries = "numpy", "pydantic", "PIL", "torch", "onnxruntime", "insightface", "scipy", "cv2", "joblib", "rich"
+    libraries = (
+        "numpy",
+        "pydantic",
+        "PIL",
+        "torch",
+        "onnxruntime",
+        "insightface",
+        "scipy",
+        "cv2",
+        "joblib",
+        "dask",
+        "rich",
+    )
     code = f"import sys, maskgen.cli; print([name for name in {libraries} if name in sys.modules])"
     assert python(code) == "[]\n"
 

@@ -54,6 +54,8 @@ def wear_shares(weights: dict[str, float]) -> WearShares:
         if not (math.isfinite(weight) and weight >= 0):
             raise ValueError(f"{name}={weight:g}: a weight must be 0 or more")
     total = sum(weights.values())
+    if not math.isfinite(total):
+        raise ValueError("the weights are too large to be added")
     if total <= 0:
         raise ValueError("at least one way to wear a mask needs a weight above 0")
     return tuple((name, weights[name] / total) for name in WEARS if weights.get(name, 0) > 0)

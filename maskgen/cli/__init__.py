@@ -20,6 +20,7 @@ from maskgen.cli.console import Lazy, LazyGroup
         "eval": Lazy("maskgen.cli.eval:evaluate", "Measure recognition networks."),
         "help": Lazy("maskgen.cli.help:help_", "Print the reference, topic by topic."),
         "inspect": Lazy("maskgen.cli.inspect:inspect", "Say what a dataset is and what is in it."),
+        "merge": Lazy("maskgen.cli.merge:merge", "Bring outputs together."),
         "models": Lazy("maskgen.cli.models:models", "List, locate and fetch model packs."),
         "stats": Lazy("maskgen.cli.stats:stats", "Count what runs did."),
         "train": Lazy("maskgen.cli.train:train", "Fine-tune a recognition network."),

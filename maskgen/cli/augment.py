@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -18,7 +17,7 @@ from pydantic import ValidationError
 from maskgen import files, formats, manifest, run
 from maskgen.catalog.schema import WEARS, Kind, WearShares, wear_shares
 from maskgen.cli import console, samples
-from maskgen.cli.running import carried_out, listed, say_summary
+from maskgen.cli.running import carried_out, check_where, listed, refuse_whole, say_summary, where_options
 from maskgen.cli.settings import setting
 from maskgen.errors import ConfigError, ImageError
 from maskgen.masking.recipe import Faces
@@ -60,7 +59,7 @@ _setting = partial(setting, run.AugmentSettings)
 @click.option(
     "--demo", is_flag=True, help="Mask the photographs that insightface and scikit-image ship; give OUT only."
 )
-@click.option("--workers", type=click.IntRange(min=1), help="Number of processes.  [default: one per core]")
+@where_options
 @_setting("--seed", "seed", type=click.IntRange(min=0), help="The same seed gives the same files.")
 @_setting("--variants", "variants", type=click.IntRange(min=1), help="Masked pictures per input: name_m1, name_m2.")
 @_setting("--originals", "originals", is_flag=True, help="Copy the input beside its masked pictures.")
@@ -71,7 +70,7 @@ _setting = partial(setting, run.AugmentSettings)
     type=click.Choice(get_args(Faces)),
     help="Which faces get a mask (with --demo all, with --align central).",
 )
-@_setting("--min-face", "min_face", type=click.FloatRange(min=0), metavar="PX", help="Leave smaller faces alone.")
+@_setting("--min-face", "min_face", type=float, metavar="PX", help="Leave smaller faces alone.")
 @_setting(
     "--keep-covered",
     "keep_covered",
@@ -86,9 +85,7 @@ _setting = partial(setting, run.AugmentSettings)
     show_default="correct=1",
     help=f"How masks are worn: {', '.join(WEARS)}, and how often each.",
 )
-@_setting(
-    "--recolor", "recolor", type=click.FloatRange(0, 1), metavar="SHARE", help="Share of the masks recoloured, 0 to 1."
-)
+@_setting("--recolor", "recolor", type=float, metavar="SHARE", help="Share of the masks recoloured, 0 to 1.")
 @_setting(
     "--pattern-dir",
     "pattern_dir",
@@ -99,7 +96,7 @@ _setting = partial(setting, run.AugmentSettings)
 @_setting(
     "--pattern-share",
     "pattern_share",
-    type=click.FloatRange(0, 1),
+    type=float,
     metavar="SHARE",
     help="Share of the masks that get a pattern of --pattern-dir, 0 to 1.",
 )
@@ -177,6 +174,8 @@ def augment(
     folders: tuple[Path, ...],
     demo: bool,
     workers: int | None,
+    shard: run.Share | None,
+    cluster: str | None,
     limit: int | None,
     existing: str | None,
     retry_failed: bool,
@@ -196,7 +195,11 @@ def augment(
     """
     if verbose:
         console.show_log()
-    execution = run.Execution(workers, limit, existing or "auto", retry_failed, checksum, prune)  # type: ignore[arg-type]
+    check_where(ctx, workers, cluster)
+    if cluster is not None and (demo or _is_one_picture(folders)):
+        raise click.UsageError("one picture and the demo are for this machine: leave out --cluster", ctx)
+    refuse_whole(ctx, shard, {"--overwrite": existing == "overwrite", "--prune": prune, "--demo": demo})
+    execution = run.Execution(workers, limit, existing or "auto", retry_failed, checksum, prune, shard, cluster)  # type: ignore[arg-type]
     with _source(ctx, folders, demo, settings, existing) as (source, target):
         if ctx.get_parameter_source("faces") is not click.core.ParameterSource.COMMANDLINE and (
             demo or settings["align"]
@@ -208,12 +211,13 @@ def augment(
         except ValidationError as error:
             raise click.UsageError(first_fault(error).removeprefix("Value error, "), ctx) from error
         if dry_run:
-            _say_plan(run.prepare(job), as_json)
+            with run.prepare(job) as plan:
+                _say_plan(plan.count(), as_json)
             return
         started = time.monotonic()
         summary = carried_out(ctx, job)
         say_summary(summary, folders[-1], time.monotonic() - started, as_json)
-    if summary.counts.failed:
+    if summary.progress.failed or (summary.shares is None and summary.counts.failed):
         ctx.exit(console.FAILED_INPUTS)
 
 
@@ -224,7 +228,7 @@ def _source(
     if len(folders) != (1 if demo else 2):
         expected = "OUT alone with --demo" if demo else "IN and OUT"
         raise click.UsageError(f"expected {expected}, got {len(folders)} folder(s)", ctx)
-    if not demo and formats.format_of(folders[0].name) is not None and folders[0].is_file():
+    if not demo and _is_one_picture(folders):
         with _one_picture(ctx, folders[0], folders[1], settings, existing) as both:
             yield both
         return
@@ -236,6 +240,10 @@ def _source(
             # With its time of change, by which the next run knows it again.
             shutil.copy2(photograph, folder)
         yield folder, folders[0]
+
+
+def _is_one_picture(folders: tuple[Path, ...]) -> bool:
+    return len(folders) == 2 and formats.format_of(folders[0].name) is not None and folders[0].is_file()
 
 
 @contextmanager
@@ -271,23 +279,22 @@ def _one_picture(
         files.write_whole(target, (folder / "out" / target.name).read_bytes())
 
 
-def _say_plan(plan: run.Plan, as_json: bool) -> None:
+def _say_plan(plan: run.Numbers, as_json: bool) -> None:
     numbers = {
-        "pending": len(plan.pending),
-        "without_work": len(plan.faults),
+        "pending": plan.pending,
+        "without_work": plan.faults.total(),
         "settled": plan.settled,
-        "outdated": len(plan.outdated),
-        "vanished": len(plan.vanished),
+        "outdated": plan.outdated,
+        "vanished": plan.vanished,
         "left": plan.left,
     }
     if as_json:
         console.answer_json({"dry_run": True, **numbers})
         return
-    reasons = Counter(fault.reason for fault in plan.faults)
     console.table(
         [
             ("would mask", f"{numbers['pending']} pictures, {numbers['outdated']} of them again"),
-            ("no work", f"{numbers['without_work']} entries: {listed(reasons)}"),
+            ("no work", f"{numbers['without_work']} entries: {listed(plan.faults)}"),
             ("settled before", str(numbers["settled"])),
             ("gone since", f"{numbers['vanished']} inputs"),
             ("left for later", str(numbers["left"])),

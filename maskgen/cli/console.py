@@ -215,10 +215,10 @@ class _Notes(logging.Handler):
             note(line)
 
 
-def show_log() -> None:
-    """Write what maskgen logs to stderr, down to the details."""
+def show_log(level: int = logging.DEBUG) -> None:
+    """Write to stderr what maskgen logs, down to the details by default; what is shown already goes on being shown."""
     log = logging.getLogger("maskgen")
-    log.setLevel(logging.DEBUG)
+    log.setLevel(min(level, log.level or level))
     if not any(isinstance(handler, _Notes) for handler in log.handlers):
         log.addHandler(_Notes())
 
@@ -258,10 +258,10 @@ def table(rows: Sequence[Sequence[str]], header: Sequence[str] = (), right: Sequ
 
 
 class Advance(NamedTuple):
-    """How far a job is."""
+    """How far a job is; `total` is None if nobody knows."""
 
     done: int
-    total: int
+    total: int | None
     skipped: int = 0
     failed: int = 0
 
@@ -285,7 +285,7 @@ def progress(what: str = "", *, says_lines: bool = False) -> Iterator[Callable[[
 
         def say(now: Advance) -> None:
             if says_lines and now.done and (now.done % 500 == 0 or now.done == now.total):
-                note(f"{what}: {now.done} of {now.total}")
+                note(f"{what}: {now.done} of {now.total or 'unknown'}")
 
         yield say
         return
@@ -313,7 +313,7 @@ def progress(what: str = "", *, says_lines: bool = False) -> Iterator[Callable[[
             rate=now.done / elapsed,
             shares=shares if now.skipped or now.failed else "",
         )
-        if now.done >= now.total:
+        if now.total is not None and now.done >= now.total:
             bar.stop()
 
     try:

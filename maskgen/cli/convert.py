@@ -11,7 +11,7 @@ import click
 
 from maskgen import formats, run
 from maskgen.cli import console
-from maskgen.cli.running import carried_out, say_summary
+from maskgen.cli.running import carried_out, check_where, refuse_whole, say_summary, where_options
 from maskgen.cli.settings import setting
 
 _setting = partial(setting, run.AugmentSettings)
@@ -34,7 +34,7 @@ _setting = partial(setting, run.AugmentSettings)
 @_setting("--quality", "quality", type=click.IntRange(1, 100), help="Of the crops.  [default: as each was encoded]")
 @_setting("--max-pixels", "max_pixels", type=click.IntRange(1, formats.PILLOW_MAX_PIXELS), help="Refuse larger ones.")
 @_setting("--truncated", "truncated", type=click.Choice(get_args(formats.Truncated)), help="If a picture is cut short.")
-@click.option("--workers", type=click.IntRange(min=1), help="Number of processes.  [default: one per core]")
+@where_options
 @click.option("--overwrite", "existing", flag_value="overwrite", help="Delete what a former run wrote and start anew.")
 @click.option("--retry-failed", is_flag=True, help="Also try inputs again that failed in a former run.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
@@ -46,6 +46,8 @@ def convert(
     target: Path,
     root: Path | None,
     workers: int | None,
+    shard: run.Share | None,
+    cluster: str | None,
     existing: str | None,
     retry_failed: bool,
     as_json: bool,
@@ -55,12 +57,14 @@ def convert(
 
     The pictures' bytes stay as they are, unless they are cropped. 'maskgen help formats' lists the formats.
     """
-    execution = run.Execution(workers, None, existing or "auto", retry_failed)  # type: ignore[arg-type]
+    check_where(ctx, workers, cluster)
+    refuse_whole(ctx, shard, {"--overwrite": existing == "overwrite"})
+    execution = run.Execution(workers, None, existing or "auto", retry_failed, shard=shard, cluster=cluster)  # type: ignore[arg-type]
     if settings["align"]:
         settings["faces"] = "central"
     job = run.Job(source, target, run.AugmentSettings(masks=False, **settings), execution, root=root)
     started = time.monotonic()
     summary = carried_out(ctx, job)
     say_summary(summary, target, time.monotonic() - started, as_json)
-    if summary.counts.failed:
+    if summary.progress.failed or (summary.shares is None and summary.counts.failed):
         ctx.exit(console.FAILED_INPUTS)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 import click
 
 from maskgen.cli import console
+from maskgen.cli.aligned import aligned_said
 from maskgen.cli.extras import require_extra
 from maskgen.evaluate.results import Condition
 from maskgen.scratch import scratch
@@ -33,7 +34,10 @@ if TYPE_CHECKING:
     help="LFW's pairs.txt, lines 'path path 1', or CALFW's and CPLFW's lines 'path 1'.",
 )
 @click.option(
-    "--root", type=click.Path(path_type=Path, file_okay=False), help="Folder of the pictures that --pairs names."
+    "--root",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Where the pictures are that --pairs names: a folder, a train.rec, shards of tar.",
 )
 @click.option(
     "--bin", "bin_file", type=click.Path(path_type=Path, dir_okay=False), help="An InsightFace verification set."
@@ -48,7 +52,12 @@ if TYPE_CHECKING:
     help="Who wears a mask; repeatable.",
 )
 @click.option("--before", metavar="MODEL", help="A model to put above the others in the table.")
-@click.option("--aligned", is_flag=True, help="The pictures under --root are 112x112 ArcFace crops.")
+@click.option(
+    "--aligned/--photographs",
+    "aligned",
+    default=None,
+    help="Whether the pictures of --root are 112x112 ArcFace crops.  [default: by their sizes]",
+)
 @click.option(
     "--model", "pack", default="bundled", show_default=True, metavar="NAME|DIR", help="Pack that finds the faces."
 )
@@ -73,7 +82,7 @@ def evaluate(
     bin_file: Path | None,
     conditions: tuple[Any, ...],
     before: str | None,
-    aligned: bool,
+    aligned: bool | None,
     pack: str,
     catalog: Path | None,
     seed: int,
@@ -94,9 +103,8 @@ def evaluate(
     from maskgen.catalog.store import Catalog
     from maskgen.evaluate import report as reporting
     from maskgen.evaluate.results import EvalReport
-    from maskgen.run.record import LOCK_FILE
 
-    with contextlib.nullcontext() if out is None else files.locked(out / LOCK_FILE):
+    with contextlib.nullcontext() if out is None else files.locked(out / files.LOCK_FILE):
         # All that may be missing is asked for before the search for faces, which can take hours.
         names = list(dict.fromkeys([*([before] if before else []), *models]))
         embedders = [(name, _embedder(name, threads)) for name in names]
@@ -141,9 +149,11 @@ class _Listed(NamedTuple):
     is_aligned: bool
 
 
-def _listed(pairs_file: Path | None, root: Path | None, bin_file: Path | None, aligned: bool) -> _Listed:
-    from maskgen.datasets import pairlists, pairs, verification
-    from maskgen.datasets.people import read_file
+def _listed(pairs_file: Path | None, root: Path | None, bin_file: Path | None, aligned: bool | None) -> _Listed:
+    from maskgen.datasets import pairkeys, pairlists, pairs, verification
+    from maskgen.datasets.open import format_of_path
+    from maskgen.datasets.people import seem_aligned
+    from maskgen.datasets.places import read_picture
 
     if bin_file is not None:
         bin_set = verification.read_bin(bin_file)
@@ -151,14 +161,35 @@ def _listed(pairs_file: Path | None, root: Path | None, bin_file: Path | None, a
         return _Listed(listed, {name: name for name in listed.names}, bin_set.read, True)
     assert pairs_file is not None
     assert root is not None
-    listed = pairlists.read_pairs(pairs_file, root)
-    return _Listed(listed, {name: str(root / name) for name in listed.names}, read_file, aligned)
+    is_packed = format_of_path(root) not in ("folder", "metadata")
+    if is_packed and not (root.is_dir() and _names_files(pairs_file, root)):
+        listed, places = pairkeys.read_keyed(pairs_file, root)
+    else:
+        listed = pairlists.read_pairs(pairs_file, root)
+        places = {name: str(root / name) for name in listed.names}
+    is_aligned = aligned
+    if is_aligned is None:
+        is_aligned = seem_aligned([places[name] for name in listed.names if name not in listed.missing])
+    console.note(f"aligned    {aligned_said(is_aligned, 'sizes' if aligned is None else 'settings')}")
+    return _Listed(listed, places, read_picture, is_aligned)
+
+
+def _names_files(pairs_file: Path, root: Path) -> bool:
+    """Whether a list names files in a folder in which records or shards lie as well."""
+    from maskgen.datasets.pairlists import read_pairs
+    from maskgen.errors import ConfigError
+
+    try:
+        read_pairs(pairs_file, root)
+    except ConfigError:
+        return False
+    return True
 
 
 def _collect(
     listed: _Listed, masks: Catalog | None, pack: str, seed: int, workers: int, cache: Path | None
 ) -> Pictures:
-    from maskgen.datasets.people import Files, Item
+    from maskgen.datasets.people import people_of
     from maskgen.detect import DetectorSpec
     from maskgen.evaluate import report as reporting
     from maskgen.parallel import LocalExecutor
@@ -168,8 +199,8 @@ def _collect(
     pairs = listed.pairs
     faces: dict[str, Face | str] = dict.fromkeys(pairs.missing, "missing")
     if masks is not None or not listed.is_aligned:
-        there = (Item(name, "", listed.keys[name]) for name in pairs.names if name not in pairs.missing)
-        dataset = Files(tuple(there), listed.is_aligned, read=listed.read)
+        there = ((name, listed.keys[name]) for name in pairs.names if name not in pairs.missing)
+        dataset = people_of(there, listed.is_aligned, listed.read)
         with scratch() as forgotten, console.progress("faces", says_lines=True) as show:
             faces |= faces_of(
                 dataset,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from functools import partial
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from maskgen.cli import console
+from maskgen.cli.aligned import aligned_said
 from maskgen.cli.extras import require_extra
 from maskgen.cli.settings import setting
 from maskgen.train.settings import MARGINS, HistoryRow, Metrics, TrainSettings, Validation, settings_of
@@ -33,7 +35,7 @@ class _Margin(click.ParamType[Any]):
             numbers = tuple(float(part) for part in value.split(","))
         except ValueError:
             numbers = ()
-        if len(numbers) != 3:
+        if len(numbers) != 3 or not all(map(math.isfinite, numbers)):
             self.fail(f"{value!r}: expected {', '.join(MARGINS)}, or three numbers such as 1.0,0.5,0.0", param, ctx)
         return numbers
 
@@ -52,14 +54,14 @@ _setting = partial(setting, TrainSettings)
 @_setting(
     "--original",
     "original",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="Where the originals lie.  [default: beside the masked copies, or where augment read them]",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Where the originals lie, in any format.  [default: beside the masked copies, or where augment read them]",
 )
 @_setting(
     "--aligned/--photographs",
     "aligned",
-    help="Whether pictures are 112x112 ArcFace crops.  [default: as the output of augment says, else no]",
+    help="Whether pictures are 112x112 ArcFace crops.  [default: as the output of augment says, else by their sizes]",
 )
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in OUT, if there is one.")
 @_setting("--margin", "margin", type=_Margin(), help="arcface, cosface, none, or m1,m2,m3.")
@@ -129,7 +131,8 @@ _setting = partial(setting, TrainSettings)
 def train(out: Path, resume: bool, as_json: bool, **values: Any) -> None:
     """Fine-tune the recognition network BASE on DATA, so that it knows people with masks.
 
-    DATA is an output of 'maskgen augment', or a folder with one folder per identity. OUT gets model.onnx,
+    DATA is an output of 'maskgen augment', or a dataset that says who is on its pictures: a folder with one folder per
+    identity or a metadata.jsonl, a train.rec, shards of tar. Nothing is unpacked. OUT gets model.onnx,
     backbone.pth, a model pack, metrics.json, curves.png and checkpoints. On several GPUs: torchrun -m maskgen train.
     More: 'maskgen help training'.
     """
@@ -159,6 +162,7 @@ def _watch(show: Callable[[console.Advance], None]) -> Watch:
             f"data       {len(collection.identities)} identities ({collection.singles} with one picture), "
             f"{len(collection.people)} originals, {len(collection.entries)} pictures per epoch; left out: {left_out}",
         )
+        console.note(f"aligned    {aligned_said(collection.cropper.is_aligned, collection.aligned_by)}")
         console.note(f"steps      {steps}")
 
     def logged(row: HistoryRow, steps: int) -> None:

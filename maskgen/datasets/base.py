@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -126,9 +126,22 @@ class Reader(Protocol):
         """What changes when an entry's picture does, known without reading it; None if there is none any more."""
         ...
 
+    def container(self) -> str | None:
+        """What changes when the file that holds all pictures does; None if they lie in several, or it costs little to
+        ask each for its stamp.
+        """
+        ...
+
     def fingerprint(self) -> str:
         """What tells this dataset from another; a resume compares it."""
         ...
+
+
+class Mark(NamedTuple):
+    """A picture: what changes when it does, and its SHA-256; None where there is none."""
+
+    stamp: str | None
+    sha256: str | None
 
 
 class Meta(NamedTuple):
@@ -153,6 +166,10 @@ class PartWriter(Protocol):
         MaskgenError
             If nothing can be written.
         """
+        ...
+
+    def mark(self, place: str) -> Mark:
+        """What was put at a place; its stamp is that of `Writer.stamp`."""
         ...
 
     def take_back(self, entry: Entry) -> None:
@@ -199,8 +216,8 @@ class Writer(Protocol):
         """The rows of a part are recorded: what it wrote has its owner."""
         ...
 
-    def unsettled(self) -> set[str]:
-        """Places written by parts that were never settled, and not touched since: those of a run that was killed."""
+    def unsettled(self) -> dict[str, str]:
+        """Place -> key, of what parts wrote that were never settled, and not touched since: a run was killed."""
         ...
 
     def forget_unsettled(self) -> None:
@@ -211,6 +228,20 @@ class Writer(Protocol):
         """What changes when something that was written does; None if it is gone."""
         ...
 
+    def stands(self, place: str, stamp: str | None) -> bool:
+        """Whether what was written with a stamp is there as it was; reads no more than it must."""
+        ...
+
+    def sample(self, place: str) -> Sample:
+        """What was written.
+
+        Raises
+        ------
+        ImageError
+            If it is not there, or damaged.
+        """
+        ...
+
     def checksum(self, place: str) -> str | None:
         """The SHA-256 of something that was written; None if it is gone."""
         ...
@@ -219,8 +250,16 @@ class Writer(Protocol):
         """Places that are taken already, of those where something would go for these inputs."""
         ...
 
-    def clashes(self, keys: Sequence[str], settled: frozenset[str]) -> list[Fault]:
-        """Inputs of which something would be written where another's goes; what is settled keeps its place."""
+    def clashes(self, keys: Callable[[], Iterable[str]], are_settled: Callable[[list[str]], set[str]]) -> list[Fault]:
+        """Inputs of which something would be written where another's goes; what is settled keeps its place.
+
+        Parameters
+        ----------
+        keys : callable
+            Gives the keys of all inputs, each time it is called.
+        are_settled : callable
+            Says which of some keys have pictures that stand.
+        """
         ...
 
     def discard(self, places: Iterable[str]) -> None:

@@ -18,21 +18,20 @@ from typing import IO, Any, Final, Literal, NamedTuple
 
 from maskgen import files, images
 from maskgen.datasets import parts
-from maskgen.datasets.base import Entry, Fault, Meta, Pair, PartWriter, Sample, refuse_saved
-from maskgen.datasets.finals import Finals
-from maskgen.datasets.ordering import Sorted, Spool
+from maskgen.datasets.base import Entry, Fault, Mark, Meta, Pair, PartWriter, Sample, refuse_saved
+from maskgen.datasets.finals import Finals, home_beside
 from maskgen.datasets.packing import Former, placed
 from maskgen.datasets.part_writer import PartsWriter
 from maskgen.datasets.parts import Part, Parts
 from maskgen.datasets.verification import MAX_BYTES, VerificationSet, read_bin
 from maskgen.errors import ConfigError, ImageError, MaskgenError
-from maskgen.manifest import Row
+from maskgen.formats import MaskSide
+from maskgen.manifest import Row, line_of
+from maskgen.ordering import Sorted, Spool
 from maskgen.parallel import chunks_of
 
 SIDE: Final = 112
 """Width and height of the pictures, pixels."""
-MaskSide = Literal["first", "second", "both"]
-"""On which half of each pair masks go."""
 _BATCH: Final = 1000
 # The instructions of a pickle, see Python's `pickletools`. Protocol 3 is the first with bytes.
 _BEGIN, _LIST, _MARK, _APPENDS, _PAIR, _STOP = b"\x80\x03", b"]", b"(", b"e", b"\x86", b"."
@@ -90,6 +89,10 @@ class BinReader:
             return None if raw is None else parts.stamp_of(raw)
         return None
 
+    def container(self) -> str | None:
+        """As `Reader.container`: size and time of change of the file."""
+        return files.stamp_of(self.path)
+
     def fingerprint(self) -> str:
         """The path."""
         return str(self.path)
@@ -105,7 +108,7 @@ class BinReader:
 
 @dataclass(frozen=True)
 class BinWriter(PartsWriter):
-    """Writes a verification set beside its manifest.
+    """Writes a verification set.
 
     Pairs keep their order. If a half gives no picture, its pair is left out, and the other half is skipped as
     ``pair_incomplete``.
@@ -113,18 +116,21 @@ class BinWriter(PartsWriter):
     Parameters
     ----------
     path : Path
-        The ``.bin``, in the output folder.
+        The ``.bin``.
     mask_side : {"first", "second", "both"}
         On which half of each pair masks go; what `selects` does not select is to be copied.
+    is_alone : bool
+        Whether the folder of the file is the output folder. If not, it may hold anything, and `home_beside` is.
     """
 
     path: Path
     mask_side: MaskSide = "second"
+    is_alone: bool = True
 
     @property
     def home(self) -> Path:
-        """As `Writer.home`: the folder of the file."""
-        return self.path.parent
+        """As `Writer.home`: the folder of the file, or one beside it."""
+        return self.path.parent if self.is_alone else home_beside(self.path)
 
     def check(self, settings: Any) -> None:
         """As `Writer.check`: one picture per half, and one face on it."""
@@ -146,12 +152,8 @@ class BinWriter(PartsWriter):
     @contextlib.contextmanager
     def part(self, name: str) -> Iterator[PartWriter]:
         """As `Writer.part`."""
-        with self._parts.part(name) as part:
+        with self._parts.part() as part:
             yield _CropPart(part)
-
-    def clashes(self, keys: Sequence[str], settled: frozenset[str]) -> list[Fault]:
-        """As `Writer.clashes`: pictures have numbers, not names."""
-        return []
 
     def clear(self, rows: Iterable[Row]) -> None:
         """As `Writer.clear`."""
@@ -171,27 +173,27 @@ class BinWriter(PartsWriter):
             If nothing can be written, or the file would be larger than any that is read.
         """
         self._finals.refuse_foreign()
-        root = self.path.parent
-        with files.named_faults(root), ExitStack() as stack:
-            files.make_folder(root)
-            spool = stack.enter_context(Spool(root))
-            in_order = stack.enter_context(Sorted(self._halves(rows, spool), root))
-            by_number = stack.enter_context(Sorted(self._write(in_order), root))
+        home = self.home
+        with files.named_faults(home), ExitStack() as stack:
+            files.make_folder(home)
+            spool = stack.enter_context(Spool(home))
+            in_order = stack.enter_context(Sorted(self._halves(rows, spool), home))
+            by_number = stack.enter_context(Sorted(self._write(in_order), home))
             for line, (_, fate, place) in zip(spool, by_number, strict=True):
                 yield _row_with(Row.model_validate_json(line), fate, place)
             self._former.forget()
 
     @property
     def _parts(self) -> Parts:
-        return Parts(self.path.parent)
+        return Parts(self.home)
 
     @property
     def _former(self) -> Former:
-        return Former(self.path.parent)
+        return Former(self.path.parent, self.home)
 
     @property
     def _finals(self) -> Finals:
-        return Finals(self.path.parent, (self.path.name,))
+        return Finals(self.path.parent, (self.path.name,), self.home)
 
     def _sample(self, place: str) -> Sample:
         if self._parts.holds(place):
@@ -207,12 +209,12 @@ class BinWriter(PartsWriter):
     def _halves(self, rows: Iterable[Row], spool: Spool) -> Iterator[_Half]:
         """What rows say about halves of pairs; the rows go to a spool."""
         for number, row in enumerate(rows):
-            spool.add(row.model_dump_json())
+            spool.add(line_of(row))
             place = row.places[0] if row.places else ""
             fate: _Fate = "none"
             if place:
                 # Seen before anything is written: a half that is lost takes the other with it.
-                fate = "written" if self.stamp(place) is not None else "lost"
+                fate = "written" if self.checksum(place) is not None else "lost"
             pair = row.pair
             yield (
                 _Half(-1, 0, number, False, fate, place)
@@ -222,7 +224,7 @@ class BinWriter(PartsWriter):
 
     def _write(self, in_order: Iterable[Any]) -> Iterator[tuple[int, _Fate, str]]:
         """Write the file; (number, what became of it, new place) of each half. It has its name before the last."""
-        temporary = self.path.parent / files.temporary_name()
+        temporary = self.home / files.temporary_name()
         with ExitStack() as stack:
             stack.callback(temporary.unlink, missing_ok=True)
             file = stack.enter_context(temporary.open("wb"))
@@ -321,6 +323,10 @@ class _CropPart:
                 f"use {{align={SIDE}}}",
             )
         return self._part.put(sample, meta)
+
+    def mark(self, place: str) -> Mark:
+        """As `PartWriter.mark`."""
+        return self._part.mark(place)
 
     def take_back(self, entry: Entry) -> None:
         """As `PartWriter.take_back`."""

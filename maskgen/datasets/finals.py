@@ -3,6 +3,9 @@
 ``.maskgen.files`` in the output folder has a line per file that a run wrote: a JSON array of its name and its mark. A
 file with another mark was written by somebody else, and is never overwritten. A mark does not change when a file is
 copied.
+
+An output that is called by the name of its file may stand among files of others. Then all but the files of the format
+lie in a folder beside it: see `home_beside`.
 """
 
 from __future__ import annotations
@@ -13,30 +16,47 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 from maskgen import files
+from maskgen.datasets import parts
 from maskgen.errors import ConfigError
 
 MARKS_FILE: Final = ".maskgen.files"
+_HOME: Final = "{}.maskgen"
 _END_BYTES: Final = 2**20
+
+
+def home_beside(path: Path) -> Path:
+    """The folder of the manifest, and all else that belongs to an output which is called by the name of its file.
+
+    Examples
+    --------
+    >>> home_beside(Path("sets/lfw.bin")).as_posix()
+    'sets/lfw.bin.maskgen'
+    """
+    return path.with_name(_HOME.format(path.name))
 
 
 @dataclass(frozen=True)
 class Finals:
-    """Files of a format that lie directly in an output folder.
+    """Files of a format that lie directly in a folder.
 
     Parameters
     ----------
     root : Path
-        The output folder.
+        The folder.
     names : tuple of str
         Of all files that may be made; a reader who finds only the first of them, in this order, reads nothing wrong.
+    home : Path, optional
+        The output folder, where their marks are; by default the same.
     """
 
     root: Path
     names: tuple[str, ...]
+    home: Path | None = None
 
     def foreign(self) -> Iterator[str]:
         """Names that are taken by something that no run wrote."""
@@ -44,6 +64,14 @@ class Finals:
         for name in self.names:
             if os.path.lexists(self.root / name) and _mark_of(self.root / name) not in marks.get(name, ()):
                 yield name
+
+    def are_own(self, name: str) -> bool:
+        """Whether a file is the one that the last run wrote, and no file of an earlier run is kept beside the parts."""
+        if name not in self.names:
+            return False
+        home = self.home or self.root
+        stamps = files.stamp_of(self.root / name), files.stamp_of(home / MARKS_FILE)
+        return None not in stamps and _are_own(self, name, (*stamps, _time_of(home / parts.FOLDER)))
 
     def refuse_foreign(self) -> None:
         """Make sure that nothing is overwritten that no run wrote.
@@ -56,7 +84,7 @@ class Finals:
         for name in self.foreign():
             raise ConfigError(
                 f"{self.root / name}: in the way, and no run of maskgen wrote it",
-                "move it, or choose another output folder",
+                "move it, or choose another output",
             )
 
     def replace(self, made: Mapping[str, Path]) -> None:
@@ -67,7 +95,7 @@ class Finals:
         Parameters
         ----------
         made : mapping
-            Name -> file beside it. What a former run wrote under other names is deleted.
+            Name -> file on the same disk. What a former run wrote under other names is deleted.
 
         Raises
         ------
@@ -94,12 +122,16 @@ class Finals:
         for name in self.names:
             if name not in foreign:
                 (self.root / name).unlink(missing_ok=True)
-        (self.root / MARKS_FILE).unlink(missing_ok=True)
+        self._marks_file.unlink(missing_ok=True)
+
+    @property
+    def _marks_file(self) -> Path:
+        return (self.home or self.root) / MARKS_FILE
 
     def _marks(self) -> dict[str, list[str]]:
         marks: dict[str, list[str]] = {}
         with contextlib.suppress(OSError):
-            for _, line in files.lines(self.root / MARKS_FILE):
+            for _, line in files.lines(self._marks_file):
                 # The file is ours, but lies in a folder of the user's.
                 with contextlib.suppress(ValueError):
                     name, mark = files.words(line)
@@ -109,7 +141,21 @@ class Finals:
 
     def _note(self, marks: Mapping[str, list[str | None]] | Mapping[str, list[str]]) -> None:
         lines = [json.dumps([name, mark]) for name, of_name in marks.items() for mark in of_name]
-        files.write_whole(self.root / MARKS_FILE, "".join(f"{line}\n" for line in lines).encode())
+        files.write_whole(self._marks_file, "".join(f"{line}\n" for line in lines).encode())
+
+
+@lru_cache(maxsize=64)
+def _are_own(finals: Finals, name: str, stamps: tuple[object, ...]) -> bool:
+    """As `Finals.are_own`; asked once for each picture in the file."""
+    if any(((finals.home or finals.root) / parts.FOLDER).glob("former*")):
+        return False
+    return finals._marks().get(name) == [_mark_of(finals.root / name)]
+
+
+def _time_of(folder: Path) -> int | None:
+    with contextlib.suppress(OSError):
+        return folder.stat().st_mtime_ns
+    return None
 
 
 def _mark_of(path: Path) -> str | None:

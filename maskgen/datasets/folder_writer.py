@@ -8,14 +8,15 @@ import json
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
 from maskgen import files, images
-from maskgen.datasets.base import Entry, Fault, Meta, Sample
+from maskgen.datasets.base import Entry, Fault, Mark, Meta, Sample
+from maskgen.datasets.clashes import Naming, clashes_of
 from maskgen.errors import ConfigError, ImageError
 from maskgen.formats import BESIDE, format_of
 from maskgen.manifest import Row, inside
@@ -87,9 +88,10 @@ class FolderWriter:
         """As `Writer.settle`."""
         (self.root / _JOURNAL.format(name)).unlink(missing_ok=True)
 
-    def unsettled(self) -> set[str]:
+    def unsettled(self) -> dict[str, str]:
         """As `Writer.unsettled`."""
-        return {place for journal in self._journals() for place, stamp in _read(journal) if self.stamp(place) == stamp}
+        written = (line for journal in self._journals() for line in _read(journal))
+        return {place: key for place, stamp, key in written if self.stamp(place) == stamp}
 
     def forget_unsettled(self) -> None:
         """As `Writer.forget_unsettled`."""
@@ -101,6 +103,16 @@ class FolderWriter:
         path = self.root / place
         # Not of pathlib, which raises if a name is too long.
         return None if os.path.islink(path) else files.stamp_of(path)
+
+    def stands(self, place: str, stamp: str | None) -> bool:
+        """As `Writer.stands`."""
+        return self.stamp(place) == stamp
+
+    def sample(self, place: str) -> Sample:
+        """As `Writer.sample`."""
+        if self.stamp(place) is None:
+            raise ImageError(f"{place}: not there")
+        return Sample(images.read_bytes(self.root / place, name=place), stamp=self.stamp(place))
 
     def checksum(self, place: str) -> str | None:
         """As `Writer.checksum`."""
@@ -130,16 +142,15 @@ class FolderWriter:
             for one in (place, *self.beside(place, BESIDE).values()):
                 self._delete(one)
 
-    def clashes(self, keys: Sequence[str], settled: frozenset[str]) -> list[Fault]:
+    def clashes(self, keys: Callable[[], Iterable[str]], are_settled: Callable[[list[str]], set[str]]) -> list[Fault]:
         """As `Writer.clashes`."""
         ignores_case = ignores_case_of(self.root)
         if not ignores_case and self.places("a.jpg") == ["a.jpg"]:
             return []
-        fold = _folded if ignores_case else str
-        # Files go into the folders of their inputs, and no file can be where such a folder is.
-        folders = {fold(str(folder)): key for key in keys for folder in PurePosixPath(key).parents}
         keeps_names = self.originals or self.copy_skipped
-        return clashes_of(keys, settled, self.places, keeps_names, lambda place: folders.get(fold(place)), fold)
+        # Files go into the folders of their inputs, and no file can be where such a folder is.
+        naming = Naming(self.places, keeps_names, _folded if ignores_case else str, has_folders=True)
+        return clashes_of(keys, are_settled, naming)
 
     def save(self, place: str, raw: bytes) -> None:
         """Write what lies beside a picture."""
@@ -186,6 +197,7 @@ class FolderPart:
         self._writer = writer
         self._journal = files.Log(journal)
         self._put: dict[str, list[str]] = {}
+        self._marks: dict[str, Mark] = {}
 
     def __enter__(self) -> FolderPart:
         self._journal.__enter__()
@@ -207,14 +219,25 @@ class FolderPart:
             raise ConfigError(f"{path.parent}: a link that leads out of the output folder", "remove it")
         for extra, raw in zip(self._writer.beside(place, sample.saved).values(), sample.saved.values(), strict=True):
             self._writer.save(extra, raw)
+
+        def announce(stamp: str) -> None:
+            self._marks[place] = Mark(stamp, hashlib.sha256(sample.raw).hexdigest())
+            self._journal.append(json.dumps([place, stamp, key]))
+
         try:
-            is_new = files.write_new(path, sample.raw, lambda stamp: self._journal.append(json.dumps([place, stamp])))
+            is_new = files.write_new(path, sample.raw, announce)
         except ImageError as error:
             # The manifest must not depend on where the folder lies.
             raise type(error)(error.fault.replace(f"{root}{os.sep}", "", 1), error.remedy) from error
         if is_new:
             self._put.setdefault(key, []).append(place)
+        else:  # the same bytes, with a time of their own
+            self._marks[place] = self._marks[place]._replace(stamp=self._writer.stamp(place))
         return place
+
+    def mark(self, place: str) -> Mark:
+        """As `PartWriter.mark`."""
+        return self._marks[place]
 
     def take_back(self, entry: Entry) -> None:
         """As `PartWriter.take_back`."""
@@ -231,13 +254,14 @@ def _filed(entry: Entry) -> str:
     return f"{folder}/{entry.key}"
 
 
-def _read(journal: Path) -> Iterator[tuple[str, str]]:
+def _read(journal: Path) -> Iterator[tuple[str, str, str]]:
+    """(place, stamp, key) of what a part wrote."""
     for _, line in files.lines(journal):
         # Journals are ours, but lie in a folder of the user's.
         with contextlib.suppress(ValueError):
-            place, stamp = files.words(line)
-            if place is not None and stamp is not None:
-                yield inside(place), stamp
+            place, stamp, key = files.words(line)
+            if place is not None and stamp is not None and key is not None:
+                yield inside(place), stamp, key
 
 
 def _folded(name: str) -> str:
@@ -262,43 +286,6 @@ def names_of(key: str, variants: int, originals: bool) -> list[str]:
         return [key]
     stem, suffix = os.path.splitext(key)
     return [f"{stem}_m{number}{suffix}" for number in range(1, variants + 1)]
-
-
-def clashes_of(
-    keys: Sequence[str],
-    settled: frozenset[str],
-    places: Callable[[str], list[str]],
-    keeps_names: bool,
-    taken: Callable[[str], str | None] = lambda place: None,
-    fold: Callable[[str], str] = str,
-) -> list[Fault]:
-    """Inputs of which something would be written where another's goes.
-
-    Parameters
-    ----------
-    keys, settled :
-        As those of `Writer.clashes`.
-    places : callable
-        Key -> places of the masked pictures.
-    keeps_names : bool
-        Whether originals may be written; their place is the key.
-    taken : callable
-        Place -> an input that owns it in any case, or None.
-    fold : callable
-        Place -> the same for places that are the same.
-    """
-    owners: dict[str, str] = {}
-    clashes = {}
-    # Inputs keep their own names first; what stands from a former run keeps its place.
-    order = sorted(keys, key=lambda key: (key not in settled, key))
-    for places_of in (lambda key: [key] if keeps_names else [], places):
-        for key in order:
-            for place in places_of(key):
-                owner = taken(place) or owners.setdefault(fold(place), key)
-                if owner != key:
-                    message = f"{place} would overwrite what comes of {owner}"
-                    clashes[key] = Fault(key, "failed", "name_clash", message, "rename one of the two")
-    return list(clashes.values())
 
 
 def ignores_case_of(folder: Path) -> bool:

@@ -17,9 +17,9 @@ from maskgen.datasets.base import Entry, Fault, Sample
 from maskgen.datasets.finals import Finals
 from maskgen.datasets.folder import printable
 from maskgen.datasets.folder_writer import FolderWriter
-from maskgen.datasets.ordering import Sorted, Spool
 from maskgen.errors import ConfigError, ImageError
-from maskgen.manifest import Row
+from maskgen.manifest import Row, line_of
+from maskgen.ordering import Sorted, Spool
 from maskgen.parallel import chunks_of
 
 METADATA_FILE: Final = "metadata.jsonl"
@@ -98,6 +98,9 @@ class MetadataReader:
         """As `Reader.stamp`: size and time of change of the picture, and a checksum of its line."""
         stamp = files.stamp_of(self.root / entry.key)
         return None if stamp is None else f"{stamp}-{entry.locator[2]:08x}"
+
+    def container(self) -> None:
+        """As `Reader.container`: each picture is a file of its own."""
 
     def fingerprint(self) -> str:
         """The folder's path."""
@@ -228,7 +231,7 @@ class MetadataWriter(FolderWriter):
             spool = stack.enter_context(Spool(self.root))
             with files.replaced(temporary) as file:
                 for row, line in self._with_lines(rows):
-                    spool.add(row.model_dump_json())
+                    spool.add(line_of(row))
                     fields = {} if line is None else sidecars.fields_of(line) or {}
                     for place in row.places:
                         file.write(_json({**fields, _NAME: place}) + b"\n")

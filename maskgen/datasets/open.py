@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 from typing import Any, Final
@@ -9,8 +10,9 @@ from typing import Any, Final
 from maskgen.datasets.base import Reader, Writer
 from maskgen.datasets.folder import FolderReader
 from maskgen.datasets.folder_writer import FolderWriter
-from maskgen.errors import ConfigError
-from maskgen.formats import BESIDE, Format, format_of
+from maskgen.datasets.recordio_property import PROPERTY_FILE, Property
+from maskgen.errors import ConfigError, ImageError
+from maskgen.formats import BESIDE, Format, MaskSide, format_of
 
 _BIN_FILE: Final = "pairs.bin"
 _IS_URL: Final = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
@@ -156,31 +158,38 @@ def _refuse_overlap(source: Path, target: Path | None) -> None:
         )
 
 
-def open_writer(target: Path, settings: Any, in_format: Format, reader: Reader) -> Writer:
+def open_writer(target: Path, settings: Any, in_format: Format, reader: Reader | None) -> Writer:
     """A dataset to write.
 
     Parameters
     ----------
     target : Path
-        A new or empty folder, or what a former run wrote; a file for a verification set.
+        A new or empty folder, or what a former run wrote; or a ``.bin`` or ``train.rec`` to be written in any folder.
     settings : maskgen.run.AugmentSettings
         What is to be written.
     in_format : str
         Of the input; the output's unless the settings or the ending of the target say otherwise.
-    reader : Reader
-        Of the input: a ``metadata.jsonl`` is made from the input's.
+    reader : Reader or None
+        Of the input, if there is one: a ``metadata.jsonl`` is made from the input's.
+
+    Raises
+    ------
+    ConfigError
+        If the format has no such file.
     """
     by_ending = _ENDINGS.get(target.suffix.lower()) if not target.is_dir() else None
     format = settings.out_format or by_ending or in_format
     resolved = target.resolve()
+    if by_ending == format:
+        return _writer_of_file(target, format, settings.mask_side, _identities_told(reader))
     if format == "recordio":
         from maskgen.datasets.recordio_writer import RecordWriter
 
-        return RecordWriter(resolved.parent if resolved.suffix == ".rec" else resolved)
+        return RecordWriter(resolved, identities=_identities_told(reader))
     if format == "bin":
         from maskgen.datasets.binset import BinWriter
 
-        return BinWriter(resolved if resolved.suffix == ".bin" else resolved / _BIN_FILE, settings.mask_side)
+        return BinWriter(resolved / _BIN_FILE, settings.mask_side)
     places: dict[str, Any] = {
         "variants": settings.variants,
         "originals": settings.originals,
@@ -199,14 +208,44 @@ def open_writer(target: Path, settings: Any, in_format: Format, reader: Reader) 
     return FolderWriter(resolved, **places)
 
 
-def refuse_other_formats(path: Path) -> None:
-    """Raise an error for a path that is no folder of pictures.
+def told_by(reader: Reader) -> tuple[Property | None, list[str]]:
+    """What a dataset says of itself beside its pictures, and what is wrong with that by itself, in a sentence each."""
+    from maskgen.datasets.recordio import RecordReader
 
-    Raises
-    ------
-    ConfigError
-        If it is not.
-    """
-    format = format_of_path(path)
-    if format not in ("folder", "metadata"):
-        raise ConfigError(f"{path}: {format} is not read here yet", "'maskgen convert' makes a folder of it")
+    if not isinstance(reader, RecordReader):
+        return None, []
+    try:
+        told, ranges = reader.told(), reader.ranges()
+    except ImageError as error:
+        return None, [error.fault]
+    if told is None or ranges in (None, told.identities):
+        return told, []
+    return told, [f"{PROPERTY_FILE}: {told.identities:,} identities, and {ranges:,} have a range of records"]
+
+
+def _identities_told(reader: Reader | None) -> int:
+    from maskgen.datasets.recordio import RecordReader
+
+    told = None
+    if isinstance(reader, RecordReader):
+        # What cannot be read says nothing; `maskgen inspect` tells.
+        with contextlib.suppress(ImageError):
+            told = reader.told()
+    return 0 if told is None else told.identities
+
+
+def _writer_of_file(target: Path, format: Format, mask_side: MaskSide, identities: int) -> Writer:
+    """For a file by its name, in a folder that may hold anything."""
+    # A link is not followed, so that nothing is overwritten where it leads.
+    folder = target.parent.resolve()
+    if format == "bin":
+        from maskgen.datasets.binset import BinWriter
+
+        return BinWriter(folder / target.name, mask_side, is_alone=False)
+    from maskgen.datasets.recordio import REC_FILE
+    from maskgen.datasets.recordio_writer import RecordWriter
+
+    if format == "recordio" and target.name == REC_FILE:
+        return RecordWriter(folder, is_alone=False, identities=identities)
+    called = REC_FILE if format == "recordio" else "shard-000000.tar and so on"
+    raise ConfigError(f"{target}: what is written is called {called}", "give the folder for it")

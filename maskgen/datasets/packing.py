@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,13 @@ from typing import Final, NamedTuple
 
 from maskgen import files
 from maskgen.datasets import parts
-from maskgen.datasets.ordering import Spool, natural
 from maskgen.datasets.parts import Parts
-from maskgen.manifest import Row, Written
+from maskgen.manifest import Row, Written, line_of
+from maskgen.ordering import Spool, natural
 
-_FORMER: Final = "former-{}"
+_FORMER, _FORGOTTEN = "former", "forgotten"
+NO_PICTURE: Final = -1
+"""The number of a `Named` without a picture."""
 
 
 class Named(NamedTuple):
@@ -26,13 +29,13 @@ class Named(NamedTuple):
     natural : str
         The key, to sort by.
     number : int
-        Of the picture among all, in the order of rows and their places.
+        Of the picture among all, in the order of rows and their places; `NO_PICTURE` of a row that has none.
     key, identity, label :
         The row's.
     variant : int or None
         As in `Meta`.
     place : str
-        Where it lies now.
+        Where it lies now; empty if there is no picture.
     """
 
     natural: str
@@ -45,14 +48,18 @@ class Named(NamedTuple):
 
 
 def named(rows: Iterable[Row], spool: Spool) -> Iterator[Named]:
-    """What rows name, in their order, while the rows go to a spool."""
+    """What rows name, in their order, while the rows go to a spool; one that names nothing has no picture."""
     number = 0
     for row in rows:
-        spool.add(row.model_dump_json())
+        spool.add(line_of(row))
+        who = (row.key, row.identity, row.label)
+        if not row.places:
+            yield Named("", NO_PICTURE, *who, None, "")
+            continue
+        sorted_by = natural(row.key)
         for variant, written in enumerate((row.original, *row.variants)):
             if written is not None and written.place is not None:
-                who = (row.key, row.identity, row.label)
-                yield Named(natural(row.key), number, *who, variant or None, written.place)
+                yield Named(sorted_by, number, *who, variant or None, written.place)
                 number += 1
 
 
@@ -64,9 +71,15 @@ def rows_with(spool: Spool, places: Iterator[str]) -> Iterator[Row]:
 
 
 def placed(row: Row, places: Sequence[str]) -> Row:
-    """A row with new places, in the order of `Row.places`; where one is empty, the row has failed as ``lost``."""
+    """A row with new places, in the order of `Row.places`; where one is empty, the row has failed as ``lost``.
+
+    An original that is lost is gone from the row, which then looks as if none had been copied. A variant stays, because
+    variants are counted.
+    """
     new = iter(places)
     original = None if row.original is None else _moved(row.original, new)
+    if original is not None and original.place is None:
+        original = None
     update: dict[str, object] = {"original": original, "variants": tuple(_moved(one, new) for one in row.variants)}
     if not all(places):
         update |= {
@@ -84,39 +97,51 @@ def _moved(written: Written, places: Iterator[str]) -> Written:
 
 @dataclass(frozen=True)
 class Former:
-    """The files of a former run, kept under another name until no row of a manifest names what is in them.
+    """The files of a former run, kept in a folder of their own until no row of a manifest names what is in them.
+
+    They are forgotten all at once: a run that is killed on the way leaves none that would be taken for one of the new
+    files.
 
     Parameters
     ----------
     root : Path
-        The output folder.
+        The folder where files of these names lie.
+    home : Path, optional
+        The output folder, where they are kept; by default the same.
     """
 
     root: Path
+    home: Path | None = None
 
     def path(self, name: str) -> Path:
         """What a row means that names a file: the former one as long as there is one."""
-        kept = self._kept(name)
-        return kept if kept.exists() else self.root / name
+        return self._folder / name if self.keeps(name) else self.root / name
+
+    def keeps(self, name: str) -> bool:
+        """Whether there is a former file of this name."""
+        return (self._folder / name).exists()
 
     def keep(self, names: Iterable[str]) -> None:
-        """Keep these files, where they exist and are not kept yet."""
+        """Keep these files, in this order, where they exist and are not kept yet."""
         for name in names:
-            kept = self._kept(name)
-            if kept.exists() or not (self.root / name).exists():
+            if self.keeps(name) or not (self.root / name).exists():
                 continue
-            files.make_folder(kept.parent)
+            files.make_folder(self._folder)
             try:
-                os.link(self.root / name, kept)
+                os.link(self.root / name, self._folder / name)
             except OSError:  # a file system without links
-                os.replace(self.root / name, kept)
+                os.replace(self.root / name, self._folder / name)
 
     def forget(self) -> None:
         """Delete what was kept, and all parts: the manifest names neither any more."""
-        for kept in (self.root / parts.FOLDER).glob(_FORMER.format("*")):
-            with contextlib.suppress(FileNotFoundError):
-                kept.unlink()
-        Parts(self.root).clear()
+        forgotten = self._folder.with_name(_FORGOTTEN)
+        with contextlib.suppress(FileNotFoundError):  # unless a run was killed between the two lines below
+            shutil.rmtree(forgotten)
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(self._folder, forgotten)
+            shutil.rmtree(forgotten)
+        Parts(self.home or self.root).clear()
 
-    def _kept(self, name: str) -> Path:
-        return self.root / parts.FOLDER / _FORMER.format(name)
+    @property
+    def _folder(self) -> Path:
+        return (self.home or self.root) / parts.FOLDER / _FORMER

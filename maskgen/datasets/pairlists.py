@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -67,8 +67,27 @@ class _MisfitError(Exception):
 Split = Callable[[str], list[str]]
 
 
-def read_pairs(path: Path, root: Path) -> Pairs:
-    """The pairs of a text file, their pictures under a folder.
+class Pictures(Protocol):
+    """Pictures that a list may name."""
+
+    @property
+    def root(self) -> Path:
+        """Where they are."""
+        ...
+
+    def find(self, name: str) -> str | None:
+        """What the picture of this name is called there; None if there is none.
+
+        Raises
+        ------
+        ConfigError
+            If several could be meant.
+        """
+        ...
+
+
+def read_pairs(path: Path, root: Path, pictures: Pictures | None = None) -> Pairs:
+    """The pairs of a text file, their pictures under a folder, or where `pictures` finds them.
 
     A list is one of these, with tabs, commas, semicolons or spaces between, and quotes around names where needed:
 
@@ -90,7 +109,7 @@ def read_pairs(path: Path, root: Path) -> Pairs:
     lines = [_Line(number, line) for number, line in enumerate(_LINE_END.split(_text(path)), start=1) if line.strip()]
     if not lines:
         raise ConfigError(f"{path}: no pairs in this file")
-    pictures = _Pictures(root)
+    pictures = pictures or _Pictures(root)
     reading = _only(path, _readings(path, lines), pictures)
     if not reading.rows:
         raise ConfigError(f"{path}: no pairs in this file")
@@ -98,7 +117,7 @@ def read_pairs(path: Path, root: Path) -> Pairs:
     if not any(found.values()):
         raise ConfigError(
             f"{root}: none of the {len(found)} pictures that {path} names is there, such as {next(iter(found))}",
-            "set {root} to the folder from which the list counts its paths",
+            "set {root} to the folder from which the list counts its paths, or the dataset whose keys it names",
         )
     missing = frozenset(name.replace("\\", "/") for name, there in found.items() if there is None)
     spelled = {name: there or name.replace("\\", "/") for name, there in found.items()}
@@ -148,7 +167,7 @@ def _readings(path: Path, lines: list[_Line]) -> list[_Reading]:
     )
 
 
-def _only(path: Path, readings: list[_Reading], pictures: _Pictures) -> _Reading:
+def _only(path: Path, readings: list[_Reading], pictures: Pictures) -> _Reading:
     if len(readings) == 1:
         return readings[0]
     there = [reading for reading in readings if any(pictures.find(row.first) is not None for row in reading.rows)]

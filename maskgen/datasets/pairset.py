@@ -63,6 +63,9 @@ class PairReader:
         """As `Reader.stamp`: size and time of change."""
         return files.stamp_of(self.root / entry.locator)
 
+    def container(self) -> None:
+        """As `Reader.container`: each picture is a file of its own."""
+
     def fingerprint(self) -> str:
         """The list's path and the folder's."""
         return f"{self.path} in {self.root}"

@@ -1,32 +1,39 @@
 """A dataset of people: one item per original picture, with its identity and its masked copies.
 
-`People` is all that training and evaluation see: a folder with one folder per identity, or an output of
-``maskgen augment``.
+`People` is all that training sees: a dataset of any format, or an output of ``maskgen augment``. It is held in arrays,
+and an item is made when it is asked for.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Literal
 
 import numpy as np
 
-from maskgen import images, manifest
-from maskgen.arrays import Float32Array, Image
-from maskgen.datasets.base import Fault
-from maskgen.datasets.folder import FolderReader
-from maskgen.datasets.open import refuse_other_formats
-from maskgen.errors import ConfigError
+from maskgen import images
+from maskgen.arrays import Float32Array, Image, IntArray, Lazy
+from maskgen.datasets.listing import NOBODY, listed
+from maskgen.datasets.open import format_of_path
+from maskgen.datasets.places import read_picture, read_raw
+from maskgen.datasets.texts import Made
+from maskgen.errors import ConfigError, ImageError
 from maskgen.face import Face
-from maskgen.manifest import Row
+from maskgen.face.align import are_crops
+
+AlignedBy = Literal["settings", "run", "sizes"]
+"""Who says whether pictures are aligned: the caller, the run that wrote them, or the sizes of some of them."""
 
 # Parts that datasets come in.
 _PARTS: Final = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing", "eval"})
 # A person hardly has so many folders; a part has at least so many people.
 _MANY: Final = 10
+LOOKED_AT: Final = 200
+"""Pictures whose sizes tell whether a dataset is aligned."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,7 @@ class Item:
     Attributes
     ----------
     name : str
-        Its relative path, unique in the dataset.
+        Its key, such as its relative path; unique in the dataset.
     identity : str
         Who is on it.
     original : str
@@ -57,49 +64,96 @@ class Item:
     face: Face | None = None
 
 
-class People(Protocol):
-    """Whatever holds pictures of people."""
+@dataclass(frozen=True)
+class People:
+    """Pictures of people.
+
+    Attributes
+    ----------
+    names : (N,) sequence of str
+        Of the items, in an order that does not change.
+    originals : (N,) sequence of str
+        What `read` takes.
+    whose : (N,) int array
+        Number of each item's identity.
+    identities : tuple of str
+        By number.
+    is_aligned : bool
+        Whether the pictures are ArcFace crops already.
+    aligned_by : {"settings", "run", "sizes"}
+        How that is known.
+    left_out : mapping
+        Why entries are no items -> how many.
+    starts : (F,) int array or None
+        The first item of each file of many pictures, in whose order the items are; None if each is a file of its own.
+    masked : (M,) sequence of str
+        The masked copies of all items, one item after the other.
+    ends : (N,) int array or None
+        Where in `masked` those of each item end; None if there are none.
+    keypoints : (N, 5, 2) array or None
+        As in `Item`; NaN where they are not known.
+    faces : mapping
+        Number of an item -> its face, as in `Item`.
+    read : callable
+        Gives a picture (H, W, 3), RGB, upright, or raises ImageError; small enough to be sent to other processes.
+    """
+
+    names: Sequence[str]
+    originals: Sequence[str]
+    whose: IntArray
+    identities: tuple[str, ...]
+    is_aligned: bool = False
+    aligned_by: AlignedBy = "settings"
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    starts: IntArray | None = None
+    masked: Sequence[str] = ()
+    ends: IntArray | None = None
+    keypoints: Float32Array | None = None
+    faces: Mapping[int, Face] = field(default_factory=dict)
+    read: Callable[[str], Image] = read_picture
 
     @property
     def items(self) -> Sequence[Item]:
-        """The originals, in an order that does not change."""
-        ...
+        """The originals."""
+        return _Items(self)
 
     @property
-    def is_aligned(self) -> bool:
-        """Whether the pictures are ArcFace crops already."""
-        ...
-
-    @property
-    def left_out(self) -> Mapping[str, int]:
-        """Why entries are no items -> how many."""
-        ...
-
-    @property
-    def read(self) -> Callable[[str], Image]:
-        """Gives a picture (H, W, 3), RGB, upright, or raises ImageError; small enough to be sent to other processes."""
-        ...
+    def copies(self) -> IntArray:
+        """(N,) how many masked copies each item has."""
+        return np.zeros(len(self.names), np.intp) if self.ends is None else np.diff(self.ends, prepend=0)
 
 
-def read_file(key: str) -> Image:
-    """The picture (H, W, 3) in a file, RGB, upright.
+class _Items(Lazy[Item]):
+    def __init__(self, people: People) -> None:
+        self._people = people
 
-    Raises
-    ------
-    ImageError
-        If the file cannot be read.
-    """
-    return images.read(Path(key)).pixels
+    def __len__(self) -> int:
+        return len(self._people.names)
+
+    def at(self, number: int) -> Item:
+        """As `Lazy.at`."""
+        people = self._people
+        masked: tuple[str, ...] = ()
+        if people.ends is not None:
+            first = int(people.ends[number - 1]) if number else 0
+            masked = tuple(people.masked[each] for each in range(first, int(people.ends[number])))
+        points = None if people.keypoints is None else people.keypoints[number]
+        return Item(
+            people.names[number],
+            people.identities[int(people.whose[number])],
+            people.originals[number],
+            masked,
+            None if points is None or np.isnan(points[0, 0]) else points,
+            people.faces.get(number),
+        )
 
 
-@dataclass(frozen=True)
-class Files:
-    """Items that are files of their own; keys are paths."""
-
-    items: tuple[Item, ...]
-    is_aligned: bool = False
-    left_out: Mapping[str, int] = field(default_factory=dict)
-    read: Callable[[str], Image] = read_file
+def people_of(
+    pictures: Iterable[tuple[str, str]], is_aligned: bool, read: Callable[[str], Image] = read_picture
+) -> People:
+    """Pictures of which only names and places are known, as one identity."""
+    names, places = zip(*pictures, strict=True) if (pictures := list(pictures)) else ((), ())
+    return People(names, places, np.zeros(len(names), np.intp), ("",), is_aligned, read=read)
 
 
 def open_people(path: Path, original: Path | None = None, aligned: bool | None = None) -> People:
@@ -108,55 +162,98 @@ def open_people(path: Path, original: Path | None = None, aligned: bool | None =
     Parameters
     ----------
     path : Path
-        A folder with one folder per identity, or an output of ``maskgen augment``.
+        A dataset of any format but a verification set, or an output of ``maskgen augment``.
     original : Path, optional
-        Where an output of augment has its originals; by default beside the masked copies, or in the folder that
-        augment read.
+        Where an output of augment has its originals, a dataset of any format; by default beside the masked copies, or
+        in what augment read.
     aligned : bool, optional
-        Whether pictures are ArcFace crops already; an output of augment knows by itself.
+        Whether pictures are ArcFace crops already; by default what an output of augment knows, or what the sizes of
+        some pictures say.
 
     Raises
     ------
     ConfigError
         If there is nothing that can be read, or the originals are missing.
     """
-    refuse_other_formats(path)
-    if (path / manifest.MANIFEST_FILE).is_file():
-        return augmented(path, original, aligned)
+    from maskgen.datasets.augmented import augmented, output_of
+
+    in_format = format_of_path(path)
+    root = output_of(path, in_format)
+    if root is not None:
+        return augmented(root, original, aligned)
     if original is not None:
         raise ConfigError(
-            f"{path}: has no {manifest.MANIFEST_FILE}, so it is no output of augment",
+            f"{path}: no manifest lies there, so it is no output of augment",
             "leave out {original}, or give the folder that augment wrote",
         )
-    return folder(path, bool(aligned))
+    return plain(path, aligned)
 
 
-def folder(root: Path, aligned: bool = False) -> Files:
-    """The pictures under a folder; the first folder on the way to a picture is its identity.
+def plain(path: Path, aligned: bool | None = None, aligned_by: AlignedBy = "settings") -> People:
+    """The pictures of a dataset as they are, whoever made it; parameters as for `open_people`.
 
     Raises
     ------
     ConfigError
-        If there is none, or the folders look like parts of a dataset rather than people.
+        If nobody is on any of them, or the folders look like parts of a dataset rather than people.
     """
-    items, left_out = list[Item](), Counter[str]()
-    for found in FolderReader(root).listed:
-        if isinstance(found, Fault):
-            left_out[found.reason] += 1
-        elif found.identity is None:
-            left_out["no_identity"] += 1
-        else:
-            items.append(Item(found.key, found.identity, str(root / found.key)))
-    if not items:
-        raise ConfigError(
-            f"{root}: no pictures in folders", "give a folder with one folder per identity, such as ann/1.jpg"
-        )
-    _refuse_parts(root, [item.name for item in items])
-    return Files(tuple(items), aligned, left_out)
+    in_format = format_of_path(path)
+    found = listed(path, in_format)
+    known: IntArray = np.flatnonzero(found.whose != NOBODY)
+    left_out = Counter(found.left_out)
+    left_out["no_identity"] += len(found.whose) - len(known)
+    if not len(known):
+        if in_format == "folder":
+            raise ConfigError(
+                f"{path}: no pictures in folders", "give a folder with one folder per identity, such as ann/1.jpg"
+            )
+        said = ", ".join(f"{reason} {number}" for reason, number in (+left_out).items()) or "nothing in it"
+        raise ConfigError(f"{path}: no picture of which it says who is on it: {said}")
+    if in_format == "folder":
+        refuse_parts(path, [found.names[number] for number in known])
+    names, places, starts = found.names, found.places, found.starts
+    if len(known) < len(found.whose):
+        names, places = picked(names, known), picked(places, known)
+        starts = None if starts is None else np.unique(np.searchsorted(known, starts))
+    if aligned is None:
+        aligned, aligned_by = seem_aligned(places), "sizes"
+    return People(names, places, found.whose[known], found.identities, aligned, aligned_by, +left_out, starts)
 
 
-def _refuse_parts(root: Path, names: Sequence[str]) -> None:
-    """Raise an error where what looks like identities are parts of a dataset, such as ``train`` and ``val``."""
+def picked(texts: Sequence[str], numbers: IntArray) -> Sequence[str]:
+    """Some of many strings, made when they are asked for."""
+    return Made(len(numbers), partial(_picked, texts, numbers))
+
+
+def _picked(texts: Sequence[str], numbers: IntArray, number: int) -> str:
+    return texts[int(numbers[number])]
+
+
+def seem_aligned(places: Sequence[str]) -> bool:
+    """Whether pictures are ArcFace crops by their sizes, of `LOOKED_AT` of them, drawn evenly."""
+    rng = np.random.default_rng(0)
+    numbers = rng.choice(len(places), min(LOOKED_AT, len(places)), replace=False)
+    sizes = set[tuple[int, int]]()
+    for number in np.sort(numbers).tolist():
+        try:
+            header = images.format_and_size(read_raw(places[number]))
+        except ImageError:
+            continue  # it says nothing; whoever needs it will be told
+        if header is not None:
+            sizes.add(header[1])
+        if sizes and not are_crops(sizes):
+            return False
+    return are_crops(sizes)
+
+
+def refuse_parts(root: Path, names: Sequence[str]) -> None:
+    """Raise an error where what looks like identities are parts of a dataset, such as ``train`` and ``val``.
+
+    Raises
+    ------
+    ConfigError
+        If they do.
+    """
     depths = Counter(name.count("/") for name in names)
     if min(depths) < 2:
         return
@@ -170,68 +267,3 @@ def _refuse_parts(root: Path, names: Sequence[str]) -> None:
             f"the folder with one folder per identity is likely {likely}",
             "give that one",
         )
-
-
-def augmented(root: Path, original: Path | None = None, aligned: bool | None = None) -> Files:
-    """What ``maskgen augment`` wrote; originals without a masked copy are items too.
-
-    Raises
-    ------
-    ConfigError
-        If the manifest cannot be read, or originals are nowhere.
-    """
-    source = original
-    if (root / manifest.RUN_FILE).is_file():
-        record = manifest.read_run(root / manifest.RUN_FILE)
-        are_crops = record.settings.get("aligned") is True or record.settings.get("align") is not None
-        aligned = are_crops if aligned is None else aligned
-        if record.settings.get("masks") is False:
-            return folder(root, aligned)
-        source = Path(record.source) if source is None else source
-    rows = {row.key: row for row in manifest.read(root / manifest.MANIFEST_FILE)}
-    items, left_out = list[Item](), Counter[str]()
-    for key in sorted(rows):
-        row = rows[key]
-        if not row.faces:
-            left_out[row.reason or "no_face"] += 1
-        elif row.identity is None:
-            left_out["no_identity"] += 1
-        else:
-            items.append(_item(root, source, original is not None, row))
-    if not items:
-        raise ConfigError(f"{root}: the manifest lists no pictures with faces in folders, one per identity")
-    _refuse_parts(root, [item.name for item in items])
-    return Files(tuple(items), bool(aligned), left_out)
-
-
-def _item(root: Path, source: Path | None, prefers_source: bool, row: Row) -> Item:
-    if row.original is not None and row.original.place is not None and not prefers_source:
-        original = root / row.original.place
-    elif row.crop is not None and not prefers_source:
-        raise ConfigError(f"{root}: crops of masked people without their originals", "make them with {originals}")
-    elif source is not None:
-        original = source / row.key
-    else:
-        original = root / row.key
-    if not original.exists():
-        raise ConfigError(
-            f"{original}: the original of a masked picture is missing", "set {original} to the folder that has it"
-        )
-    number = _whose(row)
-    masked = tuple(
-        str(root / variant.place)
-        for variant in row.variants
-        if variant.place is not None and variant.masks[number].design is not None
-    )
-    assert row.identity is not None
-    if row.crop is not None:
-        # Its points lie in the picture that it was cut from.
-        return Item(row.key, row.identity, str(original), masked)
-    keypoints = np.array(row.faces[number].keypoints, np.float32)
-    return Item(row.key, row.identity, str(original), masked, keypoints, manifest.face_of(row.faces[number]))
-
-
-def _whose(row: Row) -> int:
-    """The number of the face that a row is about: the one that was to be masked, if only one was."""
-    reasons = [mask.reason for mask in row.variants[0].masks] if row.variants else []
-    return next((number for number, reason in enumerate(reasons) if reason != "not_central"), 0)

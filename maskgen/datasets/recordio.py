@@ -21,6 +21,7 @@ from maskgen.datasets import parts
 from maskgen.datasets.base import Entry, Fault, Sample
 from maskgen.datasets.recordio_file import MOST_LABELS, RecordError, RecordFile, Span, labels_of, opened
 from maskgen.datasets.recordio_index import NO_KEY, Index, index_of, scan
+from maskgen.datasets.recordio_property import Property, read_property
 from maskgen.errors import ConfigError, ImageError
 from maskgen.formats import MAX_PIXELS, max_bytes
 from maskgen.parallel import chunks_of
@@ -72,10 +73,26 @@ class RecordReader:
         offsets, faults = index.offsets, len(index.doubles) + len(index.garbage)
         if not len(offsets) or not _found(file, NO_KEY, int(offsets[-1])).spans or _is_range(file, int(offsets[0])):
             return None
-        if not _is_range(file, int(offsets[-1])):
-            return len(offsets) + faults
-        first_range = bisect.bisect_left(range(len(offsets)), True, key=lambda at: _is_range(file, int(offsets[at])))
-        return first_range + faults
+        return _pictures_before_ranges(file, index) + faults
+
+    def told(self) -> Property | None:
+        """What ``property`` beside the file says; None if there is none.
+
+        Raises
+        ------
+        ImageError
+            As `read_property`.
+        """
+        return read_property(self.path.parent)
+
+    def ranges(self) -> int | None:
+        """How many identities have a range; None if there are no ranges, or they do not stand behind the pictures."""
+        file, index = self._file(), self._index()
+        offset = index.offset_of(0)
+        if offset is None or not _is_range(file, offset) or self.count() is None:
+            return None
+        # By their number: what the range of ranges says is rounded beyond 16,777,216.
+        return len(index.offsets) - _pictures_before_ranges(file, index) - 1
 
     def read(self, entry: Entry) -> Sample:
         """As `Reader.read`; labels beyond the first are in the extra `LABELS_EXTRA`."""
@@ -103,6 +120,11 @@ class RecordReader:
             return self.read(entry).stamp
         except ImageError:
             return None
+
+    def container(self) -> str | None:
+        """As `Reader.container`: size and time of change of the file and of its index."""
+        stamps = [files.stamp_of(path) for path in (self.path, self._index_path)]
+        return None if stamps[0] is None else " ".join(stamp or "none" for stamp in stamps)
 
     def fingerprint(self) -> str:
         """The file's path."""
@@ -285,6 +307,11 @@ def escaped(text: str) -> str:
 def unescaped(text: str) -> str:
     """What `escaped` was given."""
     return re.sub(r"\\[\\tnr]", lambda match: _UNESCAPES[match[0]], text)
+
+
+def _pictures_before_ranges(file: RecordFile, index: Index) -> int:
+    offsets = index.offsets
+    return bisect.bisect_left(range(len(offsets)), True, key=lambda at: _is_range(file, int(offsets[at])))
 
 
 def _is_range(file: RecordFile, offset: int) -> bool:

@@ -80,7 +80,3 @@ class Names:
 
 def list_line(key: int, label: int, path: str) -> bytes:
     return f"{key}\t{label}\t{escaped(path)}\n".encode()
-
-
-def property_line(classes: int) -> bytes:
-    return f"{classes},{SIDE},{SIDE}\n".encode()

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
@@ -19,22 +18,22 @@ import numpy.typing as npt
 
 from maskgen import files, images
 from maskgen.datasets import parts
-from maskgen.datasets.base import Entry, Fault, Meta, PartWriter, Sample, refuse_saved
-from maskgen.datasets.finals import Finals
-from maskgen.datasets.ordering import Sorted, Spool
+from maskgen.datasets.base import Entry, Mark, Meta, PartWriter, Sample, refuse_saved
+from maskgen.datasets.finals import Finals, home_beside
+from maskgen.datasets.packing import Former, Named, named, rows_with
 from maskgen.datasets.part_writer import PartsWriter
 from maskgen.datasets.parts import Parts
 from maskgen.datasets.recordio import LABELS_EXTRA, LABELS_FILE, REC_FILE, RecordReader, is_label
 from maskgen.datasets.recordio_file import LONGEST, MOST_LABELS, forget_opened
 from maskgen.datasets.recordio_index import index_of
-from maskgen.datasets.recordio_layout import SIDE, Names, Records, list_line, property_line
-from maskgen.datasets.recordio_rows import InOrder, Named, labelled, placed, spilled
+from maskgen.datasets.recordio_layout import SIDE, Names, Records, list_line
+from maskgen.datasets.recordio_property import PROPERTY_FILE, Property
+from maskgen.datasets.recordio_rows import InOrder, counting, labelled
 from maskgen.errors import ImageError
 from maskgen.manifest import Row
+from maskgen.ordering import Sorted, Spool
 
-_INDEX, _LIST, _PROPERTY = "train.idx", "train.lst", "property"
-# Where the files of the former run are kept until no row of a manifest names them.
-_FORMER: Final = ("former.rec", "former.idx")
+_INDEX, _LIST = "train.idx", "train.lst"
 _FORMATS: Final = ("JPEG", "PNG")
 _ROOM: Final = 2**16  # for a header
 
@@ -56,15 +55,22 @@ class RecordWriter(PartsWriter):
     """Writes the files that InsightFace trains on.
 
     If all inputs have labels, the labels are kept. Else identities are numbered from 0 in their order, and
-    ``labels.txt`` tells which has which.
+    ``labels.txt`` tells which has which. ``property`` says how large the pictures are that are written, whatever that
+    of the input says.
 
     Parameters
     ----------
     root : Path
         The folder, resolved.
+    is_alone : bool
+        Whether it is the output folder. If not, it may hold anything, and what is `home_beside` ``train.rec`` is.
+    identities : int
+        How many labels there are at least, if labels are kept: as many as the input says that it has.
     """
 
     root: Path
+    is_alone: bool = True
+    identities: int = 0
 
     def check(self, settings: Any) -> None:
         """As `Writer.check`: records hold a picture and its label."""
@@ -73,23 +79,19 @@ class RecordWriter(PartsWriter):
 
     @property
     def home(self) -> Path:
-        """As `Writer.home`: the folder itself."""
-        return self.root
+        """As `Writer.home`: the folder itself, or one beside the files."""
+        return self.root if self.is_alone else home_beside(self.root / REC_FILE)
 
     @contextlib.contextmanager
     def part(self, name: str) -> Iterator[PartWriter]:
         """As `Writer.part`."""
-        with self._parts.part(name) as part:
+        with self._parts.part() as part:
             yield _CheckedPart(part)
-
-    def clashes(self, keys: Sequence[str], settled: frozenset[str]) -> list[Fault]:
-        """As `Writer.clashes`: records have numbers, not names."""
-        return []
 
     def clear(self, rows: Iterable[Row]) -> None:
         """As `Writer.clear`."""
         forget_opened()
-        self._forget_former()
+        self._former.forget()
         self._finals.clear()
 
     def finish(self, rows: Iterable[Row]) -> Iterator[Row]:
@@ -105,31 +107,32 @@ class RecordWriter(PartsWriter):
             If nothing can be written.
         """
         self._finals.refuse_foreign()
-        with files.named_faults(self.root):
-            files.make_folder(self.root)
-            with tempfile.TemporaryFile(dir=self.root) as lines:
-                keys = self._put_together(spilled(rows, lines))
-                lines.seek(0)
-                at = 0
-                for line in lines:
-                    row = Row.model_validate_json(line)
-                    yield placed(row, keys[at : at + len(row.places)].tolist())
-                    at += len(row.places)
-            self._forget_former()
+        with files.named_faults(self.home):
+            files.make_folder(self.home)
+            with Spool(self.home) as spool:
+                keys = self._put_together(counting(named(rows, spool)))
+                yield from rows_with(spool, (f"{REC_FILE}#{key}" if key else "" for key in keys))
+            forget_opened()
+            self._former.forget()
 
     @property
     def _parts(self) -> Parts:
-        return Parts(self.root)
+        return Parts(self.home)
 
     @property
     def _finals(self) -> Finals:
-        return Finals(self.root, (REC_FILE, LABELS_FILE, _PROPERTY, _LIST, _INDEX))
+        return Finals(self.root, (REC_FILE, LABELS_FILE, PROPERTY_FILE, _LIST, _INDEX), self.home)
+
+    @property
+    def _former(self) -> Former:
+        return Former(self.root, self.home)
 
     @property
     def _source(self) -> tuple[Path, Path]:
         """The .rec and .idx that places of rows stand for: those of the former run, until rows name the new ones."""
-        rec, index = (self.root / parts.FOLDER / name for name in _FORMER)
-        return (rec, index) if rec.exists() else (self.root / REC_FILE, self.root / _INDEX)
+        rec = self._former.path(REC_FILE)
+        # An index is kept before its records are. If they are kept without one, the new one is not theirs.
+        return rec, rec.with_name(_INDEX) if self._former.keeps(REC_FILE) else self._former.path(_INDEX)
 
     def _sample(self, place: str) -> Sample:
         with self._reading() as read:
@@ -161,15 +164,15 @@ class RecordWriter(PartsWriter):
 
     def _put_together(self, named: Iterator[Named]) -> npt.NDArray[np.uint32]:
         """Write the files; (P,) the key of each picture, in the order of the rows, and 0 where it is lost."""
-        with Spool(self.root) as spool:
+        with Spool(self.home) as spool:
             pictures, has_labels, has_parts = 0, True, False
             for one in named:
                 pictures += bool(one.place)
-                has_labels &= one.label >= 0
+                has_labels &= one.label is not None and one.label >= 0
                 has_parts |= self._parts.holds(one.place)
                 spool.add(tuple(one))
             keys = np.zeros(pictures, np.uint32)
-            with Sorted((InOrder.of(Named(*item), has_labels) for item in spool), self.root) as in_order:
+            with Sorted((InOrder.of(Named(*item), has_labels) for item in spool), self.home) as in_order:
                 if has_parts or not self._stand_already(in_order, has_labels, keys):
                     keys[:] = 0
                     self._write(in_order, has_labels, keys)
@@ -178,7 +181,7 @@ class RecordWriter(PartsWriter):
     def _stand_already(self, in_order: Iterable[Any], has_labels: bool, keys: npt.NDArray[np.uint32]) -> bool:
         """Whether the files of the former run are those that would be written."""
         rec, _ = self._source
-        paths = [self.root / name for name in (_LIST, _PROPERTY, _INDEX)]
+        paths = [self.root / name for name in (_LIST, PROPERTY_FILE, _INDEX)]
         if rec != self.root / REC_FILE or not all(path.is_file() for path in (rec, *paths)):
             return False
         key, label = 0, -1
@@ -194,7 +197,8 @@ class RecordWriter(PartsWriter):
                     line = list_line(key, label, item.path)
                     if item.place != f"{REC_FILE}#{key}" or listed.read(len(line)) != line:
                         return False
-            if listed.read(1) or (self.root / _PROPERTY).read_bytes() != property_line(label + 1):
+            told = _property(max(label + 1, self.identities if has_labels else 0))
+            if listed.read(1) or (self.root / PROPERTY_FILE).read_bytes() != told:
                 return False
         path = self.root / LABELS_FILE
         is_needed = names.are_needed or not has_labels
@@ -205,7 +209,7 @@ class RecordWriter(PartsWriter):
         with contextlib.ExitStack() as stack:
             opened: dict[str, IO[bytes]] = {}
             for name in self._finals.names:
-                made[name] = self.root / files.temporary_name()
+                made[name] = self.home / files.temporary_name()
                 stack.callback(made[name].unlink, missing_ok=True)
                 opened[name] = stack.enter_context(made[name].open("wb"))
             names = Names(opened[LABELS_FILE])
@@ -219,7 +223,9 @@ class RecordWriter(PartsWriter):
                     # Its row says that it is lost, and the next run makes it again.
                     with contextlib.suppress(ImageError):
                         keys[item.number] = records.put(label, read(item.place), item.path)
-            opened[_PROPERTY].write(property_line(records.end()))
+            if has_labels:
+                records.begin(self.identities - 1)
+            opened[PROPERTY_FILE].write(_property(records.end()))
             for file in opened.values():
                 file.flush()
                 # Or a power cut could leave new names with none of the new bytes.
@@ -228,30 +234,12 @@ class RecordWriter(PartsWriter):
             if has_labels and not names.are_needed:
                 made.pop(LABELS_FILE)
             forget_opened()
-            self._keep_former()
+            self._former.keep([_INDEX, REC_FILE])
             self._finals.replace(made)
 
-    def _keep_former(self) -> None:
-        """Give the files of the former run another name as well, which `_source` knows."""
-        rec, index = (self.root / parts.FOLDER / name for name in _FORMER)
-        if rec.exists() or not (self.root / REC_FILE).exists():
-            return
-        files.make_folder(rec.parent)
-        index.unlink(missing_ok=True)
-        # The index first: it counts for nothing before the other is there.
-        for path, kept in ((self.root / _INDEX, index), (self.root / REC_FILE, rec)):
-            try:
-                os.link(path, kept)
-            except FileNotFoundError:
-                pass
-            except OSError:  # a file system without links
-                os.replace(path, kept)
 
-    def _forget_former(self) -> None:
-        forget_opened()
-        for name in _FORMER:
-            (self.root / parts.FOLDER / name).unlink(missing_ok=True)
-        self._parts.clear()
+def _property(identities: int) -> bytes:
+    return Property(identities, SIDE, SIDE).line()
 
 
 class _CheckedPart:
@@ -284,6 +272,10 @@ class _CheckedPart:
                 f"{entry.key}: {len(sample.raw):,} bytes, more than a record can have", "convert it to JPEG"
             )
         return self._part.put(sample, meta)
+
+    def mark(self, place: str) -> Mark:
+        """As `PartWriter.mark`."""
+        return self._part.mark(place)
 
     def take_back(self, entry: Entry) -> None:
         """As `PartWriter.take_back`."""

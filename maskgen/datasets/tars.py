@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import struct
 import tarfile
+import threading
+import weakref
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
 
@@ -76,6 +79,54 @@ def members(path: Path) -> Iterator[Member | Flaw]:
     """
     with open(files.open_regular(path), "rb") as file:
         yield from _Walk(file).members()
+
+
+class Opened:
+    """A tar to read members from, also from several threads; it is closed when nobody has it any more.
+
+    Parameters
+    ----------
+    path : Path
+        A regular file, or a link to one.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = files.open_regular(path)
+        self._lock = threading.Lock()
+        weakref.finalize(self, os.close, self._descriptor).atexit = False
+
+    def read(self, offset: int, size: int) -> bytes:
+        """The bytes at an offset; fewer only where the file ends."""
+        found = b""
+        while len(found) < size and (more := self._read_once(offset + len(found), size - len(found))):
+            found += more
+        return found
+
+    def _read_once(self, offset: int, size: int) -> bytes:
+        # Threads, and processes that were forked off, share the place in the file at which it is read.
+        if hasattr(os, "pread"):
+            return os.pread(self._descriptor, size, offset)
+        with self._lock:  # Windows
+            os.lseek(self._descriptor, offset, os.SEEK_SET)
+            return os.read(self._descriptor, size)
+
+
+# More than a process reads from at a time; the system counts each as an open file.
+@lru_cache(maxsize=64)
+def opened(path: Path, stamp: str | None) -> Opened:
+    """The tar at a path; opened once per process, and again once its stamp is another.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    """
+    return Opened(path)
 
 
 class _Headers:

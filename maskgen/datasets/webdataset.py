@@ -79,29 +79,34 @@ class WebDatasetReader:
     def read(self, entry: Entry) -> Sample:
         """As `Reader.read`."""
         located: Located = entry.locator
-        path, stamp = self._folder() / located.shard, self.stamp(entry)
+        path = self.folder / located.shard
+        # The stamp is taken first: what changes while it is read is read again by the next run.
+        of_shard = files.stamp_of(path)
         refuse_large(entry.key, located.picture.size, self.max_pixels)
         try:
-            with open(files.open_regular(path), "rb") as file:
-                raw = _read(file, located.picture)
-                extras = {extra.ending: _read(file, extra) for extra in located.extras}
+            file = tars.opened(path, of_shard)
+            raw = file.read(located.picture.offset, located.picture.size)
+            extras = {extra.ending: file.read(extra.offset, extra.size) for extra in located.extras}
         except OSError as error:
             raise ImageError(f"{entry.key}: cannot be read: {error.strerror}") from error
         if len(raw) != located.picture.size or any(len(extras[one.ending]) != one.size for one in located.extras):
             raise ImageError(f"{entry.key}: {located.shard} is shorter than it was", "run the same again")
-        return Sample(raw, extras, stamp)
+        return Sample(raw, extras, _stamp(of_shard, located))
 
     def stamp(self, entry: Entry) -> str | None:
         """As `Reader.stamp`: that of the shard, and where the picture lies in it."""
         located: Located = entry.locator
-        stamp = files.stamp_of(self._folder() / located.shard)
-        return None if stamp is None else f"{stamp}@{located.picture.offset}+{located.picture.size}"
+        return _stamp(files.stamp_of(self.folder / located.shard), located)
+
+    def container(self) -> None:
+        """As `Reader.container`: there may be many shards, and asking one costs little."""
 
     def fingerprint(self) -> str:
         """The path."""
         return str(self.path)
 
-    def _folder(self) -> Path:
+    @property
+    def folder(self) -> Path:
         """What names of shards are relative to: the last folder on the way that all of them have in common."""
         if self.path.is_dir():
             return self.path
@@ -111,7 +116,7 @@ class WebDatasetReader:
         return self.path.parent
 
     def _found(self) -> Iterator[Entry | Fault]:
-        folder = self._folder()
+        folder = self.folder
         if not self.path.is_dir():
             pattern = self.path.relative_to(folder).as_posix()
             for name in _expanded(pattern) if is_pattern(self.path) else [pattern]:
@@ -130,6 +135,10 @@ class WebDatasetReader:
                 yield Fault(printable(name), "skipped", "not_a_shard")
             else:
                 yield from _samples(folder, name)
+
+
+def _stamp(of_shard: str | None, located: Located) -> str | None:
+    return None if of_shard is None else f"{of_shard}@{located.picture.offset}+{located.picture.size}"
 
 
 def is_pattern(path: Path) -> bool:

@@ -9,7 +9,7 @@ import os
 import re
 import tarfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,15 +19,16 @@ from typing import Any, Final
 from maskgen import files, images
 from maskgen.datasets import tars
 from maskgen.datasets.base import Fault, Sample
+from maskgen.datasets.clashes import Naming, clashes_of
 from maskgen.datasets.finals import Finals
-from maskgen.datasets.folder_writer import clashes_of, names_of
-from maskgen.datasets.ordering import Sorted, Spool
+from maskgen.datasets.folder_writer import names_of
 from maskgen.datasets.packing import Former, Named, named, rows_with
 from maskgen.datasets.part_writer import PartsWriter
 from maskgen.datasets.parts import Part, Parts
 from maskgen.errors import ConfigError, ImageError
 from maskgen.formats import FORMATS, format_of
 from maskgen.manifest import Extras, Row
+from maskgen.ordering import Sorted, Spool
 
 SHARD_SIZE: Final = 10_000
 """Samples per shard."""
@@ -75,12 +76,12 @@ class WebDatasetWriter(PartsWriter):
 
     def part(self, name: str) -> AbstractContextManager[Part]:
         """As `Writer.part`."""
-        return Parts(self.root).part(name)
+        return Parts(self.root).part()
 
-    def clashes(self, keys: Sequence[str], settled: frozenset[str]) -> list[Fault]:
+    def clashes(self, keys: Callable[[], Iterable[str]], are_settled: Callable[[list[str]], set[str]]) -> list[Fault]:
         """As `Writer.clashes`."""
         keeps_names = self.originals or self.copy_skipped
-        return clashes_of(keys, settled, self._names_of, keeps_names, fold=sample_name)
+        return clashes_of(keys, are_settled, Naming(self._names_of, keeps_names, sample_name))
 
     def clear(self, rows: Iterable[Row]) -> None:
         """As `Writer.clear`."""
@@ -103,7 +104,7 @@ class WebDatasetWriter(PartsWriter):
         with files.named_faults(self.root), ExitStack() as stack:
             files.make_folder(self.root)
             spool = stack.enter_context(Spool(self.root))
-            in_order = stack.enter_context(Sorted(named(rows, spool), self.root))
+            in_order = stack.enter_context(Sorted((one for one in named(rows, spool) if one.place), self.root))
             if self._stand_already(in_order):
                 yield from (self._with_saved(Row.model_validate_json(line)) for line in spool)
             else:

@@ -8,6 +8,7 @@ pixel.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import cv2
@@ -23,6 +24,11 @@ ARCFACE_SIDE: Final = 112
 ARCFACE_KEYPOINTS: Final = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]], np.float32
 )
+
+
+def are_crops(sizes_wh: Iterable[tuple[int, int]]) -> bool:
+    """Whether pictures of these sizes are ArcFace crops: there are some, and all are 112x112."""
+    return set(sizes_wh) == {(ARCFACE_SIDE, ARCFACE_SIDE)}
 
 
 def similarity(source: Float32Array, target: Float32Array) -> Float32Array:

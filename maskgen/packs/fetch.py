@@ -39,7 +39,6 @@ MAX_UNPACKED_BYTES: Final = 2**32
 """Of all files of a pack; InsightFace's largest has a tenth of it."""
 
 _PREFIX: Final = ".maskgen-fetch-"
-_LOCK_FILE: Final = ".maskgen.lock"
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def download(name: str) -> Fetched:
     """
     models = INSTALLED.expanduser()
     folder = models / name
-    with files.locked(models / _LOCK_FILE):
+    with files.locked(models / files.LOCK_FILE):
         for leftover in models.glob(f"{_PREFIX}*"):  # of a process that was killed
             shutil.rmtree(leftover, ignore_errors=True)
         if folder.is_dir() and any(folder.iterdir()):

@@ -6,6 +6,7 @@ for result in executor.run(work, chunks_of(items, 16)):
 """
 
 from maskgen.parallel.base import Crash, Executor, chunks_of, in_order
+from maskgen.parallel.dask import DaskExecutor
 from maskgen.parallel.local import InProcess, LocalExecutor
 
-__all__ = ["Crash", "Executor", "InProcess", "LocalExecutor", "chunks_of", "in_order"]
+__all__ = ["Crash", "DaskExecutor", "Executor", "InProcess", "LocalExecutor", "chunks_of", "in_order"]

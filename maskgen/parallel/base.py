@@ -5,10 +5,17 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
+
+from maskgen.errors import MaskgenError
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+ONE_THREAD: Final = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
+)
+"""The environment of a worker. It has one core; libraries that start threads of their own would fight over it."""
 
 
 @dataclass(frozen=True)
@@ -16,6 +23,10 @@ class Crash(Generic[T]):
     """An item that ended the process that worked on it, also when that process had nothing else to do."""
 
     item: T
+
+
+class WorkersDieError(MaskgenError):
+    """Worker processes die before they take up anything, or there are none."""
 
 
 class Executor(Protocol):
@@ -29,8 +40,9 @@ class Executor(Protocol):
     def run(self, work: Callable[[Sequence[T]], R], chunks: Iterable[Sequence[T]]) -> Iterator[R | Crash[T]]:
         """What the function returns for each chunk, in the order in which they are done.
 
-        A chunk whose process dies is halved until the one bad item is alone, and that item is a `Crash`; all others are
-        done. So an item may be worked on more than once.
+        A chunk whose process dies is taken apart until the one bad item is alone, and that item is a `Crash`; all
+        others are done. So an item may be worked on more than once. A process works on one chunk at a time: the
+        function need not be safe to call from several threads.
 
         Parameters
         ----------
@@ -42,7 +54,7 @@ class Executor(Protocol):
         Raises
         ------
         WorkersDieError
-            If workers die again and again before they take up anything.
+            If workers die again and again before they take up anything, or there are none any more.
         """
         ...
 

@@ -20,8 +20,7 @@ import joblib
 from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.backend import resource_tracker
 
-from maskgen.errors import MaskgenError
-from maskgen.parallel.base import Crash
+from maskgen.parallel.base import ONE_THREAD, Crash, WorkersDieError
 from maskgen.scratch import scratch
 
 T = TypeVar("T")
@@ -34,14 +33,6 @@ _STILLBORN: Final = 3
 _IDLE_SECONDS: Final = 30
 # From <sys/prctl.h>: the signal that a process gets when its parent dies.
 _PR_SET_PDEATHSIG: Final = 1
-# Each worker has one core; libraries that start threads of their own would fight over it.
-_ONE_THREAD: Final = dict.fromkeys(
-    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
-)
-
-
-class WorkersDieError(MaskgenError):
-    """Worker processes die before they take up anything."""
 
 
 class InProcess:
@@ -165,7 +156,7 @@ def _pool(workers: int) -> Any:
         timeout=_IDLE_SECONDS,
         initializer=_start_worker,
         initargs=(os.getpid(),),
-        env=dict(_ONE_THREAD),
+        env=dict(ONE_THREAD),
     )
 
 

@@ -6,19 +6,35 @@ import importlib
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from maskgen.run.job import NothingReadError, Progress, Summary, run
-    from maskgen.run.plan import Plan, prepare
-    from maskgen.run.settings import AugmentSettings, Execution, Job
+    from maskgen.run.job import NothingReadError, Progress, Shares, Summary, run
+    from maskgen.run.plan import Numbers, Plan, prepare
+    from maskgen.run.settings import AugmentSettings, Execution, Job, Share
 
-__all__ = ["AugmentSettings", "Execution", "Job", "NothingReadError", "Plan", "Progress", "Summary", "prepare", "run"]
+__all__ = [
+    "AugmentSettings",
+    "Execution",
+    "Job",
+    "NothingReadError",
+    "Numbers",
+    "Plan",
+    "Progress",
+    "Share",
+    "Shares",
+    "Summary",
+    "prepare",
+    "run",
+]
 
 _HOMES: Final = {
     "AugmentSettings": "settings",
     "Execution": "settings",
     "Job": "settings",
     "NothingReadError": "job",
+    "Numbers": "plan",
     "Plan": "plan",
     "Progress": "job",
+    "Share": "settings",
+    "Shares": "job",
     "Summary": "job",
     "prepare": "plan",
     "run": "job",

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from maskgen import images
 from maskgen.datasets.base import Entry, Fault
-from maskgen.datasets.open import format_of_path, open_reader
+from maskgen.datasets.open import format_of_path, open_reader, told_by
+from maskgen.datasets.recordio_property import PROPERTY_FILE, Property
 from maskgen.errors import ImageError
-from maskgen.face.align import ARCFACE_SIDE
+from maskgen.face.align import are_crops
 from maskgen.formats import Format
 
 
@@ -37,6 +39,8 @@ class Inspection:
         ``JPEG`` and others -> how many of them.
     is_aligned : bool
         Whether all of them are ArcFace crops by their size.
+    told : Property or None
+        What the dataset itself says in ``property``.
     """
 
     format: Format
@@ -49,6 +53,7 @@ class Inspection:
     sizes: dict[tuple[int, int], int]
     kinds: dict[str, int]
     is_aligned: bool
+    told: Property | None
 
 
 def inspect(path: Path, in_format: Format | None = None, sample: int = 200, most_faults: int = 5) -> Inspection:
@@ -73,7 +78,7 @@ def inspect(path: Path, in_format: Format | None = None, sample: int = 200, most
     in_format = in_format or format_of_path(path)
     reader = open_reader(path, None, None, in_format)
     reasons, identities, pairs, pictures = Counter[str](), set[str](), set[int](), 0
-    faults, drawn, rng = list[str](), list[Entry](), random.Random(0)
+    faults, drawn, rng, highest = list[str](), list[Entry](), random.Random(0), -1
     for chunk in reader.chunks(1024):
         for found in chunk:
             if isinstance(found, Fault):
@@ -84,6 +89,8 @@ def inspect(path: Path, in_format: Format | None = None, sample: int = 200, most
             pictures += 1
             if found.identity is not None:
                 identities.add(found.identity)
+            if found.label is not None:
+                highest = max(highest, found.label)
             if found.pair is not None:
                 pairs.add(found.pair.index)
             # Every picture is as likely to be looked at, without knowing how many there are (reservoir sampling).
@@ -102,6 +109,9 @@ def inspect(path: Path, in_format: Format | None = None, sample: int = 200, most
             continue
         sizes[pixels.shape[1], pixels.shape[0]] += 1
         kinds[(images.format_and_size(raw) or ("unknown",))[0]] += 1
+    told, untrue = told_by(reader)
+    # First, because they matter more than one picture.
+    faults[:0] = [*untrue, *_untrue(told, highest, sizes)]
     return Inspection(
         in_format,
         pictures,
@@ -112,5 +122,16 @@ def inspect(path: Path, in_format: Format | None = None, sample: int = 200, most
         len(drawn),
         dict(sizes.most_common()),
         dict(kinds.most_common()),
-        bool(sizes) and set(sizes) == {(ARCFACE_SIDE, ARCFACE_SIDE)},
+        are_crops(sizes),
+        told,
     )
+
+
+def _untrue(told: Property | None, highest: int, sizes: Collection[tuple[int, int]]) -> Iterator[str]:
+    """What the pictures show to be other than the dataset says; `highest` is the highest label of any."""
+    if told is None:
+        return
+    if highest >= told.identities:
+        yield f"{PROPERTY_FILE}: {told.identities:,} identities, and a picture has label {highest:,}"
+    if set(sizes) - {(told.width, told.height)}:
+        yield f"{PROPERTY_FILE}: pictures of {told.width} x {told.height} pixels, and some have another size"

@@ -1,9 +1,9 @@
 """A run, from its plan to its summary.
 
-plan = plan_of(job, reader, writer)       # what a former run of the same settings left to do
-for outcome in _outcomes(task, plan):     # worker processes; pixels stay in them
-    log.append(outcome.row)
-counts = manifest.sort(...)               # the same bytes, whoever finished first
+with Plan(job, ends, logs) as plan, crew_of(job, plan, executor) as crew:
+    for done in _outcomes(plan, crew):    # worker processes; pixels stay in them
+        ...                               # a line per input to the log
+finished(...)                             # the same bytes, whoever finished first
 """
 
 from __future__ import annotations
@@ -12,33 +12,34 @@ import collections
 import contextlib
 import itertools
 import logging
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from maskgen import files, manifest
-from maskgen.datasets.base import Entry
+from maskgen.datasets.base import Entry, Fault, Reader, Writer
 from maskgen.errors import ConfigError, MaskgenError
-from maskgen.manifest import Counts, Row, RunFile
-from maskgen.parallel import Crash, Executor, LocalExecutor, chunks_of
+from maskgen.manifest import Counts, RunFile
+from maskgen.parallel import Crash, Executor
 from maskgen.parallel.base import chunk_size
-from maskgen.run import stamps
-from maskgen.run.plan import Plan, former_rows, open_both, plan_of
-from maskgen.run.record import LOCK_FILE, detectors_of
-from maskgen.run.settings import Job
-from maskgen.run.stamps import source_of, stamps_of
-from maskgen.run.worker import Done, Outcome, Task, failed, row_of_fault, work
+from maskgen.run import shares, stamps
+from maskgen.run.crew import Crew, crew_of
+from maskgen.run.ends import Ends, open_both
+from maskgen.run.former import FormerRows, Logs
+from maskgen.run.plan import SOURCE_FILE, Plan, former_rows, note_source
+from maskgen.run.settings import Job, Share
+from maskgen.run.stamps import RowStamps, source_of
+from maskgen.run.worker import Done, Outcome, Task, failed, row_of_fault
 
 _LOG: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is: rows to come in all, and those this run has recorded."""
+    """How far a run is: rows to come in all, None if nobody knows, and those this run has recorded."""
 
-    total: int
+    total: int | None
     done: int = 0
     skipped: int = 0
     failed: int = 0
@@ -48,14 +49,21 @@ class Progress:
         """Rows recorded."""
         return self.done + self.skipped + self.failed
 
-    def with_row(self, row: Row) -> Progress:
+    def with_row(self, status: manifest.Status) -> Progress:
         """One row further."""
         return Progress(
             self.total,
-            self.done + (row.status == "done"),
-            self.skipped + (row.status == "skipped"),
-            self.failed + (row.status == "failed"),
+            self.done + (status == "done"),
+            self.skipped + (status == "skipped"),
+            self.failed + (status == "failed"),
         )
+
+
+class Shares(NamedTuple):
+    """How many shares of the work are done, and how many there are."""
+
+    done: int
+    of: int
 
 
 @dataclass(frozen=True)
@@ -72,12 +80,15 @@ class Summary:
         Pictures left for later.
     vanished : int
         Rows that stand though their inputs are gone.
+    shares : Shares or None
+        If this was a share of the work, and others are not done.
     """
 
     record: RunFile
     progress: Progress
     left: int
     vanished: int = 0
+    shares: Shares | None = None
 
     @property
     def counts(self) -> Counts:
@@ -102,147 +113,237 @@ def run(
     on_progress : callable
         Told after every row, in this process.
     executor : Executor, optional
-        Where the work is done; by default in as many processes as the job says.
+        Where the work is done; by default in as many processes as the job says, or in the cluster that it names.
 
     Returns
     -------
     Summary
-        Every input has its row in ``manifest.jsonl`` now.
+        Every input has its row in the manifest now; those of a share, if the job is one.
 
     Raises
     ------
     ConfigError
-        If the folders overlap, the output folder is another's, or its settings differ.
+        If the folders overlap, the output folder is another's, its settings differ, or a worker of the cluster does not
+        find what this process finds.
     ModelError, CatalogError
         If the model pack or the catalog cannot be used.
     NothingReadError
         If not one picture could be read.
     MaskgenError
-        If nothing can be written, or worker processes die as they start. What is done is recorded; the same call goes
-        on.
+        If nothing can be written, worker processes die as they start, or the cluster does not answer. What is done is
+        recorded; the same call goes on.
     KeyboardInterrupt
         Passed on once the workers have ended. What is done is recorded; the same call goes on.
     """
-    reader, writer = open_both(job)  # refused before the output folder is made
-    target = writer.home
-    with _sole_writer(target):
-        plan = plan_of(job, reader, writer)
-        _clear_the_way(job, plan)
-        manifest.write_run(target / manifest.RUN_FILE, plan.record)
-        progress = _work_and_record(job, plan, executor or LocalExecutor(job.execution.workers), on_progress)
-        _discard_unnamed(plan)
-        counts = _finish(plan)
-        record = plan.record.model_copy(update={"state": "limited" if plan.left else "complete", "counts": counts})
-        manifest.write_run(target / manifest.RUN_FILE, record)
-    if not counts.read:
+    ends = open_both(job)  # refused before the output folder is made
+    share = job.execution.shard
+    if share is None:
+        summary = _run_alone(job, ends, executor, on_progress)
+    else:
+        summary = _run_share(job, share, ends, executor, on_progress)
+    counts = summary.record.counts
+    if counts is not None and not counts.read:
         reasons = ", ".join(f"{number} {reason}" for reason, number in counts.reasons.items())
         raise NothingReadError(
             f"{job.source}: no picture in it could be read: {reasons}",
-            f"{target / manifest.MANIFEST_FILE} says of each what to do",
+            f"{manifest.path_of(ends.writer.home)} says of each what to do",
         )
-    return Summary(record, progress, plan.left, 0 if job.execution.prune else len(plan.vanished))
+    return summary
+
+
+def _run_alone(job: Job, ends: Ends, executor: Executor | None, on_progress: Callable[[Progress], None]) -> Summary:
+    writer, target = ends.writer, ends.writer.home
+    with _named_faults(target), shares.alone(target), Plan(job, ends, shares.logs_of(target)) as plan:
+        plan.refuse_foreign_files()
+        # One that cannot do the work is refused before anything is deleted.
+        with crew_of(job, plan, executor) as crew:
+            _clear_the_way(job, plan, crew)
+            manifest.write_run(target / manifest.RUN_FILE, plan.record)
+            gone = _prune(plan) if job.execution.prune else frozenset()
+            progress = _work_and_record(plan, crew, shares.logs_of(target)[0], on_progress)
+            discard_unnamed(target, writer)
+        record = plan.former if _stands(plan, progress, gone) else None
+        if record is None:
+            record = finished(plan.record, ends.reader, writer, gone, is_limited=bool(plan.left))
+        else:
+            _close(record, target)
+        numbers = plan.numbers
+        return Summary(record, progress, plan.left, 0 if numbers is None or gone else numbers.vanished)
+
+
+def _stands(plan: Plan, progress: Progress, gone: Collection[str]) -> bool:
+    """Whether the manifest is as a former run left it in the end."""
+    is_whole = plan.former is not None and plan.former.state == "complete" and plan.former.counts is not None
+    return is_whole and not progress.taken and not gone and not plan.writer.puts_together
+
+
+def _run_share(
+    job: Job, share: Share, ends: Ends, executor: Executor | None, on_progress: Callable[[Progress], None]
+) -> Summary:
+    writer, target = ends.writer, ends.writer.home
+    with _named_faults(target), shares.shared(target, share) as is_first:
+        if is_first and (target / manifest.RUN_FILE).exists():
+            clear_leftovers(target, writer)
+        with Plan(job, ends, shares.logs_of(target)) as plan:
+            plan.refuse_foreign_files()
+            with crew_of(job, plan, executor) as crew:
+                manifest.write_run(target / manifest.RUN_FILE, plan.record)
+                progress = _work_and_record(plan, crew, shares.logs_of_share(target, share), on_progress)
+            done = 0 if plan.left else shares.mark_done(target, share)
+            with shares.alone_in_the_end(target, share) as is_last:
+                if not is_last:
+                    return Summary(plan.record, progress, plan.left, shares=Shares(done, share.of))
+                clear_leftovers(target, writer)
+                record = finished(plan.record, ends.reader, writer)
+                return Summary(record, progress, plan.left)
+
+
+def finished(
+    record: RunFile, reader: Reader | None, writer: Writer, gone: Collection[str] = (), is_limited: bool = False
+) -> RunFile:
+    """Put together what was written, and the manifest in order; the record of it, which is written.
+
+    Parameters
+    ----------
+    record : RunFile
+        Of the run.
+    reader : Reader or None
+        Of its input; None if somebody else has read that.
+    writer : Writer
+        Nobody else writes there.
+    gone : collection of str
+        Keys whose rows are dropped.
+    is_limited : bool
+        Whether inputs are left for later.
+    """
+    target = writer.home
+    path = target / manifest.MANIFEST_FILE
+    counts = manifest.sort(path, lambda key: key not in gone)
+    if writer.puts_together:
+        rows = writer.finish(manifest.read(path))
+        counts = manifest.replace(path, itertools.islice(rows, counts.inputs))
+        # What the former rows named goes now, and not before the new ones stand.
+        collections.deque(rows, maxlen=0)
+    stamps.tidy(target / stamps.STAMPS_FILE, lambda key: key not in gone)
+    if reader is not None:
+        note_source(target, reader)
+    record = record.model_copy(update={"state": "limited" if is_limited else "complete", "counts": counts})
+    _close(record, target)
+    return record
+
+
+def _close(record: RunFile, target: Path) -> None:
+    """Leave an output as a run that has ended does."""
+    if record.counts is not None and record.counts.inputs > manifest.MOST_PLAIN_ROWS:
+        manifest.pack(target)
+    manifest.write_run(target / manifest.RUN_FILE, record)
 
 
 @contextlib.contextmanager
-def _sole_writer(target: Path) -> Generator[None, None, None]:
-    """Keep other runs out of the output folder."""
+def _named_faults(target: Path) -> Generator[None, None, None]:
     try:
-        files.make_folder(target)
+        yield
     except OSError as error:
         raise ConfigError(f"{target}: cannot be made: {error.strerror}") from error
-    with files.locked(target / LOCK_FILE):
-        yield
 
 
-def _clear_the_way(job: Job, plan: Plan) -> None:
-    path = plan.target / manifest.MANIFEST_FILE
+def _clear_the_way(job: Job, plan: Plan, crew: Crew) -> None:
     if plan.former is None:
         return
-    for leftover in list(files.leftovers(plan.target)):
-        leftover.unlink(missing_ok=True)
-    _discard_unnamed(plan)
+    target = plan.target
+    clear_leftovers(target, plan.writer, but=crew.token)
     if job.execution.existing == "overwrite":
-        plan.writer.clear(former_rows(plan.target))
-        path.unlink(missing_ok=True)
-        (plan.target / stamps.STAMPS_FILE).unlink(missing_ok=True)
-    elif job.execution.prune and plan.vanished:
-        plan.writer.discard(place for places in plan.vanished.values() for place in places)
-        manifest.drop(path, plan.vanished.keys())
+        plan.writer.clear(former_rows(target))
+        for name in (manifest.MANIFEST_FILE, stamps.STAMPS_FILE, SOURCE_FILE):
+            (target / name).unlink(missing_ok=True)
 
 
-def _finish(plan: Plan) -> Counts:
-    """Put together what was written, and the manifest in order."""
-    path, stamps_path = plan.target / manifest.MANIFEST_FILE, plan.target / stamps.STAMPS_FILE
-    counts = manifest.sort(path)
-    if plan.writer.puts_together:
-        rows = plan.writer.finish(manifest.read(path))
-        manifest.replace(path, itertools.islice(rows, counts.inputs))
-        # What the former rows named goes now, and not before the new ones stand.
-        collections.deque(rows, maxlen=0)
-        counts = manifest.sort(path)
-    stamps.tidy(stamps_path, (row.key for row in manifest.read(path)))
-    return counts
+def clear_leftovers(target: Path, writer: Writer, but: Path | None = None) -> None:
+    """Delete what a run that was killed left half written, but one file, and wrote without recording it."""
+    for leftover in set(files.leftovers(target)) - {but}:
+        leftover.unlink(missing_ok=True)
+    discard_unnamed(target, writer)
 
 
-def _discard_unnamed(plan: Plan) -> None:
+def _prune(plan: Plan) -> frozenset[str]:
+    """Delete what was written for inputs that are gone; their keys."""
+    keys = set()
+    for row in plan.vanished:
+        plan.writer.discard(row.places)
+        keys.add(row.key)
+    return frozenset(keys)
+
+
+def discard_unnamed(target: Path, writer: Writer) -> None:
     """Delete what workers wrote that were killed before their rows were recorded."""
-    unnamed = plan.writer.unsettled()
+    unnamed = writer.unsettled()
     if unnamed:
-        for row in former_rows(plan.target):
-            unnamed.difference_update(row.places)
-        plan.writer.discard(unnamed)
-    plan.writer.forget_unsettled()
+        with FormerRows(shares.logs_of(target)) as rows:
+            named = {key: rows.find(key) for key in set(unnamed.values())}
+        writer.discard(
+            place for place, key in unnamed.items() if (former := named[key]) is None or place not in former.row.places
+        )
+    writer.forget_unsettled()
 
 
-def _work_and_record(job: Job, plan: Plan, executor: Executor, on_progress: Callable[[Progress], None]) -> Progress:
-    record = plan.record
-    task = Task(
-        plan.reader,
-        plan.writer,
-        job.settings,
-        detectors_of(job),
-        record.pack_sha256,
-        record.catalog_sha256,
-        record.patterns_sha256,
-    )
-    progress = Progress(len(plan.faults) + len(plan.pending))
+def _work_and_record(plan: Plan, crew: Crew, logs: Logs, on_progress: Callable[[Progress], None]) -> Progress:
+    progress = Progress(plan.total())
     on_progress(progress)
     with (
-        files.Log(plan.target / manifest.MANIFEST_FILE) as log,
-        files.Log(plan.target / stamps.STAMPS_FILE) as stamps_log,
-        contextlib.closing(_outcomes(task, plan, executor)) as outcomes,
+        files.Log(logs.rows) as log,
+        files.Log(logs.stamps) as stamps_log,
+        contextlib.closing(_outcomes(plan, crew)) as outcomes,
     ):
         for done in outcomes:
             for outcome in done.outcomes:
-                log.append(outcome.row.model_dump_json())
+                log.append(outcome.row)
                 if outcome.stamps is not None:
-                    stamps_log.append(outcome.stamps.line())
+                    stamps_log.append(outcome.stamps)
                 if outcome.traceback is not None:
-                    _LOG.debug("%s: %s\n%s", outcome.row.key, outcome.row.message, outcome.traceback)
-                progress = progress.with_row(outcome.row)
+                    _LOG.debug("%s: %s\n%s", outcome.key, outcome.message, outcome.traceback)
+                progress = progress.with_row(outcome.status)
                 on_progress(progress)
             if done.part:
                 plan.writer.settle(done.part)
     return progress
 
 
-def _outcomes(task: Task, plan: Plan, executor: Executor) -> Generator[Done, None, None]:
-    yield Done("", [Outcome(row_of_fault(fault)) for fault in plan.faults])
-    chunks = chunks_of(plan.pending, chunk_size(len(plan.pending), executor.workers))
-    results = executor.run(partial(work, task), _cleared(chunks, plan))
+def _outcomes(plan: Plan, crew: Crew) -> Generator[Done, None, None]:
+    faults: list[Fault] = []
+    size = chunk_size(plan.total(), crew.executor.workers)
+    results = crew.executor.run(crew.work, _chunks(plan, size, faults))
     try:
         for result in results:
-            yield Done("", [_crashed(task, result.item)]) if isinstance(result, Crash) else result
+            yield Done("", [_crashed(crew.task, result.item)]) if isinstance(result, Crash) else result
+            yield _settled(faults)
+        yield _settled(faults)
     finally:
         if isinstance(results, Generator):
             results.close()
 
 
-def _cleared(chunks: Iterable[Sequence[Entry]], plan: Plan) -> Iterator[Sequence[Entry]]:
-    """The chunks; what a former run wrote for their entries is deleted just before they are worked on."""
-    for chunk in chunks:
-        plan.writer.discard(place for entry in chunk for place in plan.outdated.get(entry.key, ()))
-        yield chunk
+def _chunks(plan: Plan, size: int, faults: list[Fault]) -> Iterator[list[Entry]]:
+    """Pictures to work on, so many at a time, as they are asked for; faults that come between them go to a list.
+
+    What a former run wrote for pictures is deleted just before they are worked on.
+    """
+    waiting: list[Entry] = []
+    for step in plan.steps():
+        faults += step.faults
+        plan.writer.discard(step.outdated)
+        waiting += step.pending
+        while len(waiting) >= size:
+            yield waiting[:size]
+            del waiting[:size]
+    if waiting:
+        yield waiting
+
+
+def _settled(faults: list[Fault]) -> Done:
+    """The rows of faults, which are taken from the list."""
+    done = Done("", [Outcome.of(row_of_fault(fault)) for fault in faults])
+    faults.clear()
+    return done
 
 
 def _crashed(task: Task, entry: Entry) -> Outcome:
@@ -253,4 +354,4 @@ def _crashed(task: Task, entry: Entry) -> Outcome:
         "library",
         "{retry_failed} with fewer {workers} tries again",
     )
-    return Outcome(row, stamps_of(row, source_of(None, task.reader, entry), task.writer))
+    return Outcome.of(row, RowStamps(row.key, source_of(None, task.reader, entry), ()))

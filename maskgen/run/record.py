@@ -12,18 +12,27 @@ from maskgen import manifest
 from maskgen.catalog.store import Catalog
 from maskgen.detect import DetectorSource, DetectorSpec
 from maskgen.errors import ConfigError
+from maskgen.formats import Format
 from maskgen.manifest import RunFile
 from maskgen.run import patterns
 from maskgen.run.settings import AugmentSettings, Execution, Job
 
-LOCK_FILE: Final = ".maskgen.lock"
 # Settings that only say where something lies; the hash of what lies there is compared instead.
 _PLACES: Final = frozenset({"model", "catalog", "pattern_dir"})
 _LIBRARIES: Final = ("numpy", "scipy", "opencv-python", "pillow", "insightface", "onnxruntime", "onnxruntime-gpu")
 
 
-def record_of(job: Job, source: str) -> RunFile:
+def record_of(job: Job, source: str, in_format: Format) -> RunFile:
     """The record of a run that begins.
+
+    Parameters
+    ----------
+    job : Job
+        What is asked for.
+    source : str
+        What tells the input from others.
+    in_format : str
+        What the input is.
 
     Raises
     ------
@@ -35,11 +44,12 @@ def record_of(job: Job, source: str) -> RunFile:
         maskgen=maskgen.__version__,
         state="running",
         source=job.source_name or source,
+        in_format=in_format,
         settings=settings.model_dump(mode="json"),
         pack_sha256=detectors_of(job).sha256(),
         catalog_sha256=catalog_of(settings).sha256,
         patterns_sha256=None if settings.pattern_dir is None else patterns.sha256(settings.pattern_dir),
-        versions=_versions(),
+        versions=versions(),
     )
 
 
@@ -52,6 +62,15 @@ def detectors_of(job: Job) -> DetectorSource:
 def catalog_of(settings: AugmentSettings) -> Catalog:
     """The masks that settings choose from."""
     return Catalog.load(settings.catalog).select(settings.kinds, settings.tags, settings.designs)
+
+
+def versions() -> dict[str, str]:
+    """The versions of the libraries that decide about bytes."""
+    found = {}
+    for name in _LIBRARIES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def former_run(target: Path, execution: Execution, record: RunFile) -> RunFile | None:
@@ -73,10 +92,10 @@ def former_run(target: Path, execution: Execution, record: RunFile) -> RunFile |
             raise ConfigError(f"{target}: no former run to resume", "leave {existing=resume} out to start one")
         return None
     former = manifest.read_run(path)
-    differences = _differences(former, record)
-    if differences and execution.existing != "overwrite":
+    found = differences(former, record)
+    if found and execution.existing != "overwrite":
         raise ConfigError(
-            f"{target}: made with other settings ({'; '.join(differences)})",
+            f"{target}: made with other settings ({'; '.join(found)})",
             "use the same ones to resume, {existing=overwrite} to start anew, or another folder",
         )
     return former
@@ -86,12 +105,13 @@ def _is_foreign(name: str) -> bool:
     return not name.startswith(".maskgen")
 
 
-def _differences(former: RunFile, now: RunFile) -> list[str]:
+def differences(former: RunFile, now: RunFile, but: str = "") -> list[str]:
+    """What differs, in words, between the settings of two runs; one of them may be left out."""
     then_all, now_all = _comparable(former), _comparable(now)
     return [
         f"{name}: {then_all.get(name)} then, {now_all.get(name)} now"
         for name in sorted(then_all.keys() | now_all.keys())
-        if then_all.get(name) != now_all.get(name)
+        if then_all.get(name) != now_all.get(name) and name != but
     ]
 
 
@@ -105,11 +125,3 @@ def _comparable(record: RunFile) -> dict[str, object]:
         "hash of the catalog": record.catalog_sha256[:12],
         "hash of the patterns": record.patterns_sha256 and record.patterns_sha256[:12],
     }
-
-
-def _versions() -> dict[str, str]:
-    versions = {}
-    for name in _LIBRARIES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[name] = importlib.metadata.version(name)
-    return versions

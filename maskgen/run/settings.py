@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
 from maskgen.catalog.schema import CORRECT, WearShares, wear_shares
+from maskgen.errors import ConfigError
 from maskgen.formats import MAX_PIXELS, PILLOW_MAX_PIXELS, SAVES, Format, MaskSide, Save, Truncated
 from maskgen.masking.recipe import Faces
 from maskgen.schema import Strict
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from maskgen.detect import DetectorSource
 
 Existing = Literal["auto", "resume", "overwrite"]
+CLUSTER: Final = "dask://HOST:PORT"
+"""How a cluster is called."""
 
 
 class AugmentSettings(Strict):
@@ -140,6 +144,17 @@ class AugmentSettings(Strict):
         return wear_shares(dict(value)) if isinstance(value, (dict, tuple, list)) else value
 
 
+@dataclass(frozen=True, order=True)
+class Share:
+    """One of several shares of the work, counted from 0."""
+
+    index: int
+    of: int
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.of}"
+
+
 @dataclass(frozen=True)
 class Execution:
     """How a run proceeds; nothing here changes a byte of what it writes in the end.
@@ -147,7 +162,7 @@ class Execution:
     Attributes
     ----------
     workers : int or None
-        Processes; None for one per core.
+        Processes; None for one per core. Given for no cluster.
     limit : int or None
         Take only the first so many pictures, in the order of their keys.
     existing : {"auto", "resume", "overwrite"}
@@ -159,6 +174,10 @@ class Execution:
         See by their contents which inputs and outputs have changed since the former run, not by size and time.
     prune : bool
         Drop the rows of inputs that are gone, with what was written for them.
+    shard : Share or None
+        Do only this share of the work. The process that ends last puts together what all of them wrote.
+    cluster : str or None
+        Work in the workers of this cluster, ``dask://host:port``, not in processes of this machine.
     """
 
     workers: int | None = None
@@ -167,6 +186,48 @@ class Execution:
     retry_failed: bool = False
     checksum: bool = False
     prune: bool = False
+    shard: Share | None = None
+    cluster: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.cluster is not None and self.workers is not None:
+            raise ConfigError(
+                "workers and a cluster: its workers are there already", "leave out {workers} or {cluster}"
+            )
+
+    @property
+    def scheduler(self) -> str | None:
+        """Where the scheduler of the cluster listens, in Dask's words: ``tcp://host:port``.
+
+        Raises
+        ------
+        ConfigError
+            If the cluster is of another kind.
+        """
+        return None if self.cluster is None else scheduler_of(self.cluster)
+
+
+def scheduler_of(cluster: str) -> str:
+    """Where the scheduler of a cluster listens, in Dask's words: ``tcp://host:port``.
+
+    Raises
+    ------
+    ConfigError
+        If it is a cluster of another kind, or host or port are missing.
+
+    Examples
+    --------
+    >>> scheduler_of("dask://10.0.0.1:8786")
+    'tcp://10.0.0.1:8786'
+    """
+    parts = urlsplit(cluster)
+    try:
+        is_whole = bool(parts.scheme == "dask" and parts.hostname and parts.port)
+    except ValueError:  # no number, or too large
+        is_whole = False
+    if not is_whole or parts.path or parts.query or parts.fragment:
+        raise ConfigError(f"{cluster}: not a cluster", f"a cluster is called {CLUSTER}, after its scheduler")
+    return f"tcp://{parts.netloc}"
 
 
 @dataclass(frozen=True)

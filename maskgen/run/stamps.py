@@ -10,24 +10,18 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
-from maskgen import files
-from maskgen.datasets.base import Entry, Reader, Sample, Writer
+from maskgen import files, manifest
+from maskgen.datasets.base import Entry, Mark, PartWriter, Reader, Sample, Writer
 from maskgen.errors import ImageError
 from maskgen.manifest import Row
+from maskgen.ordering import Sorted
 
 STAMPS_FILE: Final = ".maskgen.stamps"
-
-
-class Mark(NamedTuple):
-    """A file: its stamp, and its SHA-256; None where there is none."""
-
-    stamp: str | None
-    sha256: str | None
 
 
 @dataclass(frozen=True)
@@ -56,32 +50,38 @@ def source_of(sample: Sample | None, reader: Reader, entry: Entry) -> Mark:
     return Mark(sample.stamp, hashlib.sha256(sample.raw).hexdigest())
 
 
-def stamps_of(row: Row, source: Mark, writer: Writer) -> RowStamps:
-    """The marks of a row whose pictures are in their places."""
-    return RowStamps(row.key, source, tuple(Mark(writer.stamp(place), writer.checksum(place)) for place in row.places))
+def stamps_of(row: Row, source: Mark, part: PartWriter) -> RowStamps:
+    """The marks of a row whose pictures were put into a part."""
+    return RowStamps(row.key, source, tuple(part.mark(place) for place in row.places))
 
 
-def read(path: Path) -> dict[str, RowStamps]:
-    """The marks of all rows, the latest of each key.
+def key_of(line: bytes) -> str | None:
+    """The key of a line of the file; None if it is no such array, and so its row is made again."""
+    if not line.startswith(b'["'):
+        return None
+    try:
+        return files.first_string(line, 2)
+    except ValueError:
+        return None
 
-    A line that is no such array is passed over, and so its row is made again.
-    """
-    found = {}
+
+def tidy(path: Path, is_kept: Callable[[str], bool]) -> None:
+    """Keep the latest line of each key that is to be kept, in the order of keys, which are sorted on disk."""
     with contextlib.suppress(FileNotFoundError):
-        for _, line in files.lines(path):
-            if (marks := _parsed(line)) is not None:
-                found[marks.key] = marks
-    return found
-
-
-def tidy(path: Path, keys: Iterable[str]) -> None:
-    """Keep the latest line of each of these keys, in their order."""
-    offsets = {marks.key: offset for offset, line in files.lines(path) if (marks := _parsed(line)) is not None}
-    files.rewrite(path, (offsets[key] for key in keys if key in offsets))
+        keys = ((key, offset) for offset, line in files.lines(path) if (key := key_of(line)) is not None)
+        with Sorted((item for item in keys if is_kept(item[0])), path.parent) as in_order:
+            files.rewrite(path, manifest.latest(in_order))
 
 
 def has_changed(
-    row: Row, marks: RowStamps | None, reader: Reader, entry: Entry, writer: Writer, checksum: bool
+    row: Row,
+    marks: RowStamps | None,
+    reader: Reader,
+    entry: Entry,
+    writer: Writer,
+    *,
+    checksum: bool = False,
+    is_source_known: bool = False,
 ) -> bool:
     """Whether an input, or what was written for it, is no longer what a row tells of.
 
@@ -89,18 +89,21 @@ def has_changed(
     ----------
     checksum : bool
         Compare contents in the place of sizes and times.
+    is_source_known : bool
+        The file that holds all inputs is the one that the row was made from: see `Reader.container`.
     """
     # A half of an incomplete pair was written, and left out as the pairs were put together.
-    outputs = marks.outputs if marks is not None and row.places else ()
+    outputs = marks.outputs if marks is not None and row.reason != "pair_incomplete" else ()
     if marks is None or len(outputs) != len(row.places):
         return True
-    if not checksum:
-        return marks.source.stamp != reader.stamp(entry) or any(
-            mark.stamp != writer.stamp(place) for mark, place in zip(outputs, row.places, strict=True)
+    written = zip(outputs, row.places, strict=True)
+    if checksum:
+        return marks.source.sha256 != _sha256(reader, entry) or any(
+            mark.sha256 != writer.checksum(place) for mark, place in written
         )
-    return marks.source.sha256 != _sha256(reader, entry) or any(
-        mark.sha256 != writer.checksum(place) for mark, place in zip(outputs, row.places, strict=True)
-    )
+    if not is_source_known and marks.source.stamp != reader.stamp(entry):
+        return True
+    return not all(writer.stands(place, mark.stamp) for mark, place in written)
 
 
 def _sha256(reader: Reader, entry: Entry) -> str | None:
@@ -110,7 +113,8 @@ def _sha256(reader: Reader, entry: Entry) -> str | None:
         return None
 
 
-def _parsed(line: bytes) -> RowStamps | None:
+def parsed(line: bytes) -> RowStamps | None:
+    """A line of the file; None if it is no such array."""
     try:
         key, *parts = files.words(line)
     except ValueError:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from maskgen import manifest
+from maskgen.datasets.finals import home_beside
 from maskgen.errors import ConfigError
 from maskgen.manifest import Row
 
@@ -62,15 +63,22 @@ def stats_of(outputs: Iterable[Path]) -> Stats:
     """
     stats, people = Stats(), set[str]()
     for output in outputs:
-        path = output if output.is_file() else output / manifest.MANIFEST_FILE
-        if not path.is_file():
-            raise ConfigError(f"{output}: no {manifest.MANIFEST_FILE} in it", "give what 'maskgen augment' wrote")
-        for row in manifest.read(path):
+        for row in manifest.read(_manifest_of(output)):
             _add(stats, row)
             if row.identity is not None:
                 people.add(row.identity)
     stats.identities = len(people)
     return stats
+
+
+def _manifest_of(output: Path) -> Path:
+    """That in a folder, that of an output called by the name of its file, or the manifest itself."""
+    for path in (manifest.path_of(output), manifest.path_of(home_beside(output))):
+        if path.is_file():
+            return path
+    if not output.name.endswith((".jsonl", ".jsonl.gz")):
+        raise ConfigError(f"{output}: has no {manifest.MANIFEST_FILE}", "give what 'maskgen augment' wrote")
+    return output
 
 
 def _add(stats: Stats, row: Row) -> None:

@@ -29,7 +29,7 @@ from maskgen.parse import Parser
 from maskgen.run import patterns, saved
 from maskgen.run.record import catalog_of
 from maskgen.run.settings import AugmentSettings
-from maskgen.run.stamps import Mark, RowStamps, source_of, stamps_of
+from maskgen.run.stamps import RowStamps, source_of, stamps_of
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,31 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A row, what its files looked like, and the traceback if something unknown went wrong."""
+    """What became of one input, as it is recorded.
 
-    row: Row
-    stamps: RowStamps | None = None
+    Attributes
+    ----------
+    key, status, message :
+        Those of the row.
+    row : str
+        The row's line in the manifest.
+    stamps : str or None
+        The line that tells what its files looked like; None where there was no work.
+    traceback : str or None
+        If something unknown went wrong.
+    """
+
+    key: str
+    status: manifest.Status
+    message: str | None
+    row: str
+    stamps: str | None = None
     traceback: str | None = None
+
+    @classmethod
+    def of(cls, row: Row, stamps: RowStamps | None = None, traceback: str | None = None) -> Outcome:
+        line = None if stamps is None else stamps.line()
+        return cls(row.key, row.status, row.message, manifest.line_of(row), line, traceback)
 
 
 @dataclass(frozen=True)
@@ -81,9 +101,7 @@ def work(task: Task, chunk: Sequence[Entry]) -> Done:
     tools = _tools(task)
     name = uuid.uuid4().hex
     with task.writer.part(name) as part:
-        made = [_made(task, tools, part, entry) for entry in chunk]
-    # What is in a part can be read once the part is whole.
-    return Done(name, [Outcome(row, stamps_of(row, source, task.writer), trace) for row, source, trace in made])
+        return Done(name, [_made(task, tools, part, entry) for entry in chunk])
 
 
 def augment_entry(task: Task, tools: _Tools, part: PartWriter, entry: Entry, sample: Sample) -> Row:
@@ -230,8 +248,7 @@ def _tools(task: Task) -> _Tools:
     return _Tools(detector, parser, catalog_of(settings), recipe)
 
 
-def _made(task: Task, tools: _Tools, part: PartWriter, entry: Entry) -> tuple[Row, Mark, str | None]:
-    """The row of an entry, the mark of its input, and the traceback if something unknown went wrong."""
+def _made(task: Task, tools: _Tools, part: PartWriter, entry: Entry) -> Outcome:
     sample = trace = None
     try:
         sample = task.reader.read(entry)
@@ -245,7 +262,7 @@ def _made(task: Task, tools: _Tools, part: PartWriter, entry: Entry) -> tuple[Ro
         row, trace = failed(entry, "unexpected", f"{type(error).__name__}: {error}"), traceback.format_exc()
     if row.status == "failed":
         part.take_back(entry)
-    return row, source_of(sample, task.reader, entry), trace
+    return Outcome.of(row, stamps_of(row, source_of(sample, task.reader, entry), part), trace)
 
 
 def _row(entry: Entry, **fields: object) -> Row:

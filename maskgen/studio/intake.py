@@ -18,7 +18,7 @@ from maskgen.catalog.edit import NewDesign, NewView, png_of
 from maskgen.catalog.png import MAX_PICTURE_PIXELS
 from maskgen.catalog.points import faults_of_points
 from maskgen.catalog.schema import UNKNOWN_LICENSE, Kind, Pixel, Rotation
-from maskgen.datasets.base import Entry
+from maskgen.datasets.base import Entry, Fault
 from maskgen.datasets.folder import FolderReader
 from maskgen.detect import Detector, FaceDetector
 from maskgen.errors import CatalogError, ImageError, MaskgenError
@@ -138,7 +138,8 @@ class Refusal:
     file : Path
         The picture.
     reason : str
-        One word: one of `harvest.RefusedError`, ``bad_image``, ``cut_out``, ``unexpected`` or ``crashed``.
+        One word: one of `harvest.RefusedError`, ``bad_image``, ``bad_name``, ``unreadable_folder``, ``cut_out``,
+        ``unexpected`` or ``crashed``.
     message : str
         A sentence that begins with the file.
     """
@@ -157,26 +158,31 @@ class Request:
     model: str = BUNDLED
 
 
-def pictures_in(sources: Sequence[Path]) -> list[Path]:
-    """The pictures among files and in folders, sorted within a folder.
+def pictures_in(sources: Sequence[Path]) -> tuple[list[Path], list[Refusal]]:
+    """The pictures among files and in folders, sorted within a folder; and what in folders cannot be looked at.
 
     Raises
     ------
     CatalogError
         If a source is missing, or a folder holds no picture.
     """
-    pictures = []
+    pictures, refused = [], list[Refusal]()
     for source in sources:
         if source.is_dir():
-            inside = [source / found.key for found in FolderReader(source).listed if isinstance(found, Entry)]
-            if not inside:
+            listed = list(FolderReader(source).listed)
+            inside = [source / found.key for found in listed if isinstance(found, Entry)]
+            failed = [found for found in listed if isinstance(found, Fault) and found.status == "failed"]
+            if not inside and not failed:
                 raise CatalogError(f"{source}: no pictures in this folder")
             pictures += inside
+            for fault in failed:
+                path = source / fault.key
+                refused.append(Refusal(path, fault.reason, str(ImageError(f"{path}: {fault.message}", fault.remedy))))
         elif source.exists():
             pictures.append(source)
         else:
             raise CatalogError(f"{source}: no such file or folder")
-    return pictures
+    return pictures, refused
 
 
 def take(pictures: Sequence[Path], request: Request, executor: Executor) -> Iterator[tuple[Path, NewDesign | Refusal]]:

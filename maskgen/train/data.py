@@ -7,7 +7,7 @@ nor whether a training was interrupted.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from maskgen.arrays import Float32Array, Image, IntArray
+from maskgen.arrays import Float32Array, Image, IntArray, Lazy
 from maskgen.catalog.store import Catalog
 from maskgen.datasets.pairs import Pairs
-from maskgen.datasets.people import Item, open_people
+from maskgen.datasets.people import AlignedBy, Item, People, open_people
 from maskgen.detect import DetectorSpec
 from maskgen.errors import ConfigError, ImageError
 from maskgen.evaluate.pairs import draw_pairs
@@ -31,10 +31,15 @@ from maskgen.face.align import ARCFACE_SIDE
 from maskgen.parallel import InProcess, LocalExecutor
 from maskgen.recognition.crops import Cropper
 from maskgen.recognition.faces import faces_of
+from maskgen.train.order import LARGE, Batches, layout_of, order
 from maskgen.train.settings import TrainSettings
 
 _SUBSTITUTES = 50
 """How many neighbours may be unreadable in a row before the data are taken to be broken."""
+_MOST_HELD_OUT = 10_000
+"""Originals of people held out: their crops are in memory during the training, 0.4 GB of them and as much masked."""
+_HELD_OUT, _NOT_LEARNT = -1, -2
+"""In the place of labels."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +56,76 @@ class Person:
         return self.item.keypoints if self.face is None else self.face.keypoints
 
 
+class Persons(Lazy[Person]):
+    """Persons of a dataset, made when they are asked for.
+
+    Parameters
+    ----------
+    dataset : People
+        Whose items they are.
+    numbers : (N,) int array
+        Of the items.
+    labels : (N,) int array
+        Of the identities.
+    faces : mapping
+        Name of an item -> face that had to be looked for.
+    """
+
+    def __init__(self, dataset: People, numbers: IntArray, labels: IntArray, faces: Mapping[str, Face | str]) -> None:
+        self._dataset, self._numbers, self._faces = dataset, numbers, faces
+        self.labels = labels
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def at(self, number: int) -> Person:
+        """As `Lazy.at`."""
+        item = self._dataset.items[int(self._numbers[number])]
+        face = self._faces.get(item.name)
+        assert not isinstance(face, str)
+        return Person(item, int(self.labels[number]), face)
+
+    @property
+    def copies(self) -> IntArray:
+        """(N,) how many masked copies each has."""
+        return self._dataset.copies[self._numbers]
+
+    @property
+    def starts(self) -> IntArray | None:
+        """The first of each file of many pictures, in whose order they are; None if each is a file of its own."""
+        starts = self._dataset.starts
+        return None if starts is None else np.unique(np.searchsorted(self._numbers, starts))
+
+
+class Entries(Lazy[tuple[int, bool]]):
+    """Entries of an epoch: first all originals, then the masked copies.
+
+    Parameters
+    ----------
+    places : (E,) int array
+        Indices of persons.
+    plain : int
+        How many of them are originals.
+    """
+
+    def __init__(self, places: IntArray, plain: int) -> None:
+        self.places, self.plain = places, plain
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def at(self, number: int) -> tuple[int, bool]:
+        """As `Lazy.at`."""
+        return int(self.places[number]), number >= self.plain
+
+
 @dataclass(frozen=True)
 class Collection:
     """The people to learn from, and those held out.
 
     Attributes
     ----------
-    people, held_out : tuple of Person
+    people, held_out : Persons
         Originals. The labels of those held out mean nothing.
     identities : tuple of str
         By label.
@@ -69,28 +137,30 @@ class Collection:
         Reason -> how many entries are not used for it.
     nobody_held_out : str
         Why nobody is held out although that was asked for.
+    aligned_by : {"settings", "run", "sizes"}
+        How it is known whether the pictures are aligned.
     """
 
-    people: tuple[Person, ...]
-    held_out: tuple[Person, ...]
+    people: Persons
+    held_out: Persons
     identities: tuple[str, ...]
     cropper: Cropper
     mask_prob: float | None
     left_out: Mapping[str, int]
     nobody_held_out: str = ""
+    aligned_by: AlignedBy = "settings"
 
     @property
-    def entries(self) -> list[tuple[int, bool]]:
+    def entries(self) -> Entries:
         """What an epoch goes through: (index of a person, whether to take a masked copy)."""
-        plain = [(index, False) for index in range(len(self.people))]
-        if self.mask_prob is not None:
-            return plain
-        return plain + [(index, True) for index, person in enumerate(self.people) if person.item.masked]
+        people = self.people
+        masked = np.flatnonzero(people.copies) if self.mask_prob is None else np.zeros(0, np.intp)
+        return Entries(np.concatenate([np.arange(len(people)), masked]), len(people))
 
     @property
     def singles(self) -> int:
         """Identities with one original."""
-        return sum(number == 1 for number in Counter(person.label for person in self.people).values())
+        return int((np.bincount(self.people.labels) == 1).sum())
 
 
 def collect(
@@ -115,54 +185,58 @@ def collect(
     catalog = Catalog.load(settings.catalog) if wants_masks else None
     left_out = Counter(dataset.left_out)
     faces: Mapping[str, Face | str] = {}
+    usable: IntArray = np.arange(len(dataset.names))
     if wants_masks or not dataset.is_aligned:
         detectors = DetectorSpec(settings.model, aligned=dataset.is_aligned)
         # Keypoints are enough to align; only masks that are put on while loading need landmarks.
         unknown = [item for item in dataset.items if wants_masks or item.keypoints is None]
         executor = LocalExecutor(settings.workers) if settings.workers else InProcess()
         faces = faces_of(dataset, cache, detectors, executor, unknown, on_progress, on_fault)
-    usable = list[tuple[Item, Face | None]]()
-    for item in dataset.items:
-        face = faces.get(item.name)
-        if isinstance(face, str):
-            left_out[face] += 1
-        else:
-            usable.append((item, face))
-    numbers = Counter(item.identity for item, _ in usable)
-    held_out, nobody = _held_out(numbers, settings)
-    learnt = sorted(who for who, number in numbers.items() if number >= settings.min_pictures and who not in held_out)
-    label_of = {who: label for label, who in enumerate(learnt)}
-    people = tuple(Person(item, label_of[item.identity], face) for item, face in usable if item.identity in label_of)
-    left_out["too_few_pictures"] += len(usable) - len(people) - sum(numbers[who] for who in held_out)
+        reasons = [faces.get(name) for name in dataset.names]
+        left_out.update(reason for reason in reasons if isinstance(reason, str))
+        usable = usable[[not isinstance(reason, str) for reason in reasons]]
+    numbers = np.bincount(dataset.whose[usable], minlength=len(dataset.identities))  # (I,)
+    by_name = sorted(np.flatnonzero(numbers).tolist(), key=lambda who: dataset.identities[who])
+    held_out, nobody = _held_out(by_name, numbers, settings)
+    learnt = [who for who in by_name if numbers[who] >= settings.min_pictures and who not in held_out]
+    label_of = np.full(len(numbers), _NOT_LEARNT)
+    label_of[learnt] = np.arange(len(learnt))
+    label_of[sorted(held_out)] = _HELD_OUT
+    labels = label_of[dataset.whose[usable]]
+    left_out["too_few_pictures"] += int((labels == _NOT_LEARNT).sum())
     if len(learnt) < 2:
         raise ConfigError(f"{settings.data}: {len(learnt)} identities to learn, at least 2 are needed")
     return Collection(
-        people,
-        tuple(Person(item, -1, face) for item, face in usable if item.identity in held_out),
-        tuple(learnt),
+        Persons(dataset, usable[labels >= 0], labels[labels >= 0], faces),
+        Persons(dataset, usable[labels == _HELD_OUT], labels[labels == _HELD_OUT], faces),
+        tuple(dataset.identities[who] for who in learnt),
         Cropper(dataset.read, dataset.is_aligned, catalog, DetectorSpec(settings.model) if wants_masks else None),
         settings.mask_prob,
         +left_out,
         nobody,
+        dataset.aligned_by,
     )
 
 
-def _held_out(numbers: Mapping[str, int], settings: TrainSettings) -> tuple[frozenset[str], str]:
+def _held_out(by_name: list[int], numbers: IntArray, settings: TrainSettings) -> tuple[frozenset[int], str]:
     """Identities to validate on, drawn from those with two originals or more; none if that were over half of all.
 
-    With them comes the reason why there are none although some were asked for.
+    Where they would have more than `_MOST_HELD_OUT` originals, fewer are drawn. With them comes the reason why there
+    are none although some were asked for.
     """
     if settings.holdout == 0:
         return frozenset(), ""
-    candidates = sorted(who for who, number in numbers.items() if number > 1)
-    wanted = max(round(settings.holdout * len(numbers)), 2)
+    candidates = [who for who in by_name if numbers[who] > 1]
+    wanted = max(round(settings.holdout * len(by_name)), 2)
     if len(candidates) < 2:
-        return frozenset(), f"{len(candidates)} of {len(numbers)} identities have two originals, at least 2 must"
-    if wanted > len(numbers) // 2:
-        return frozenset(), f"{wanted} of {len(numbers)} identities would be more than half"
+        return frozenset(), f"{len(candidates)} of {len(by_name)} identities have two originals, at least 2 must"
+    if wanted > len(by_name) // 2:
+        return frozenset(), f"{wanted} of {len(by_name)} identities would be more than half"
     rng = np.random.default_rng([settings.seed, 0x686F6C64])  # a stream of its own
-    chosen = rng.choice(len(candidates), min(wanted, len(candidates)), replace=False)
-    return frozenset(candidates[i] for i in chosen), ""
+    chosen = np.array(candidates)[rng.choice(len(candidates), min(wanted, len(candidates)), replace=False)]
+    few = np.cumsum(numbers[chosen]) <= _MOST_HELD_OUT
+    few[:2] = True
+    return frozenset(chosen[few].tolist()), ""
 
 
 class Sample(NamedTuple):
@@ -193,6 +267,9 @@ class Samples(Dataset[Sample]):
     def __init__(self, collection: Collection, seed: int, flip: bool) -> None:
         self.collection = collection
         self.entries = collection.entries
+        starts = collection.people.starts
+        is_large = starts is not None and len(self.entries) > LARGE
+        self.layout = layout_of(self.entries.places, starts) if starts is not None and is_large else None
         self.seed = seed
         self.flip = flip
 
@@ -258,23 +335,16 @@ def to_input(pictures: Tensor) -> Tensor:
     return ((pictures.float() - 127.5) / 127.5).contiguous(memory_format=torch.channels_last)
 
 
-def batches(
-    entries: int, batch: int, seed: int, epoch: int, start: int = 0, rank: int = 0, world: int = 1
-) -> list[list[tuple[int, int]]]:
-    """The keys of one process's share of each batch of an epoch, from batch `start` on.
+def batches(samples: Samples, batch: int, epoch: int, rank: int = 0, world: int = 1) -> Batches:
+    """The keys of one process's share of each batch of an epoch.
 
     Together the processes go through the batches that a single one would. Entries that fill no batch are left out of
     this epoch.
     """
-    order = np.random.default_rng([seed, epoch]).permutation(entries)
-    share = batch // world
-    return [
-        [(epoch, int(entry)) for entry in order[number * batch + rank * share :][:share]]
-        for number in range(start, entries // batch)
-    ]
+    return Batches(order(len(samples), samples.seed, epoch, samples.layout), batch, epoch, rank, world)
 
 
-def loader(samples: Samples, keys: Sequence[list[tuple[int, int]]], workers: int) -> DataLoader[Sample]:
+def loader(samples: Samples, keys: Batches, workers: int) -> DataLoader[Sample]:
     """Batches of samples, in the order of the keys."""
     # A worker is a fork of this process: it would wait for ever for threads that OpenCV started before the fork.
     cv2.setNumThreads(1)

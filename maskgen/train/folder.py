@@ -14,7 +14,6 @@ from pydantic import ValidationError
 import maskgen
 from maskgen import files
 from maskgen.errors import ConfigError
-from maskgen.run.record import LOCK_FILE
 from maskgen.schema import first_fault
 from maskgen.train import export
 from maskgen.train.data import Collection
@@ -45,7 +44,7 @@ def held(accelerator: Any, out: Path) -> Iterator[None]:
     MaskgenError
         If nothing can be written there.
     """
-    with files.locked(out / LOCK_FILE) if accelerator.is_main_process else contextlib.nullcontext():
+    with files.locked(out / files.LOCK_FILE) if accelerator.is_main_process else contextlib.nullcontext():
         yield
 
 
@@ -172,7 +171,7 @@ def finish(
         settings=settings,
         identities=len(collection.identities),
         pictures=len(collection.people),
-        masked_pictures=sum(is_masked for _, is_masked in collection.entries),
+        masked_pictures=len(collection.entries) - len(collection.people),
         single_picture_identities=collection.singles,
         left_out=dict(collection.left_out),
         unreadable=len(progress.unreadable),

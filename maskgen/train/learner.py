@@ -95,14 +95,14 @@ def start_centres(centres: Centres, backbone: Backbone, collection: Collection) 
     """Set each centre to the mean embedding of some originals: random centres would pull the base apart."""
     device = next(backbone.parameters()).device
     sums = torch.zeros(centres.weight.shape)  # (C, E)
-    taken = np.zeros(len(sums), int)
-    chosen = list[Person]()
-    for person in collection.people:
-        if taken[person.label] < _PICTURES_A_CENTRE:
-            taken[person.label] += 1
-            chosen.append(person)
+    labels = collection.people.labels
+    by_label = np.argsort(labels, kind="stable")
+    in_order = labels[by_label]
+    rank = np.arange(len(labels)) - np.searchsorted(in_order, in_order)  # among those of its label
+    chosen = np.sort(by_label[rank < _PICTURES_A_CENTRE])
     for start in range(0, len(chosen), 64):
-        for person, embedding in _embedded(backbone, device, collection, chosen[start : start + 64]):
+        people = [collection.people[index] for index in chosen[start : start + 64].tolist()]
+        for person, embedding in _embedded(backbone, device, collection, people):
             sums[person.label] += embedding
     length = centres.weight.norm(dim=1, keepdim=True)
     known = sums.norm(dim=1, keepdim=True) > 0

@@ -162,9 +162,8 @@ def _train(accelerator: Any, settings: TrainSettings, out: Path, resume: bool, w
     sums, passes = np.array(progress.sums), progress.passes  # loss, margin loss, distance since the last row
     while progress.step < steps:
         epoch, start = divmod(progress.step, steps_an_epoch)
-        keys = data.batches(
-            len(samples), settings.batch_size, settings.seed, epoch, start * settings.accumulate, rank, world
-        )[: (steps_an_epoch - start) * settings.accumulate]
+        keys = data.batches(samples, settings.batch_size, epoch, rank, world)
+        keys = keys[start * settings.accumulate : steps_an_epoch * settings.accumulate]
         learner.train()
         for number, batch in enumerate(data.loader(samples, keys, settings.workers)):
             with accelerator.accumulate(learner):

@@ -37,11 +37,11 @@ class TrainSettings(Strict):
     Attributes
     ----------
     data : Path
-        A folder of identities, or an output of ``maskgen augment``.
+        An output of ``maskgen augment``, or a dataset of any format that says who is on its pictures.
     original : Path or None
         Where the originals of such an output lie; None for beside the masked copies, or where augment read them.
     aligned : bool or None
-        The pictures are 112x112 ArcFace crops; None for what an output of augment says, else no.
+        The pictures are 112x112 ArcFace crops; None for what an output of augment says, else what their sizes say.
     base : str
         What to start from, see `maskgen.train.bases.load`.
     margin : (m1, m2, m3)

@@ -6,7 +6,17 @@ import pytest
 
 from maskgen import formats
 from maskgen.catalog import bundle
-from maskgen.datasets import verification
+from maskgen.datasets import (
+    pickles,
+    recordio,
+    recordio_file,
+    recordio_index,
+    recordio_property,
+    sidecars,
+    tars,
+    verification,
+    webdataset,
+)
 from maskgen.packs import fetch
 from tests.attack import fuzz
 
@@ -21,6 +31,15 @@ def test_the_limits_that_the_policy_names_are_those_of_the_code():
     assert formats.max_bytes(1000) == 8 * 1000 + 64 * 2**20
     assert "a file of 8 bytes per pixel and 64 MiB" in TEXT
     assert f"a verification set | {verification.MAX_BYTES // 2**30} GiB" in TEXT
+    assert f"; {pickles._MOST_STEPS:,} instructions of its pickle" in TEXT
+    assert f"; {recordio_file._MOST_PARTS:,} parts; labels up to {recordio_file.MOST_LABELS - 1:,} |" in TEXT
+    beside = recordio_index._LONGEST_LINE // 2**20, recordio._MOST_NAME_BYTES // 2**10
+    assert "{} MiB per line of the index; {} KiB per line of `labels.txt`".format(*beside) in TEXT
+    assert f"; {recordio_property._MAX_BYTES // 2**10} KiB of `property`" in TEXT
+    assert f"{webdataset.MOST_MEMBERS:,} members; {webdataset.MOST_EXTRA_BYTES // 2**20} MiB beside its picture" in TEXT
+    assert f"names of {webdataset._LONGEST_NAME:,} characters; {tars.MOST_HEADER_BYTES // 2**10} KiB of headers" in TEXT
+    assert f"a pattern of shards | {webdataset.MOST_SHARDS:,} shards" in TEXT
+    assert f"`cls` and `json` in a sample | {sidecars.MOST_BYTES // 2**20} MiB" in TEXT
     assert f"{bundle.MAX_ENTRIES:,} entries; {bundle.MAX_FILE_BYTES // 10**6} MB per entry, unpacked" in TEXT
     assert f"a model pack that is fetched | {fetch.MAX_UNPACKED_BYTES // 2**30} GiB unpacked" in TEXT
     assert f"more than {fuzz.MEMORY // 2**30} GiB of memory" in TEXT

@@ -241,6 +241,28 @@ def test_a_folder_is_taken_with_a_reason_for_each_refusal(tmp_path, invoke, own)
     assert "no_mask" in lines[1]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are Unicode there")
+def test_a_file_name_that_is_no_unicode_is_refused_with_a_line_each(tmp_path, invoke, own):
+    portrait(tmp_path / "in" / "a.png")
+    raw = (tmp_path / "in" / "a.png").read_bytes()
+    for name in (b"b\xff.png", b"c\xe9.jpg"):
+        Path(os.fsdecode(os.fsencode(tmp_path / "in") + b"/" + name)).write_bytes(raw)
+    result = invoke("add", tmp_path / "in", "--license", "CC0-1.0")
+    assert result.exit_code == 3
+    assert names_in(own) == ["a"]
+    assert result.stderr.splitlines() == [
+        f"refused  bad_name: {tmp_path / 'in'}/{name}: the file name is not valid Unicode; rename it"
+        for name in (r"b\udcff.png", r"c\udce9.jpg")
+    ]
+    assert "1 design added, 2 pictures refused" in result.stdout
+    (tmp_path / "in" / "a.png").unlink()
+    report = json.loads(invoke("add", tmp_path / "in", "--json").stdout)
+    assert [one["reason"] for one in report["refused"]] == ["bad_name"] * 2
+    alone = invoke("add", Path(os.fsdecode(os.fsencode(tmp_path / "in") + b"/b\xff.png")))
+    assert alone.exit_code in (0, 1)
+    assert alone.exception is None or isinstance(alone.exception, SystemExit)
+
+
 def test_the_refusal_of_a_picture_names_no_option_that_catalog_add_lacks(tmp_path, invoke):
     whole = portrait(tmp_path / "whole.jpg").read_bytes()
     (tmp_path / "cut.jpg").write_bytes(whole[:-300])

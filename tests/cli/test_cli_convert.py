@@ -43,6 +43,15 @@ def test_a_dataset_is_described(tree):
     assert json.loads(invoke("inspect", tree, "--json").stdout)["sizes"] == {"200x200": 3}
 
 
+def test_what_a_recordio_says_of_itself_is_shown(tmp_path):
+    (tmp_path / "in" / "ann").mkdir(parents=True)
+    Image.fromarray(np.zeros((112, 112, 3), np.uint8)).save(tmp_path / "in" / "ann" / "1.png")
+    assert invoke("convert", tmp_path / "in", tmp_path / "rec", "--out-format", "recordio").exit_code == 0
+    assert "property    1 identities, pictures of 112x112" in invoke("inspect", tmp_path / "rec").stdout
+    told = json.loads(invoke("inspect", tmp_path / "rec", "--json").stdout)["told"]
+    assert told == {"identities": 1, "height": 112, "width": 112}
+
+
 def test_crops_are_known_by_their_size(tmp_path):
     for number in range(3):
         (tmp_path / "in").mkdir(exist_ok=True)
@@ -104,3 +113,25 @@ def test_a_list_of_pairs_is_a_dataset_of_pairs(tmp_path):
     assert reader.read(found[0]).raw == (tmp_path / "lfw" / "a" / "a_0001.jpg").read_bytes()
     with pytest.raises(ConfigError):
         PairReader(tmp_path / "nowhere.txt", tmp_path / "lfw").count()
+
+
+def test_a_set_is_a_file_in_the_current_folder_and_the_summary_says_where_all_else_is(tmp_path, monkeypatch):
+    for number, name in enumerate(("a_0001.png", "a_0002.png", "b_0001.png", "c_0001.png")):
+        write_picture(tmp_path / "lfw" / name[0] / name)
+        Image.fromarray(np.full((112, 112, 3), number, np.uint8)).save(tmp_path / "lfw" / name[0] / name)
+    (tmp_path / "pairs.txt").write_text("a/a_0001.png a/a_0002.png 1\nb/b_0001.png c/c_0001.png 0\n")
+    monkeypatch.chdir(tmp_path)
+    result = invoke("convert", "pairs.txt", "lfw.bin", "--root", "lfw/", "--workers", 1)
+    assert result.exit_code == 0, result.output
+    assert "4 pictures to lfw.bin, manifest.jsonl and run.json to lfw.bin.maskgen" in result.stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lfw", "lfw.bin", "lfw.bin.maskgen", "pairs.txt"]
+    assert json.loads(invoke("stats", "lfw.bin", "--json").stdout)["inputs"] == 4
+    assert json.loads(invoke("inspect", "lfw.bin", "--json").stdout)["pairs"] == 2
+    assert invoke("stats", "pairs.txt").stderr.startswith("error: pairs.txt: has no manifest.jsonl")
+    again = invoke("augment", "lfw.bin", "masked.bin", "--aligned", "--workers", 1)
+    assert again.exit_code == 0, again.output
+    assert invoke("convert", "pairs.txt", "pairs.bin", "--root", "lfw/", "--workers", 1, "--json").exit_code == 0
+    (tmp_path / "own.bin").write_bytes(b"mine")
+    refused = invoke("convert", "lfw.bin", "own.bin", "--overwrite")
+    assert refused.exit_code == 1
+    assert "own.bin: in the way, and no run of maskgen wrote it" in refused.stderr

@@ -84,7 +84,9 @@ def test_any_text_at_all_is_one_line_that_can_be_encoded(text):
     assert not any(map(is_harmful, shown))
 
 
-def test_the_log_is_escaped_line_by_line():
+def test_the_log_is_escaped_line_by_line(monkeypatch):
+    # Or pytest keeps the line, and cannot hand it from one process to another.
+    monkeypatch.setattr(logging.getLogger("maskgen"), "propagate", False)
     console.show_log()
     log = logging.getLogger("maskgen.some.room")
     try:

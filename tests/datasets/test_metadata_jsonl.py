@@ -143,7 +143,7 @@ def test_any_number_of_lines_is_sorted_on_disk_and_takes_little_memory(tmp_path)
     script = """
 import sys, tracemalloc
 from pathlib import Path
-from maskgen.datasets import ordering
+from maskgen import ordering
 from maskgen.datasets.metadata import MetadataReader
 ordering._BATCH = 20
 tracemalloc.start()

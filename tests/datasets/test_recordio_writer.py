@@ -10,14 +10,14 @@ import pytest
 import recordio_files as independent
 from pictures import chunk, saved, smooth, with_chunks
 
-from maskgen import images
-from maskgen.datasets import ordering, parts
+from maskgen import images, ordering
+from maskgen.datasets import parts
 from maskgen.datasets.base import Entry, Meta, Sample
-from maskgen.datasets.ordering import Sorted, natural
 from maskgen.datasets.recordio import LABELS_EXTRA, RecordReader
 from maskgen.datasets.recordio_writer import RecordWriter
 from maskgen.errors import ConfigError, ImageError, MaskgenError
 from maskgen.manifest import Row, VariantRow, Written
+from maskgen.ordering import Sorted, natural
 
 FILES = ["property", "train.idx", "train.lst", "train.rec"]
 
@@ -112,6 +112,31 @@ def test_a_label_without_a_picture_has_an_empty_range(tmp_path):
     assert [records[key].labels for key in range(11, 17)] == [[1, 7], [7, 7], [7, 11], [11, 11], [11, 11], [11, 11]]
     assert (records[0].flag, records[0].labels, records[0].id) == (2, [11, 17], 0)
     assert (tmp_path / "property").read_text() == "6,112,112\n"
+
+
+@pytest.mark.parametrize("identities", [0, 2, 3, 7])
+def test_labels_that_the_source_has_without_a_record_are_kept_as_empty_ranges(identities, tmp_path):
+    writer = RecordWriter(tmp_path, identities=identities)
+    rows = finished(writer, put(writer, "a", LABELLED))
+    most = max(3, identities)
+    assert (tmp_path / "property").read_text() == f"{most},112,112\n"
+    assert RecordReader(tmp_path / "train.rec").ranges() == most
+    records = independent.read_all(tmp_path / "train.rec")
+    ranges = [tuple(records[key].labels) for key in range(11, 11 + most)]
+    assert ranges[:3] == [(1, 7), (7, 7), (7, 11)]
+    assert ranges[3:] == [(11, 11)] * (most - 3)
+    assert tuple(records[0].labels) == (11, 11 + most)
+    before = {name: os.stat(tmp_path / name).st_ino for name in FILES}
+    finished(writer, rows)
+    assert {name: os.stat(tmp_path / name).st_ino for name in FILES} == before
+    finished(RecordWriter(tmp_path, identities=9), rows)
+    assert (tmp_path / "property").read_text() == "9,112,112\n"
+
+
+def test_identities_that_are_numbered_anew_are_as_many_as_there_are(tmp_path):
+    writer = RecordWriter(tmp_path, identities=50)
+    finished(writer, put(writer, "a", NAMED))
+    assert (tmp_path / "property").read_text() == "3,112,112\n"
 
 
 def test_identities_without_labels_are_numbered_in_their_order_and_named_in_labels_txt(tmp_path):
@@ -465,13 +490,17 @@ def test_clearing_deletes_all_that_a_run_wrote(tmp_path):
 # ---- as a writer
 
 
-def test_a_writer_is_small_and_parts_of_a_killed_chunk_leave_nothing(tmp_path):
+def test_a_writer_is_small_and_what_a_killed_chunk_wrote_is_never_read(tmp_path):
     writer = pickle.loads(pickle.dumps(RecordWriter(tmp_path)))
     assert len(pickle.dumps(writer)) < 500
     with contextlib.suppress(KeyboardInterrupt), writer.part("a") as part:
         part.put(Sample(picture(0)), Meta(NAMED[0], 1))
         raise KeyboardInterrupt
-    assert list((tmp_path / parts.FOLDER).iterdir()) == []
-    assert writer.unsettled() == set()
-    assert writer.clashes(["a", "A"], frozenset()) == []
+    rows = put(writer, "b", LABELLED)
+    assert len(list((tmp_path / parts.FOLDER).iterdir())) == 1
+    finished(writer, rows)
+    assert len(independent.read_as_insightface(tmp_path / "train.rec")) == 2 * len(LABELLED)
+    assert not (tmp_path / parts.FOLDER).exists()
+    assert writer.unsettled() == {}
+    assert writer.clashes(lambda: ["a", "A"], lambda among: set()) == []
     assert writer.puts_together

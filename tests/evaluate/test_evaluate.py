@@ -10,15 +10,17 @@ import numpy as np
 import people
 import pytest
 from click.testing import CliRunner
+from fakes import mask
 from PIL import Image
 from strategies import face_at
 
 pytest.importorskip("sklearn", reason="evaluation needs the extra [eval]")
 
 from maskgen.cli.eval import evaluate as eval_cli
-from maskgen.datasets import pairlists
+from maskgen.datasets import listing, pairkeys, pairlists
 from maskgen.datasets.pairs import consecutive_folds, write_pairs
 from maskgen.detect import DetectorSpec
+from maskgen.errors import ConfigError
 from maskgen.evaluate import embed, figures, pairs, results
 from maskgen.face import HeadPose
 from maskgen.parallel import InProcess
@@ -343,7 +345,9 @@ def test_eval_leaves_out_pairs_with_pictures_that_cannot_be_used(invoke, model, 
     assert found["rows"][0]["left_out"] >= 2
 
 
-@pytest.mark.parametrize("options", [["--aligned"], [], ["--mask", "both"], ["--aligned", "--mask", "probe"]])
+@pytest.mark.parametrize(
+    "options", [["--aligned"], ["--photographs"], ["--mask", "both"], ["--aligned", "--mask", "probe"]]
+)
 def test_eval_leaves_out_and_counts_pictures_that_are_missing(options, invoke, model, crops_and_pairs):
     root, listed = crops_and_pairs
     gone = people.name(3, 1)
@@ -372,10 +376,10 @@ def test_a_fault_of_the_search_at_one_picture_costs_this_picture_and_names_it(
 
     monkeypatch.setattr(DetectorSpec, "build", lambda self: Detector())
     for _ in range(2):
-        result = invoke(model, "--pairs", listed, "--root", root, "--out", tmp_path / "out")
+        result = invoke(model, "--pairs", listed, "--root", root, "--photographs", "--out", tmp_path / "out")
         assert result.exit_code == 0, result.output
         assert "pictures: unexpected 1" in result.stdout
-    first = invoke(model, "--pairs", listed, "--root", root)
+    first = invoke(model, "--pairs", listed, "--root", root, "--photographs")
     assert f"{people.name(2, 0)}: ZeroDivisionError: no such luck" in first.stderr
 
 
@@ -428,3 +432,71 @@ def test_eval_knows_the_difference_between_a_network_and_its_pth(invoke, crops_a
     result = invoke(tmp_path / "a.onnx", tmp_path / "a.pth", "--pairs", listed, "--root", root, "--aligned", "--json")
     one, other = (row["figures"] for row in json.loads(result.stdout)["rows"])
     assert one["auc"] == pytest.approx(other["auc"], abs=1e-3)
+
+
+# ---- formats
+
+
+def in_format(job_of, root, out_format):
+    job = job_of(root, out_format, masks=False, out_format=out_format)
+    mask(job)
+    return job.target
+
+
+@pytest.mark.parametrize("out_format", ["recordio", "webdataset"])
+def test_eval_gives_the_same_figures_for_the_same_pictures_in_every_format(
+    invoke, model, crops_and_pairs, job_of, out_format
+):
+    root, listed = crops_and_pairs
+    for path in sorted(root.rglob("1.png")):
+        people._write(path, np.rot90(np.asarray(Image.open(path)), 2))
+    plain = json.loads(invoke(model, "--pairs", listed, "--root", root, "--json").stdout)
+    packed = in_format(job_of, root, out_format)
+    if out_format == "recordio":
+        keys = {
+            path: key for key, _, path in (line.split("\t") for line in (packed / "train.lst").read_text().splitlines())
+        }
+        lines = [line.split("\t") for line in listed.read_text().splitlines()]
+        listed.write_text("".join(f"{keys[one]} {keys[two]} {same} {fold}\n" for one, two, same, fold in lines))
+    result = invoke(model, "--pairs", listed, "--root", packed, "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found["rows"] == plain["rows"]
+    assert 0 < found["rows"][0]["figures"]["rank1"] < 0.9
+    assert "aligned    yes, 112x112 crops: by the sizes of some" in result.stderr
+    # Whole keys name the same pictures.
+    names = pairlists.read_pairs(listed, root, pairkeys._Keys(packed, listing.listed(packed))).names
+    listed.write_text("".join(f"{names[0]} {name} 1\n{names[0]} {names[-1]} 0\n" for name in names[1:3]))
+    assert invoke(model, "--pairs", listed, "--root", packed).exit_code == 0
+
+
+@pytest.mark.parametrize("out_format", ["recordio", "webdataset"])
+def test_eval_leaves_out_records_and_samples_that_are_missing_and_says_why_there_is_no_rank_1(
+    invoke, model, crops_and_pairs, job_of, out_format
+):
+    root, listed = crops_and_pairs
+    packed = in_format(job_of, root, out_format)
+    names = ["1", "2", "4", "5"] if out_format == "recordio" else [people.name(n // 2, n % 2) for n in range(4)]
+    a, b, c, d = names
+    listed.write_text(f"{a} {b} 1\n{c} {d} 1\n{a} {c} 0\n{a} 999.png 0\n")
+    result = invoke(model, "--pairs", listed, "--root", packed)
+    assert re.search("measured +3 of 4 pairs.*rank-1 of 2 pictures", result.stdout), result.output
+    assert re.search("left out +1 pairs; pictures: missing 1", result.stdout)
+    listed.write_text(f"{a} {b} 1\n{c} {d} 0\n")
+    result = invoke(model, "--pairs", listed, "--root", packed)
+    assert re.search("refused +rank-1: the dataset does not say of all pictures who is on them", result.stdout)
+
+
+def test_a_sample_that_several_shards_have_is_asked_about(crops_and_pairs, job_of):
+    root, listed = crops_and_pairs
+    packed = in_format(job_of, root, "webdataset")
+    (packed / "shard-000001.tar").write_bytes((packed / "shard-000000.tar").read_bytes())
+    with pytest.raises(ConfigError, match="but shard-000000/person_00/0 and shard-000001/person_00/0; write in the"):
+        pairkeys.read_keyed(listed, packed)
+
+
+def test_a_folder_of_pictures_may_have_shards_beside_them(invoke, model, crops_and_pairs, job_of):
+    root, listed = crops_and_pairs
+    plain = invoke(model, "--pairs", listed, "--root", root, "--json").stdout
+    (root / "all.tar").write_bytes((in_format(job_of, root, "webdataset") / "shard-000000.tar").read_bytes())
+    assert invoke(model, "--pairs", listed, "--root", root, "--json").stdout == plain

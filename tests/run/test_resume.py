@@ -132,7 +132,7 @@ def test_two_names_that_clash_no_longer_are_both_done(tmp_path, job_of):
     job = job_of(tmp_path / "in", originals=True)
     assert mask(job).counts.reasons == {"name_clash": 1}
     assert taken(job) == []
-    assert run.prepare(job).settled == 2
+    assert run.prepare(job).count().settled == 2
     (tmp_path / "in" / "a_m1.png").unlink()
     assert taken(job) == ["a.png"]
 
@@ -163,7 +163,7 @@ def test_rows_of_inputs_that_are_gone_stay_and_are_counted_until_they_are_pruned
     fresh = job_of(source, "fresh")
     mask(fresh)
     assert hash_of_tree(job.target) == hash_of_tree(fresh.target)
-    assert len(stamps.read(job.target / stamps.STAMPS_FILE)) == 3
+    assert len((job.target / stamps.STAMPS_FILE).read_bytes().splitlines()) == 3
 
 
 def test_an_input_that_lists_nothing_at_all_is_not_pruned(source, job_of):
@@ -268,11 +268,60 @@ def test_a_journal_names_no_file_outside_and_none_that_was_changed_since(source,
     (tmp_path / "mine.png").write_bytes(b"mine")
     (target / "mine.png").write_bytes(b"mine")
     stamp = files.stamp_of(tmp_path / "mine.png")
-    lines = f'["../mine.png", "{stamp}"]\n["mine.png", "4-1"]\nno JSON\n[1, 2, 3]\n'
+    lines = f'["../mine.png", "{stamp}", "a"]\n["mine.png", "4-1", "a"]\nno JSON\n[1, 2, 3]\n'
     (target / ".maskgen-0.journal").write_text(lines)
     mask(job_of(source))
     assert (tmp_path / "mine.png").exists()
     assert (target / "mine.png").exists()
+
+
+# ---- long manifests
+
+
+def test_a_long_manifest_is_compressed_and_read_resumed_and_begun_anew_alike(source, job_of, monkeypatch, hash_of_tree):
+    job = job_of(source)
+    mask(job)
+    plain = rows_of(job.target)
+    monkeypatch.setattr(manifest.log, "MOST_PLAIN_ROWS", 3)
+    monkeypatch.setattr(manifest, "MOST_PLAIN_ROWS", 3)
+    packed = job_of(source, "packed")
+    mask(packed)
+    path = manifest.path_of(packed.target)
+    assert path.name == "manifest.jsonl.gz"
+    assert {row.key: row for row in manifest.read(path)} == plain
+    before = hash_of_tree(packed.target)
+    assert mask(packed).progress.taken == 0
+    write_picture(source / "ann" / "1.png", "two_faces")
+    assert taken(packed) == ["ann/1.png"]
+    mask(job_of(source, "fresh"))
+    assert hash_of_tree(packed.target) == hash_of_tree(job_of(source, "fresh").target) != before
+    mask(job_of(source, "packed", execution={"existing": "overwrite"}))
+    assert hash_of_tree(packed.target) == hash_of_tree(job_of(source, "fresh").target)
+    assert not (packed.target / "manifest.jsonl").exists()
+
+
+@pytest.mark.parametrize("killed", ["as it compresses", "as it takes it out"])
+def test_a_run_that_is_killed_as_it_compresses_the_manifest_loses_no_row(source, job_of, monkeypatch, killed):
+    monkeypatch.setattr(manifest, "MOST_PLAIN_ROWS", 3)
+    job = job_of(source)
+    mask(job)
+    rows = {row.key: row for row in manifest.read(manifest.path_of(job.target))}
+    if killed == "as it compresses":
+        manifest.unpack(job.target)
+        (job.target / "manifest.jsonl.gz").write_bytes(b"half")
+    else:
+        raw = (job.target / "manifest.jsonl.gz").read_bytes()
+        manifest.unpack(job.target)
+        (job.target / "manifest.jsonl.gz").write_bytes(raw)
+    assert mask(job).progress.taken == 0
+    assert {row.key: row for row in manifest.read(manifest.path_of(job.target))} == rows
+
+
+def test_a_row_leaves_out_what_it_does_not_have(source, job_of):
+    mask(job_of(source))
+    for line in (job_of(source).target / "manifest.jsonl").read_text().splitlines():
+        assert "null" not in line
+        assert "schema_version" not in line
 
 
 # ---- deep

@@ -27,7 +27,6 @@ from maskgen.masking import light
 from maskgen.masking.augment import augment_image
 from maskgen.parallel import local
 from maskgen.run import worker
-from maskgen.run.record import LOCK_FILE
 
 
 def rows_of(folder):
@@ -358,7 +357,8 @@ def test_source_and_target_must_be_folders(tree, job_of, tmp_path):
 
 def test_two_runs_do_not_write_to_one_folder(tree, job_of):
     job = job_of(tree)
-    with files.locked(job.target / LOCK_FILE), pytest.raises(MaskgenError, match="another process is writing there"):
+    lock = job.target / files.LOCK_FILE
+    with files.locked(lock), pytest.raises(MaskgenError, match="another process is writing there"):
         mask(job)
     mask(job)
 

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import people
 import pytest
+from fakes import mask
 from strategies import face_at
 
 torch = pytest.importorskip("torch", reason="training needs the extra [train]")
@@ -17,7 +18,7 @@ from maskgen.detect import DetectorSpec
 from maskgen.errors import ConfigError, ImageError
 from maskgen.face import HeadPose
 from maskgen.recognition import faces
-from maskgen.train import data, learner
+from maskgen.train import data, learner, order
 from maskgen.train.settings import settings_of
 
 
@@ -90,24 +91,24 @@ def test_picture_and_clean_are_mirrored_alike(augmented):
 
 @pytest.mark.parametrize("world", [1, 2, 4])
 def test_processes_share_the_batches_of_one(world):
-    alone = data.batches(50, 8, seed=3, epoch=1)
-    shares = [data.batches(50, 8, 3, 1, 0, rank, world) for rank in range(world)]
+    numbers = order.order(50, seed=3, epoch=1)
+    alone = list(order.Batches(numbers, 8, 1))
+    shares = [order.Batches(numbers, 8, 1, rank, world) for rank in range(world)]
     assert [[key for part in parts for key in part] for parts in zip(*shares, strict=True)] == alone
     assert len({entry for batch in alone for _, entry in batch}) == 48
-    assert data.batches(50, 8, 3, 1, start=4) == alone[4:]
-    assert data.batches(50, 8, 3, 2) != alone
+    assert list(order.Batches(numbers, 8, 1)[4:]) == alone[4:]
 
 
 def test_workers_start_although_opencv_has_used_threads(photographs, catalog_dir):
     cv2.setNumThreads(4)
     cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.uint8), (31, 31), 5)
     samples = samples_of(photographs, holdout=0, mask_prob=1, catalog=catalog_dir)
-    assert len(list(data.loader(samples, data.batches(12, 4, 0, 0), 1))) == 3
+    assert len(list(data.loader(samples, data.batches(samples, 4, 0), 1))) == 3
 
 
 def test_samples_do_not_depend_on_who_loads_them(augmented):
     samples = samples_of(augmented, holdout=0)
-    keys = data.batches(len(samples), 8, 0, 0)
+    keys = data.batches(samples, 8, 0)
     here, elsewhere = (list(data.loader(samples, keys, workers)) for workers in (0, 2))
     for one, other in zip(here, elsewhere, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
@@ -191,13 +192,13 @@ def test_photographs_without_landmarks_are_searched_once_and_remembered(tmp_path
     monkeypatch.setattr(DetectorSpec, "build", lambda self: Detector())
     monkeypatch.setattr(DetectorSpec, "sha256", lambda self: "f" * 64)
     faces._detector.cache_clear()
-    first = collect(root, holdout=0, workers=0)
+    first = collect(root, holdout=0, workers=0, aligned=False)
     assert len(searched) == 5
     assert dict(first.left_out) == {"bad_image": 1, "no_face": 1}
     cache = next(root.parent.joinpath("out").glob("faces-*.jsonl"))
     with cache.open("ab") as file:
         file.write(b'{"torn')
-    second = collect(root, holdout=0, workers=0)
+    second = collect(root, holdout=0, workers=0, aligned=False)
     assert len(searched) == 5
     for one, other in zip(first.people, second.people, strict=True):
         assert np.allclose(one.face.landmarks, other.face.landmarks)
@@ -243,11 +244,10 @@ def test_rows_without_a_face_are_left_out_and_counted(tmp_path):
     assert dict(found.left_out) == {"no_face": 1, "bad_image": 1, "no_identity": 1}
 
 
-@pytest.mark.parametrize("name", ["train.rec", "shards-{0..3}.tar", "lfw.bin"])
-def test_formats_that_are_not_trained_on_yet_are_named_with_what_to_do(name, tmp_path):
-    (tmp_path / name).write_bytes(b"")
-    with pytest.raises(ConfigError, match=r"is not read here yet; 'maskgen convert' makes a folder of it"):
-        datasets.open_people(tmp_path / name)
+def test_a_verification_set_is_nothing_to_learn_from_and_what_takes_it_is_named(tmp_path):
+    (tmp_path / "lfw.bin").write_bytes(b"")
+    with pytest.raises(ConfigError, match=r"lfw\.bin: .* does not say who is on its pictures; 'maskgen eval'"):
+        datasets.open_people(tmp_path / "lfw.bin")
 
 
 @pytest.mark.parametrize(
@@ -263,3 +263,69 @@ def test_formats_that_are_not_trained_on_yet_are_named_with_what_to_do(name, tmp
 def test_settings_that_cannot_be_are_refused(values, match):
     with pytest.raises(ConfigError, match=match):
         settings_of({"data": "x", "base": "scratch:mbf", **values})
+
+
+# ---- formats
+
+
+def samples_in(root, epochs=1):
+    """All that is learnt from in the order in which it is, and the samples."""
+    samples = samples_of(root, holdout=0)
+    keys = [key for epoch in range(epochs) for batch in data.batches(samples, 4, epoch) for key in batch]
+    return [(sample.label, sample.picture, sample.clean) for sample in (samples[key] for key in keys)], samples
+
+
+@pytest.mark.parametrize("out_format", ["recordio", "webdataset"])
+@pytest.mark.parametrize("masks", [False, True])
+def test_the_same_pictures_are_learnt_in_the_same_order_whatever_their_format(tmp_path, job_of, out_format, masks):
+    source = people.folder_of_people(tmp_path / "in", 3, 3)
+    settings = {"originals": True, "aligned": True} if masks else {"masks": False}
+    plain = job_of(source, "plain", **settings)
+    many = job_of(source, "many", out_format=out_format, **settings)
+    for job in (plain, many):
+        mask(job)
+    (expected, samples), (found, others) = samples_in(plain.target), samples_in(many.target)
+    assert len(samples) == (18 if masks else 9)
+    assert samples.collection.identities == others.collection.identities
+    for one, other in zip(expected, found, strict=True):
+        assert one[0] == other[0]
+        assert torch.equal(one[1], other[1])
+        assert torch.equal(one[2], other[2])
+    assert samples.layout is others.layout is None, "so few pictures are shuffled all over"
+
+
+@pytest.mark.parametrize("out_format", ["recordio", "webdataset"])
+def test_large_files_are_shuffled_by_runs_and_every_sample_comes_once(tmp_path, job_of, out_format, monkeypatch):
+    job = job_of(people.folder_of_people(tmp_path / "in", 4, 4), originals=True, aligned=True, out_format=out_format)
+    mask(job)
+    monkeypatch.setattr(data, "LARGE", 10)
+    _, samples = samples_in(job.target)
+    assert samples.layout is not None
+    assert samples.layout.entries.tolist()[:4] == [0, 16, 1, 17], "an original, then its masked copy"
+    keys = [key for batch in data.batches(samples, 8, 0) for key in batch]
+    assert sorted(entry for _, entry in keys) == list(range(32))
+    here, elsewhere = (
+        [batch.picture for batch in data.loader(samples, data.batches(samples, 8, 0), workers)] for workers in (0, 2)
+    )
+    assert all(torch.equal(one, other) for one, other in zip(here, elsewhere, strict=True))
+    monkeypatch.setattr(data, "LARGE", 32)
+    assert samples_in(job.target)[1].layout is None
+
+
+def test_a_record_that_cannot_be_read_is_replaced_by_its_neighbour_and_known(tmp_path, job_of):
+    job = job_of(people.folder_of_people(tmp_path / "in", 2, 3), masks=False, out_format="recordio")
+    mask(job)
+    rec = job.target / "train.rec"
+    raw = bytearray(rec.read_bytes())
+    raw[8 + 24 : 8 + 28] = b"gone"
+    rec.write_bytes(raw)
+    samples = samples_of(job.target, holdout=0)
+    assert (samples[0, 0].entry, samples[0, 0].used) == (0, 1)
+    assert "train.rec#1@0" in samples.name(0)
+
+
+def test_people_held_out_of_a_large_dataset_are_fewer(augmented, monkeypatch):
+    assert len(collect(augmented, holdout=0.5).held_out) == 9
+    monkeypatch.setattr(data, "_MOST_HELD_OUT", 7)
+    collection = collect(augmented, holdout=0.5)
+    assert (len(collection.held_out), len(collection.people)) == (6, 12)

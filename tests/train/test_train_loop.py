@@ -15,6 +15,7 @@ import numpy as np
 import onnxruntime
 import people
 import pytest
+from fakes import mask
 
 torch = pytest.importorskip("torch", reason="training needs the extra [train]")
 pytest.importorskip("accelerate", reason="training needs the extra [train]")
@@ -523,3 +524,31 @@ def test_nothing_in_a_checkpoint_is_executed(name, checkpoint, tmp_path):
     assert not (tmp_path / "proof").exists()
     torch.load(path / name, weights_only=False)
     assert (tmp_path / "proof").exists()  # it would have been
+
+
+# ---- formats
+
+
+def test_the_same_pictures_give_the_same_losses_in_every_format(learn, job_of, tmp_path, base, pack):
+    source = people.folder_of_people(tmp_path / "in", 4, 3)
+    losses = []
+    for out_format in ("folder", "recordio", "webdataset"):
+        job = job_of(source, out_format, originals=True, aligned=True, out_format=out_format)
+        mask(job)
+        metrics = learn(f"out_{out_format}", data=job.target, epochs=1, batch_size=4, holdout=0)
+        assert (metrics.identities, metrics.pictures, metrics.masked_pictures) == (4, 12, 12)
+        losses.append([row.loss for row in metrics.history])
+    assert losses[0] == losses[1] == losses[2]
+    assert len(losses[0]) == 6
+
+
+def test_train_says_whether_it_takes_pictures_for_aligned_and_why(people_dir, job_of, base, pack, tmp_path):
+    job = job_of(people_dir, "records", masks=False, out_format="recordio")
+    mask(job)
+    args = ["--base", str(base), "--pack", str(pack), "--epochs", "1", "--batch-size", "16", "--workers", "0"]
+    result = CliRunner().invoke(
+        train_cli, [str(job.target / "train.rec"), "--out", str(tmp_path / "out"), "--holdout", "0", *args]
+    )
+    assert result.exit_code == 0, result.output
+    assert "aligned    yes, 112x112 crops: by the sizes of some; --aligned or --photographs says" in result.stderr
+    assert "data       8 identities" in result.stderr

@@ -12,6 +12,7 @@ from maskgen.catalog.schema import UNKNOWN_LICENSE, Kind
 from maskgen.catalog.store import user_catalog_dir
 from maskgen.cli import console
 from maskgen.cli.catalog import options
+from maskgen.cli.settings import Number
 from maskgen.errors import CatalogError
 from maskgen.parallel import LocalExecutor
 from maskgen.studio import intake
@@ -25,7 +26,7 @@ from maskgen.studio import intake
 @click.option("--tag", "tags", multiple=True, help="Tag by which 'maskgen augment --tag' can choose it; repeatable.")
 @click.option(
     "--weight",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, min_open=True),
     default=1.0,
     show_default=True,
     help="How often it is chosen, relative to other designs.",
@@ -81,12 +82,14 @@ def add(
         raise click.UsageError("--name and --points are for one picture", ctx)
     points = None if points_file is None else intake.read_points(points_file)
     about = intake.About(name, kind, tags, license_, weight)
-    pictures = intake.pictures_in(sources)
+    pictures, refused = intake.pictures_in(sources)
     edit.check_writable(root)
     if license_ == UNKNOWN_LICENSE:
         console.note(f"note: no --license given, recorded as {license_}: do not pass these masks on")
     added: list[dict[str, Any]] = []
-    refused: list[intake.Refusal] = []
+    if not as_json:
+        for refusal in refused:
+            console.note(f"refused  {refusal.reason}: {refusal.message}")
     taken = intake.take(pictures, intake.Request(about, points, model), LocalExecutor(workers))
     with console.progress() as show:
         for number, (file, result) in enumerate(taken, start=1):
@@ -98,7 +101,7 @@ def add(
                 refused.append(outcome)
                 if not as_json and not is_one:
                     console.note(f"refused  {outcome.reason}: {outcome.message}")
-            show(console.Advance(number, len(pictures), skipped=len(refused)))
+            show(console.Advance(number, len(pictures), skipped=number - len(added)))
     if is_one and refused and not as_json:
         raise CatalogError(refused[0].message)
     if as_json:

@@ -1,9 +1,8 @@
-"""What became of every input: ``manifest.jsonl``, one row per input, and ``run.json``, how it was made."""
+"""What a row says about an input, and ``run.json`` about how an output was made."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Final, Literal
 
@@ -15,10 +14,10 @@ from maskgen.arrays import Float32Array
 from maskgen.catalog.schema import Wear
 from maskgen.errors import ConfigError
 from maskgen.face import Face, HeadPose
+from maskgen.formats import Format
 from maskgen.schema import Strict, first_fault
 
 SCHEMA_VERSION: Final = 2
-MANIFEST_FILE: Final = "manifest.jsonl"
 RUN_FILE: Final = "run.json"
 # Far more than any run writes.
 _MAX_RUN_BYTES: Final = 10_000_000
@@ -148,12 +147,13 @@ class Written(Strict):
     Attributes
     ----------
     place : str or None
-        Relative to the manifest, with forward slashes; None if there is none.
+        Relative to the manifest, with forward slashes; None if there is none. If the manifest lies in a folder beside
+        a file, ``masked.bin#3`` is in that file.
     extras : Extras or None
         What was saved beside it.
     """
 
-    place: str | None
+    place: str | None = None
     extras: Extras | None = None
 
     @field_validator("place")
@@ -196,7 +196,8 @@ class Row(Strict):
         ``not_an_image``, ``no_data``, ``folder_loop``, ``folder_twice``, ``not_a_shard``, ``not_selected``,
         ``pair_incomplete``. Failed: ``bad_image``, ``in_the_way``, ``name_clash``, ``bad_name``,
         ``unreadable_folder``, ``bad_record``, ``bad_label``, ``bad_index``, ``not_in_index``, ``no_identity``,
-        ``twice``, ``missing``, ``bad_line``, ``bad_shard``, ``bad_member``, ``lost``, ``unexpected``, ``crashed``.
+        ``twice``, ``missing``, ``bad_line``, ``bad_shard``, ``bad_member``, ``lost``, ``changed``, ``unexpected``,
+        ``crashed``.
     message, remedy : str or None
         What failed, and what to do; settings are called as in ``run.json``.
     size_wh : tuple of 2 ints or None
@@ -274,7 +275,9 @@ class RunFile(Strict):
     state : {"running", "limited", "complete"}
         Whether every input has its row; ``limited`` if a limit left some for later.
     source : str
-        The input folder.
+        The input.
+    in_format : str or None
+        What it is, see `maskgen.formats.Format`.
     settings : dict
         All that decides about the bytes written.
     pack_sha256, catalog_sha256 : str
@@ -291,6 +294,7 @@ class RunFile(Strict):
     maskgen: str
     state: Literal["running", "limited", "complete"]
     source: str
+    in_format: Format | None = None
     settings: dict[str, JsonValue]
     pack_sha256: str
     catalog_sha256: str
@@ -331,56 +335,6 @@ def _rounded(values: Float32Array) -> tuple[float, ...]:
     return tuple(round(float(value), 2) for value in values)
 
 
-def read(path: Path) -> Iterator[Row]:
-    """The rows of a manifest, one after the other.
-
-    While a run goes on, or after it was killed, a key may come twice: the later row holds.
-
-    Parameters
-    ----------
-    path : Path
-        ``manifest.jsonl``.
-
-    Raises
-    ------
-    ConfigError
-        If the file is missing, or a line is not a row; names the line. A last line without its newline was being
-        written when the run was killed, and is passed over.
-    """
-    for _, row in _read_with_offsets(path):
-        yield row
-
-
-def sort(path: Path) -> Counts:
-    """Put a manifest in the order of its keys, the latest row of each, and count.
-
-    Only keys and positions are kept in memory.
-
-    Raises
-    ------
-    ConfigError
-        As `read`.
-    """
-    offsets = {row.key: offset for offset, row in _read_with_offsets(path)}
-    tally = _Tally()
-    files.rewrite(
-        path, (offsets[key] for key in sorted(offsets)), lambda line: tally.add(Row.model_validate_json(line))
-    )
-    return tally.counts()
-
-
-def replace(path: Path, rows: Iterable[Row]) -> None:
-    """Write a manifest anew; the file is replaced whole once the last row is written."""
-    with files.replaced(path) as file:
-        for row in rows:
-            file.write(row.model_dump_json().encode() + b"\n")
-
-
-def drop(path: Path, keys: Collection[str]) -> None:
-    """Take the rows of some inputs out of a manifest."""
-    files.rewrite(path, (offset for offset, row in _read_with_offsets(path) if row.key not in keys))
-
-
 def read_run(path: Path) -> RunFile:
     """``run.json``.
 
@@ -403,35 +357,3 @@ def read_run(path: Path) -> RunFile:
 def write_run(path: Path, run: RunFile) -> None:
     """Write ``run.json``, whole."""
     files.write_whole(path, (json.dumps(run.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n").encode())
-
-
-class _Tally:
-    def __init__(self) -> None:
-        self._numbers = dict.fromkeys(("inputs", "read", "done", "skipped", "failed", "faces", "masked", "files"), 0)
-        self._reasons: dict[str, int] = {}
-
-    def add(self, row: Row) -> None:
-        numbers = self._numbers
-        numbers["inputs"] += 1
-        numbers["read"] += row.size_wh is not None
-        numbers[row.status] += 1
-        numbers["faces"] += len(row.faces)
-        numbers["masked"] += sum(mask.design is not None for variant in row.variants for mask in variant.masks)
-        numbers["files"] += len(row.places)
-        if row.reason is not None:
-            self._reasons[row.reason] = self._reasons.get(row.reason, 0) + 1
-
-    def counts(self) -> Counts:
-        return Counts.model_validate({**self._numbers, "reasons": dict(sorted(self._reasons.items()))})
-
-
-def _read_with_offsets(path: Path) -> Iterator[tuple[int, Row]]:
-    try:
-        for number, (offset, line) in enumerate(files.lines(path), start=1):
-            try:
-                row = Row.model_validate_json(line)
-            except ValidationError as error:
-                raise ConfigError(f"{path}, line {number}: not a row of a manifest: {first_fault(error)}") from error
-            yield offset, row
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot read the manifest: {error.strerror}") from error
