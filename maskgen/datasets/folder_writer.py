@@ -112,7 +112,12 @@ class FolderWriter:
         """As `Writer.sample`."""
         if self.stamp(place) is None:
             raise ImageError(f"{place}: not there")
-        return Sample(images.read_bytes(self.root / place, name=place), stamp=self.stamp(place))
+        saved = {
+            name: images.read_bytes(self.root / extra, name=extra)
+            for name, extra in self.beside(place, BESIDE).items()
+            if (self.root / extra).exists()
+        }
+        return Sample(images.read_bytes(self.root / place, name=place), stamp=self.stamp(place), saved=saved)
 
     def checksum(self, place: str) -> str | None:
         """As `Writer.checksum`."""

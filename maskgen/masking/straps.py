@@ -30,7 +30,7 @@ from maskgen.parse import Regions
 _ARC_MM_PER_DEG: Final = 1.5
 # Where straps run to at image right, (degrees, millimetres) on the head: the roots of the ear, or over and under it.
 _WAYS: Final[dict[str, dict[str, tuple[tuple[float, float], ...]]]] = {
-    "ear": {"upper": ((94.0, -8.0),), "lower": ((93.0, 38.0),)},
+    "ear": {"upper": ((94.0, -8.0),), "lower": ((88.0, 41.0),)},
     "head": {
         "upper": ((76.0, 6.0), (92.0, -16.0), (108.0, -34.0), (128.0, -52.0)),
         "lower": ((78.0, 58.0), (94.0, 56.0), (110.0, 53.0)),
@@ -49,7 +49,9 @@ _FADE_MM: Final = 3.0
 # Brightness of a strap's rims against its middle; it is a cord, not a stripe of paint.
 _RIM: Final = 0.72
 # A strap is drawn at least so many pixels wide, and then made smaller.
-_FINE: Final = 8
+_FINE: Final = 6
+# A strap that is wider, pixels, is drawn with rims.
+_ROUND: Final = 2.5
 
 
 @dataclass(frozen=True)
@@ -250,14 +252,16 @@ def _drawn(strap: Strap, straps: Straps, shape: tuple[int, ...]) -> Overlay | No
     scale = int(np.clip(np.ceil(_FINE / max(strap.width, 0.1)), 1, 16))
     path = (strap.path - low + 0.5) * scale - 0.5
     large = (height * scale, width * scale)
-    whole, middle = (
+    coverage = [
         cv2.resize(_ribbon(path, share * strap.width * scale, large), (width, height), interpolation=cv2.INTER_AREA)
-        for share in (1.0, 0.5)
-    )
-    shade = _RIM + (1 - _RIM) / 255 * middle.astype(np.float32)
-    alpha = whole.astype(np.float32) / 255 * _along(strap, low, (height, width))
-    colour = np.array(straps.color_rgb, np.float32) / 255
-    rgba = np.dstack([(alpha * shade)[..., None] * colour, alpha]).astype(np.float32)
+        # A strap as thin as a pixel or two has no rims to be seen.
+        for share in ((1.0, 0.5) if strap.width > _ROUND else (1.0,))
+    ]
+    alpha = coverage[0] * np.float32(1 / 255) * _along(strap, low, (height, width))
+    shaded = alpha * np.float32((1 + _RIM) / 2)
+    if len(coverage) > 1:
+        shaded = alpha * (np.float32(_RIM) + coverage[1] * np.float32((1 - _RIM) / 255))
+    rgba = cv2.merge([*(shaded * np.float32(channel / 255) for channel in straps.color_rgb), alpha])
     return Overlay(rgba, int(low[0]), int(low[1]))
 
 
@@ -265,7 +269,8 @@ def _ribbon(path: Float32Array, width: float, shape: tuple[int, int]) -> Image:
     """(H, W) 255 within a ribbon along a path."""
     along = np.gradient(path, axis=0)
     along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-6)
-    across = along[:, ::-1] * [-1, 1] * (width / 2)
+    # What is drawn without jags reaches half a pixel farther.
+    across = along[:, ::-1] * [-1, 1] * max(width / 2 - 0.5, 0.25)
     rim = np.concatenate([path + across, (path - across)[::-1]])
     canvas = np.zeros(shape, np.uint8)
     cv2.fillPoly(canvas, [np.round(rim * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
@@ -284,11 +289,14 @@ def _along(strap: Strap, low: Float64Array, shape: tuple[int, int]) -> Float32Ar
     if length < 1e-6:
         return np.ones(shape, np.float32)
     way = way / length
-    x, y = np.arange(shape[1]) - end[0], np.arange(shape[0])[:, None] - end[1]
-    before = -(way[0] * x + way[1] * y)  # pixels before the end, along its last piece
-    near = np.hypot(x, y) < 1.5 * length + strap.width
-    fading = np.interp(before, [0, length], [strap.opacity[-1], 1.0])
-    return np.where(near, fading, 1.0).astype(np.float32)
+    x = np.arange(shape[1], dtype=np.float32) - np.float32(end[0])
+    y = np.arange(shape[0], dtype=np.float32)[:, None] - np.float32(end[1])
+    last = np.float32(strap.opacity[-1])
+    # Before the end, along its last piece.
+    fading = last - (way[0] * x + way[1] * y) * ((1 - last) / np.float32(length))
+    near = x * x + y * y < np.float32((1.5 * length + strap.width) ** 2)
+    faded_only: Float32Array = np.where(near, np.clip(fading, last, 1), np.float32(1))
+    return faded_only
 
 
 def _under(overlay: Overlay, layers: list[Overlay]) -> Overlay:

@@ -42,7 +42,7 @@ def write_coco(output: Path) -> tuple[int, int]:
     MaskgenError
         If nothing can be written.
     """
-    path = output / manifest.MANIFEST_FILE
+    path = manifest.path_of(output)
     if not path.is_file():
         raise ConfigError(f"{output}: no {manifest.MANIFEST_FILE} in it", "give the output of a run")
     pictures: list[dict[str, Any]] = []

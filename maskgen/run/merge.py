@@ -178,8 +178,9 @@ def _own(outputs: Sequence[_Output], rows: Sequence[FormerRows], at: int) -> Ite
 
 
 def _without_places(row: Row) -> Row:
-    original = None if row.original is None else row.original.model_copy(update={"place": None})
-    variants = tuple(one.model_copy(update={"place": None}) for one in row.variants)
+    nowhere = {"place": None, "extras": None}
+    original = None if row.original is None else row.original.model_copy(update=nowhere)
+    variants = tuple(one.model_copy(update=nowhere) for one in row.variants)
     return row.model_copy(update={"original": original, "variants": variants})
 
 

@@ -48,7 +48,7 @@ def invoke(monkeypatch, catalog_dir):
     monkeypatch.setattr(DetectorSpec, "build", lambda self: FakeDetectors().build())
     monkeypatch.setattr(DetectorSpec, "parser", lambda self: None)
     monkeypatch.setattr(DetectorSpec, "sha256", lambda self: "f" * 64)
-    monkeypatch.setattr("maskgen.run.job.LocalExecutor", lambda workers: InProcess())
+    monkeypatch.setattr("maskgen.run.crew.LocalExecutor", lambda workers: InProcess())
 
     def call(*args):
         args = [str(arg) for arg in args]

@@ -21,7 +21,7 @@ from maskgen.cli import main
 from maskgen.errors import ConfigError
 from maskgen.run import cluster as cluster_room
 from maskgen.run.cluster import Premises
-from maskgen.run.job import _crew_of
+from maskgen.run.crew import crew_of
 from maskgen.run.plan import prepare
 
 kills = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no process is killed like that there")
@@ -164,7 +164,7 @@ def premises(tree, job_of):
     job = job_of(tree)
     plan = prepare(job)
     plan.target.mkdir()
-    with _crew_of(job, plan, None) as crew:
+    with crew_of(job, plan, None) as crew:
         made = Premises.of(crew.task, plan.pending)
     with made.shown():
         yield made

@@ -12,6 +12,7 @@ from maskgen import manifest, run
 from maskgen.catalog.schema import WEARS
 from maskgen.errors import ConfigError
 from maskgen.run.coco import write_coco
+from maskgen.run.merge import join
 
 
 def rows_of(folder):
@@ -154,3 +155,23 @@ def test_coco_says_what_it_lacks(job_of, source, tmp_path):
     run.run(job_of(source))
     with pytest.raises(ConfigError, match="saved no alpha"):
         write_coco(tmp_path / "out")
+
+
+@pytest.mark.parametrize("out_format", ["folder", "webdataset"])
+def test_outputs_that_are_joined_keep_what_was_saved(job_of, tmp_path, out_format):
+    for part, name in (("a", "ann/1.png"), ("b", "bob/2.png")):
+        write_picture(tmp_path / part / name)
+        run.run(job_of(tmp_path / part, f"out-{part}", save=("alpha",), out_format=out_format))
+    join([tmp_path / "out-a", tmp_path / "out-b"], tmp_path / "both")
+    for key, part in (("ann/1.png", "a"), ("bob/2.png", "b")):
+        (one,) = rows_of(tmp_path / f"out-{part}")[key].variants
+        (joined,) = rows_of(tmp_path / "both")[key].variants
+        assert saved_at(tmp_path / "both", joined.extras.alpha) == saved_at(tmp_path / f"out-{part}", one.extras.alpha)
+
+
+def saved_at(folder, place):
+    shard, _, member = place.partition("#")
+    if not member:
+        return (folder / place).read_bytes()
+    with tarfile.open(folder / shard) as tar:
+        return tar.extractfile(member).read()
