@@ -171,7 +171,7 @@ def window_of(matrix: Float32Array, shape: tuple[int, ...]) -> tuple[slice, slic
 def grid_map(image_to_crop: Float32Array, region: tuple[slice, slice]) -> Float32Array:
     """The (2, 3) map that takes pixels of some rows and columns of the image to cells of the grid."""
     share = GRID_SIDE / CROP_SIDE
-    matrix = image_to_crop * np.float32(share)
+    matrix: Float32Array = image_to_crop * np.float32(share)
     matrix[:, 2] += np.float32((share - 1) / 2)
     rows, columns = region
     matrix[:, 2] += matrix[:, :2] @ np.array([columns.start, rows.start], np.float32)
