@@ -100,11 +100,8 @@ def under_mask(portrait: Portrait) -> BoolArray:
 
 def covered_percent(name: str, faces: Iterable[tuple[Image, Face]], parser: FaceParser) -> Figures:
     """How many faces count as covered."""
-    shares = [covered_share(parser.regions(image, face), face) for image, face in faces]
-    return {
-        f"{name}_faces": len(shares),
-        f"{name}_covered_percent": 100 * float(np.mean([share >= COVERED for share in shares] or [0.0])),
-    }
+    covered = [covered_share(parser.regions(image, face), face) >= COVERED for image, face in faces]
+    return {f"{name}_faces": len(covered), f"{name}_covered_percent": 100 * sum(covered) / max(len(covered), 1)}
 
 
 def faces_of(path: Path, detector: FaceDetector, number: int | None = None) -> Iterator[tuple[Image, Face]]:

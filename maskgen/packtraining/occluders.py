@@ -40,7 +40,7 @@ def any_layer(
     portrait: Portrait, others: Sequence[Portrait], pictures: Sequence[Image], rng: np.random.Generator
 ) -> Layer | None:
     """Something to lay on a portrait: cut from another one or from a picture, or drawn."""
-    other = others[rng.integers(len(others))]
+    other = others[int(rng.integers(len(others)))]
     kind = rng.random()
     if kind < 0.25:
         return hair_of(other, rng)
@@ -52,7 +52,7 @@ def any_layer(
         return hand(portrait, other if rng.random() < 0.5 else portrait, rng)
     if kind < 0.78:
         return microphone(portrait, rng)
-    return piece(portrait, pictures[rng.integers(len(pictures))], rng)
+    return piece(portrait, pictures[int(rng.integers(len(pictures)))], rng)
 
 
 def hair_of(other: Portrait, rng: np.random.Generator) -> Layer | None:
@@ -291,7 +291,7 @@ def _similarity(angle_deg: float, scale: float, shift: Float64Array, mirror: boo
     return matrix
 
 
-def _soft(alpha: Float32Array, rng: np.random.Generator) -> Float32Array:
+def _soft(alpha: Float32Array | Float64Array, rng: np.random.Generator) -> Float32Array:
     soft: Float32Array = cv2.GaussianBlur(alpha.astype(np.float32), (0, 0), float(rng.uniform(0.4, 1.0)))
     return soft
 
