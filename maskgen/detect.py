@@ -57,6 +57,9 @@ class DetectorSource(Protocol):
     def sha256(self) -> str:
         """A hash of what decides about the results of both."""
 
+    def __hash__(self) -> int:
+        """Of its settings."""
+
 
 @dataclass(frozen=True)
 class DetectorSpec:

@@ -153,3 +153,13 @@ def test_people_who_wear_masks_already_are_covered():
     covered = covered_of(sorted((DATA / "masked_photos").glob("*.jpg"))[1::6])
     assert len(covered) > 50
     assert covered.mean() > 0.85
+
+
+def test_what_lies_in_front_does_not_depend_on_the_workers(tmp_path, hash_of_tree):
+    (tmp_path / "in").mkdir()
+    for number, path in enumerate(sorted((DATA / "celeba").glob("*/*.jpg"))[::160]):
+        (tmp_path / "in" / f"{number}.jpg").write_bytes(path.read_bytes())
+    for workers in (1, 2):
+        execution = run.Execution(workers=workers)
+        run.run(run.Job(tmp_path / "in", tmp_path / str(workers), execution=execution, source_name="photographs"))
+    assert hash_of_tree(tmp_path / "1") == hash_of_tree(tmp_path / "2")

@@ -46,6 +46,7 @@ _BLOCK: Final = 1_000_000  # pixels
 # of clothes and background from which it goes under, and at which it is gone.
 _TUCKED: Final = 0.12
 _COLLAR: Final = (0.5, 0.8)
+_ORIGIN: Final = (slice(0, 0), slice(0, 0))
 
 
 @dataclass(frozen=True)
@@ -152,8 +153,8 @@ def guided(guide: Float32Array, share: Float32Array) -> Float32Array:
 
 def covered_share(regions: Regions, face: Face) -> float:
     """How much of the mouth is hidden by something in front of it, 0 to 1."""
-    mouth = face.landmarks_68[48:60]
-    on_grid = mouth @ (matrix := grid_map(regions.image_to_crop, (slice(0, 0), slice(0, 0))))[:, :2].T + matrix[:, 2]
+    to_grid = grid_map(regions.image_to_crop, _ORIGIN)
+    on_grid = face.landmarks_68[48:60] @ to_grid[:, :2].T + to_grid[:, 2]
     middle = on_grid.mean(axis=0)
     # A closed mouth is a line: a little more than it, and at least some cells.
     grown = middle + (on_grid - middle) * np.array([1.0, 1.3], np.float32)
@@ -187,7 +188,7 @@ def _window(front: Float32Array, image_to_crop: Float32Array, shape: tuple[int, 
         return None
     left, top, width, height = cv2.boundingRect(near)
     rows, columns = window_of(image_to_crop, shape)
-    back = cv2.invertAffineTransform(grid_map(image_to_crop, (slice(0, 0), slice(0, 0))))
+    back = cv2.invertAffineTransform(grid_map(image_to_crop, _ORIGIN))
     corners = np.array([[left, top], [left + width, top], [left, top + height], [left + width, top + height]]) - 0.5
     corners = corners @ back[:, :2].T + back[:, 2]
     low, high = np.floor(corners.min(axis=0)).astype(int), np.ceil(corners.max(axis=0)).astype(int) + 1

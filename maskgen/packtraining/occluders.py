@@ -291,7 +291,7 @@ def _similarity(angle_deg: float, scale: float, shift: Float64Array, mirror: boo
     return matrix
 
 
-def _soft(alpha: Float32Array, rng: np.random.Generator) -> Float32Array:
+def _soft(alpha: Float32Array | Float64Array, rng: np.random.Generator) -> Float32Array:
     soft: Float32Array = cv2.GaussianBlur(alpha.astype(np.float32), (0, 0), float(rng.uniform(0.4, 1.0)))
     return soft
 

@@ -261,7 +261,7 @@ def ious(said: Image, kinds: Image) -> dict[str, float]:
     """Intersection over union of each kind: cells (N, 64, 64) against pixels (N, 128, 128), unknown ones left out."""
     said = said.repeat(2, axis=1).repeat(2, axis=2)
     known = kinds != UNKNOWN
-    figures: dict[str, float] = {}
+    figures = dict[str, float]()
     for number, kind in enumerate(KINDS):
         here, there = (said == number) & known, (kinds == number) & known
         figures[kind] = round(float((here & there).sum() / max((here | there).sum(), 1)), 3)
