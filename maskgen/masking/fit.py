@@ -19,8 +19,8 @@ from maskgen.face.head import ANCHORS, AXIS_Z_MM, head_to_image, point_in_space
 
 _QUARTILES: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
 # Width against the width in the catalog, and millimetres that the upper edge lies lower: their quartiles on real faces.
-_WIDTH: Final = (0.84, 0.91, 1.0, 1.07, 1.13)
-_DROP_MM: Final = (-6.0, -3.5, 0.0, 6.5, 10.0)
+_WIDTH: Final = (0.80, 0.88, 0.97, 1.04, 1.11)
+_DROP_MM: Final = (-6.0, -3.5, 0.0, 8.0, 10.0)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ orthographic, because faces in photographs carry control points by an affine cam
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -28,6 +28,7 @@ from maskgen.catalog.edit import NewDesign, NewView
 from maskgen.catalog.schema import CatalogFile, Corner, DesignEntry, Rotation, ViewEntry
 from maskgen.catalog.store import CATALOG_FILE, dump
 from maskgen.face import HeadPose
+from maskgen.face.head import AXIS_Z_MM
 from maskgen.face.pose import rotation_matrix
 from maskgen.files import write_whole
 from maskgen.studio.control import control_points, project
@@ -183,24 +184,28 @@ def draw_all(
         names = names or control_points(depth, offset, yaw, pitch, rotation, quality.pixels_per_mm)
         places = project(names, turn, quality.pixels_per_mm) - offset
         points = {name: (round(float(x), 2), round(float(y), 2)) for name, (x, y) in zip(names, places, strict=True)}
-        renderings.append(Rendering(rgba, points, _fastenings(model, turn, depth, offset, quality)))
+        renderings.append(Rendering(rgba, points, fastenings(model.corners, turn, offset, quality.pixels_per_mm)))
     return renderings
 
 
-def _fastenings(
-    model: Model, turn: Float64Array, depth: Float32Array, offset: Float64Array, quality: Quality
+def fastenings(
+    corners: Mapping[Corner, Float64Array], turn: Float64Array, offset: Float64Array, pixels_per_mm: float
 ) -> dict[Corner, tuple[float, float]]:
-    """Where the straps leave the mask in a picture (`depth` is the picture's), as far as that is seen."""
+    """Where straps leave a mask in a picture, (x, y), of those corners (3,) whose side of the head faces the viewer.
+
+    Parameters
+    ----------
+    turn : (3, 3) array
+        Rotation of the head.
+    offset : (2,) array
+        Pixel of the projected head at the picture's top-left.
+    """
     seen: dict[Corner, tuple[float, float]] = {}
-    for corner, place in model.corners.items():
-        x, y, z = turn @ place
-        column, row = np.array([x, y]) * quality.pixels_per_mm - offset
-        around = depth[
-            max(round(row) - 2, 0) : max(round(row) + 3, 0), max(round(column) - 2, 0) : max(round(column) + 3, 0)
-        ]
-        # Not behind the head, nor behind the mask itself.
-        if np.isfinite(around).any() and z > float(around[np.isfinite(around)].min()) - _HIDDEN_MM:
-            seen[corner] = round(float(column), 2), round(float(row), 2)
+    for corner, place in corners.items():
+        outwards = np.array([place[0], 0.0, place[2] - AXIS_Z_MM])
+        if (turn @ outwards)[2] > _FACING * np.linalg.norm(outwards):
+            x, y = (turn @ place)[:2] * pixels_per_mm - offset
+            seen[corner] = round(float(x), 2), round(float(y), 2)
     return seen
 
 
@@ -214,8 +219,8 @@ _FOLD_LIGHT: Final = np.array([0.0, -0.62, 0.785])
 _FOLD_AMBIENT: Final = 0.30
 # Light comes from everywhere: so much is left of the contrast of one lamp (tests/bench/forms.py).
 _FOLD_CONTRAST: Final = 0.55
-# A corner this far behind the cloth before it is hidden.
-_HIDDEN_MM: Final = 14.0
+# How far the side of the head must face the viewer for a strap to be seen there: the cosine of the angle between.
+_FACING: Final = 0.25
 _INSIDE: Final = 0.5
 # The brightness above which colours are compressed, and the one that they never reach.
 _WHITE_KNEE: Final = 0.87

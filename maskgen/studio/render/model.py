@@ -133,7 +133,7 @@ def build(spec: DesignSpec, quality: Quality = SHIPPED, picture: Float64Array | 
         openness=np.concatenate([part.openness for part in parts]),
         opacity=np.concatenate([part.opacity for part in parts]),
         sheen=spec.fabric.sheen,
-        corners=_corners(cut, spec),
+        corners=corners_of(cut, spec),
     )
 
 
@@ -165,7 +165,7 @@ def _laid_on(picture: Float64Array, cut: Sheet) -> Float64Array:
     return np.stack([map_coordinates(picture[..., k], grid, order=1, mode="nearest") for k in range(3)], axis=-1)
 
 
-def _corners(cut: Sheet, spec: DesignSpec) -> dict[Corner, Float64Array]:
+def corners_of(cut: Sheet, spec: DesignSpec) -> dict[Corner, Float64Array]:
     """Where straps are fastened: image left first, its upper corner first."""
     straps = spec.straps
     if straps.style == "none":
