@@ -20,7 +20,7 @@ from maskgen.packs.find import BUNDLED, pack_dir
 from maskgen.studio.photo import harvest, segment, texture
 
 PHOTOGRAPHS = Path(__file__).parents[3] / "shared" / "data" / "masked_photos"
-DESIGNS = ("surgical-blue", "surgical-white", "surgical-black", "kn95-white", "cloth-black", "cloth-navy-dots")
+DESIGNS = ("surgical-blue", "surgical-white", "surgical-black", "kn95-white", "cloth-black", "cloth-red-dots")
 needs_pack = pytest.mark.skipif(
     not any(pack_dir(BUNDLED).glob("det*.onnx")), reason="maskgen/packs/bundled holds no detector yet"
 )
@@ -102,7 +102,7 @@ def test_black_masks_stay_black_and_white_ones_white():
 
 @needs_pack
 def test_a_print_is_kept():
-    image, _ = wearing("cloth-navy-dots")
+    image, _ = wearing("cloth-red-dots")
     rgba = harvest.harvest(image, detector().detect(image)).rgba
     inside = rgba[rgba[..., 3] > 250][:, :3].mean(axis=1)
     assert np.percentile(inside, 97) - np.percentile(inside, 30) > 25
