@@ -19,8 +19,8 @@ from maskgen.parse import FaceParser
 HERE = Path(__file__).parent
 AFTER = (("surgical-blue", "correct"), ("cloth-grey", "nose_out"))
 DESIGNS = (
-    ("kn95-white", "surgical-pink", "cloth-floral-navy", "n95-cup-white-valve", "window-blue"),
-    ("cloth-tartan-green", "surgical-white", "foam-black", "duckbill-blue", "cloth-gingham-red"),
+    ("kn95-white", "surgical-pink", "pleated-flowers-yellow", "n95-cup-white-valve", "window-blue"),
+    ("pleated-tartan-green", "surgical-white-open", "ffp2-boat-black", "duckbill-blue", "cloth-stripes-breton"),
 )
 # Rows and columns of the enlarged photograph.
 PORTRAIT = np.s_[20:520, 215:675]
