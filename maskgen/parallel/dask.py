@@ -132,7 +132,7 @@ class DaskExecutor:
         many = [address for address, number in threads.items() if number > 1]
         if many:
             _LOG.warning(
-                "%d of %d workers have more than one thread, of which one is used; start them with --nthreads 1",
+                "%d of %d workers have more than one thread, of which one is used: start workers of one thread",
                 len(many),
                 len(threads),
             )

@@ -322,7 +322,7 @@ def _output() -> Path:
     for path in base.rglob("*"):
         os.utime(path, ns=(_TIME, _TIME))
     size = (out / "b" / "later.jpg").stat().st_size
-    (out / ".maskgen-x.journal").write_text(json.dumps(["b/later.jpg", f"{size}-{_TIME}"]) + "\n")
+    (out / ".maskgen-x.journal").write_text(json.dumps(["b/later.jpg", f"{size}-{_TIME}", "b/later.jpg"]) + "\n")
     marks = re.sub(r"(\d+)-\d{15,}", rf"\1-{_TIME}", (out / STAMPS_FILE).read_text())
     (out / STAMPS_FILE).write_text(marks)
     record = (out / manifest.RUN_FILE).read_text().replace(str(base), "base")

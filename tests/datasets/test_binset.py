@@ -260,7 +260,7 @@ def test_a_half_that_was_lost_fails_and_takes_its_pair_out(source, tmp_path):
     [({"variants": 2}, "variants"), ({"originals": True}, "originals"), ({"faces": "all"}, "faces")],
 )
 def test_settings_that_need_more_than_one_picture_per_half_are_refused_by_name(settings, named, tmp_path):
-    fine = {"variants": 1, "originals": False, "faces": "largest"}
+    fine = {"variants": 1, "originals": False, "faces": "largest", "save": ()}
     writer = BinWriter(tmp_path / "a.bin")
     writer.check(SimpleNamespace(**fine))
     with pytest.raises(ConfigError) as caught:

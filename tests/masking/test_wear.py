@@ -1,7 +1,9 @@
 """Masks worn wrongly, in other colours, with patterns: the same masks, the same reproducible runs."""
 
 import copy
+from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -412,9 +414,8 @@ def test_wrong_weights_are_a_usage_error(tmp_path, value, message):
 def test_weights_reach_the_settings(tmp_path, monkeypatch):
     small_catalog(tmp_path, {"red": 1})
     seen = {}
-    monkeypatch.setattr(
-        run, "prepare", lambda job: seen.update(settings=job.settings) or run.Plan(*[None] * 5, [], [], 0, 0, {}, {})
-    )
+    plan = SimpleNamespace(count=run.Numbers)
+    monkeypatch.setattr(run, "prepare", lambda job: seen.update(settings=job.settings) or nullcontext(plan))
     arguments = [
         str(tmp_path),
         str(tmp_path / "out"),

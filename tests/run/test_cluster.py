@@ -25,7 +25,7 @@ from maskgen.run.crew import crew_of
 from maskgen.run.plan import prepare
 
 kills = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no process is killed like that there")
-NUMBER = 8
+NUMBER = 24
 
 
 def rows_of(folder):
@@ -107,7 +107,7 @@ def test_a_client_that_is_interrupted_or_killed_goes_on_and_the_bytes_are_those_
 ):
     target = tmp_path / "out"
     client = command(photographs, target, cluster)
-    wait_for_rows(target, 2)
+    wait_for_rows(target, 1)
     client.send_signal(getattr(signal, signalled))
     out, err = client.communicate(timeout=60)
     assert out == ""
@@ -123,7 +123,9 @@ def test_a_client_that_is_interrupted_or_killed_goes_on_and_the_bytes_are_those_
     assert (client.returncode, err) == (0, "")
     assert same(target)
     # No token, no unfinished file.
-    assert sorted(path.name for path in target.glob(".maskgen*")) == [".maskgen.lock", ".maskgen.stamps"]
+    assert sorted(path.name for path in target.glob(".maskgen*")) == [
+        *(".maskgen.door", ".maskgen.lock", ".maskgen.stamps")
+    ]
 
 
 def test_paths_are_counted_from_the_folder_of_the_one_who_starts_the_run(

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from maskgen import files
 from maskgen.cli.train import train as train_cli
 from maskgen.errors import ConfigError, MaskgenError
-from maskgen.run.record import LOCK_FILE
+from maskgen.files import LOCK_FILE
 from maskgen.train import data, export, loop
 from maskgen.train.backbones import build, mobilefacenet
 from maskgen.train.settings import settings_of
