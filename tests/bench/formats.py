@@ -14,7 +14,6 @@ import hashlib
 import json
 import resource
 import shutil
-import struct
 import subprocess
 import sys
 import time
@@ -22,7 +21,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-_MAGIC = 0xCED7230A
+from tests.bench import records
 
 
 def repeated(crops: Path, target: Path, number: int) -> None:
@@ -33,26 +32,8 @@ def repeated(crops: Path, target: Path, number: int) -> None:
     reader = open_reader(crops, None)
     entries = [one for chunk in reader.chunks(1024) for one in chunk if isinstance(one, Entry)]
     people = 1 + max(entry.label or 0 for entry in entries)
-    target.mkdir(parents=True)
-    ranges: dict[int, list[int]] = {}
-    with (target / "train.rec").open("wb") as rec, (target / "train.idx").open("w") as index:
-
-        def put(key: int, flag: int, label: float, payload: bytes) -> None:
-            head = struct.pack("<IfQQ", flag, label, key, 0) + payload
-            index.write(f"{key}\t{rec.tell()}\n")
-            rec.write(struct.pack("<II", _MAGIC, len(head)) + head + b"\0" * (-len(head) % 4))
-
-        for at in range(number):
-            entry = entries[at % len(entries)]
-            label = (entry.label or 0) + people * (at // len(entries))
-            put(at + 1, 0, label, reader.read(entry).raw)
-            ranges.setdefault(label, [at + 1, at + 2])[1] = at + 2
-        last = max(ranges)
-        for label in range(last + 1):
-            first, end = ranges.get(label, [number + 1, number + 1])
-            put(number + 1 + label, 2, 0, struct.pack("<ff", first, end))
-        put(0, 2, 0, struct.pack("<ff", number + 1, number + 2 + last))
-    (target / "property").write_text(f"{last + 1},112,112")
+    numbered = ((entries[at % len(entries)], at // len(entries)) for at in range(number))
+    records.write(target, (((entry.label or 0) + people * time, reader.read(entry).raw) for entry, time in numbered))
 
 
 def step(command: str, source: Path, target: Path, options: list[str], work: Path) -> None:

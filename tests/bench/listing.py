@@ -1,6 +1,6 @@
 """Memory and time of a large RecordIO file as people: listed by its ranges, by its records; the order of an epoch.
 
-    python tests/bench/listing.py [--records 1000000] [--folder DIR]
+    python -m tests.bench.listing [--records 1000000] [--folder DIR]
 
 The file is made of tiny pictures, in InsightFace's layout, 50 per identity. Memory is what a process had at most,
 beyond what it had before; an index and the arrays of a listing count, the mapped file as far as the system keeps it.
@@ -13,12 +13,13 @@ import argparse
 import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from tests.bench import records
 
 PER_LABEL = 50
 HEAD = """
@@ -59,25 +60,11 @@ told("people by the records", started, before, len(found.items))
 """
 
 
-def write(folder: Path, records: int) -> Path:
+def write(folder: Path, number: int) -> Path:
     """A file in InsightFace's layout."""
-    from maskgen.datasets.base import Sample
-    from maskgen.datasets.recordio_layout import Records
-
     buffer = BytesIO()
     Image.fromarray(np.zeros((112, 112, 3), np.uint8)).save(buffer, "JPEG", quality=10)
-    sample = Sample(buffer.getvalue())
-    path = folder / "train.rec"
-    with ExitStack() as stack:
-        names = (path, path.with_suffix(".idx"), path.with_suffix(".lst"))
-        rec, index, lst = (stack.enter_context(name.open("wb")) for name in names)
-        made = Records(rec, index, lst)
-        for number in range(records):
-            if number % PER_LABEL == 0:
-                made.begin(number // PER_LABEL)
-            made.put(number // PER_LABEL, sample, "x")
-        made.end()
-    return path
+    return records.write(folder, ((at // PER_LABEL, buffer.getvalue()) for at in range(number)))
 
 
 def main() -> None:

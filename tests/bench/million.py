@@ -18,7 +18,6 @@ import io
 import json
 import os
 import resource
-import struct
 import subprocess
 import sys
 import time
@@ -29,11 +28,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from tests.bench import records
+
 if TYPE_CHECKING:
     from maskgen.datasets.base import Entry
 
 SMALL = 10_000
-_MAGIC = 0xCED7230A
 
 
 class AtOnce:
@@ -83,23 +83,8 @@ def make_folder(root: Path, number: int) -> None:
 
 def make_records(root: Path, number: int) -> None:
     """An InsightFace data set, 50 pictures per identity."""
-    root.mkdir(parents=True)
     raw = picture()
-    with (root / "train.rec").open("wb") as rec, (root / "train.idx").open("w") as index:
-
-        def put(key: int, flag: int, label: float, payload: bytes) -> None:
-            head = struct.pack("<IfQQ", flag, label, key, 0) + payload
-            index.write(f"{key}\t{rec.tell()}\n")
-            rec.write(struct.pack("<II", _MAGIC, len(head)) + head + b"\0" * (-len(head) % 4))
-
-        for at in range(number):
-            put(at + 1, 0, at // 50, raw)
-        people = -(-number // 50)
-        for person in range(people):
-            first = 50 * person + 1
-            put(number + 1 + person, 2, 0, struct.pack("<ff", first, min(first + 50, number + 1)))
-        put(0, 2, 0, struct.pack("<ff", number + 1, number + 1 + people))
-    (root / "property").write_text(f"{people},112,112")
+    records.write(root, ((at // 50, raw) for at in range(number)))
 
 
 class FirstRowError(Exception):
