@@ -10,6 +10,7 @@ import threading
 import time
 
 import pytest
+from chunks import fail_at, kill_at, squares
 from clusters import started
 
 from maskgen.errors import ConfigError
@@ -18,26 +19,6 @@ from maskgen.parallel.base import ONE_THREAD, WorkersDieError
 from maskgen.parallel.dask import ClusterError
 
 kills = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no process is killed like that there")
-
-
-def squares(chunk):
-    return [item**2 for item in chunk]
-
-
-def kill_at(bad, folder, chunk):
-    """Squares; an item in `bad` kills its process, once if it is in `folder` afterwards."""
-    for item in chunk:
-        once = folder / str(item)
-        if item in bad and not (bad[item] == "once" and once.exists()):
-            once.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-    return squares(chunk)
-
-
-def fail_at(bad, chunk):
-    if bad in chunk:
-        raise ConfigError(f"{bad}: no", "take another {number}")
-    return squares(chunk)
 
 
 def slowly(folder, seconds, chunk):

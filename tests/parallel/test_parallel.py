@@ -10,32 +10,13 @@ import sys
 import time
 
 import pytest
+from chunks import fail_at, kill_at, squares
 from hypothesis import given
 from hypothesis import strategies as st
 
 from maskgen.errors import ConfigError
 from maskgen.parallel import Crash, InProcess, LocalExecutor, chunks_of, in_order, local
 from maskgen.parallel.base import chunk_size
-
-
-def squares(chunk):
-    return [item**2 for item in chunk]
-
-
-def kill_at(bad, folder, chunk):
-    """Squares; an item in `bad` kills its process, once if it is in `folder` afterwards."""
-    for item in chunk:
-        once = folder / str(item)
-        if item in bad and not (bad[item] == "once" and once.exists()):
-            once.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-    return squares(chunk)
-
-
-def fail_at(bad, chunk):
-    if bad in chunk:
-        raise ConfigError(f"{bad}: no", "take another {number}")
-    return squares(chunk)
 
 
 def process_id(chunk):
