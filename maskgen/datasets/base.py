@@ -232,6 +232,10 @@ class Writer(Protocol):
         """Whether what was written with a stamp is there as it was; reads no more than it must."""
         ...
 
+    def holds(self, beside: Iterable[str]) -> bool:
+        """Whether all that was saved beside pictures is there: see `beside`."""
+        ...
+
     def sample(self, place: str) -> Sample:
         """What was written.
 

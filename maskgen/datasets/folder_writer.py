@@ -108,6 +108,10 @@ class FolderWriter:
         """As `Writer.stands`."""
         return self.stamp(place) == stamp
 
+    def holds(self, beside: Iterable[str]) -> bool:
+        """As `Writer.holds`."""
+        return all((self.root / place).is_file() for place in beside)
+
     def sample(self, place: str) -> Sample:
         """As `Writer.sample`."""
         if self.stamp(place) is None:

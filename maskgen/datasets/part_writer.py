@@ -88,6 +88,10 @@ class PartsWriter(ABC):
             return True
         return self.stamp(place) == stamp
 
+    def holds(self, beside: Iterable[str]) -> bool:
+        """As `Writer.holds`: what was saved lies in one file with its picture."""
+        return True
+
     def sample(self, place: str) -> Sample:
         """As `Writer.sample`."""
         return self._sample(place)

@@ -140,6 +140,11 @@ class Extras(Strict):
     def _inside(cls, place: str | None) -> str | None:
         return place if place is None else inside(place)
 
+    @property
+    def places(self) -> tuple[str, ...]:
+        """All that was saved."""
+        return tuple(place for place in (self.alpha, self.landmarks, self.visible) if place is not None)
+
 
 class Written(Strict):
     """A picture that was written.

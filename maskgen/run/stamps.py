@@ -96,6 +96,8 @@ def has_changed(
     outputs = marks.outputs if marks is not None and row.reason != "pair_incomplete" else ()
     if marks is None or len(outputs) != len(row.places):
         return True
+    if not writer.holds(place for one in row.variants if one.extras is not None for place in one.extras.places):
+        return True
     written = zip(outputs, row.places, strict=True)
     if checksum:
         return marks.source.sha256 != _sha256(reader, entry) or any(

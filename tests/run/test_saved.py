@@ -73,6 +73,19 @@ def test_starting_anew_deletes_what_was_saved(job_of, source, tmp_path):
     assert not (tmp_path / "out" / ".extras").exists()
 
 
+@pytest.mark.parametrize("checksum", [False, True])
+def test_what_was_saved_and_is_gone_is_made_again_with_its_picture(checksum, job_of, source, tmp_path):
+    run.run(job_of(source, save=("alpha", "visible")))
+    rows = rows_of(tmp_path / "out")
+    gone, kept = (tmp_path / "out" / rows[key].variants[0].extras.visible for key in ("ann/1.png", "bob/2.png"))
+    before, unchanged = gone.read_bytes(), kept.stat().st_mtime_ns
+    gone.unlink()
+    run.run(job_of(source, save=("alpha", "visible"), execution={"checksum": checksum}))
+    assert gone.read_bytes() == before
+    assert kept.stat().st_mtime_ns == unchanged
+    assert rows_of(tmp_path / "out") == rows
+
+
 def test_shards_hold_alpha_as_a_member_of_the_sample(job_of, source, tmp_path):
     run.run(job_of(source, save=("alpha", "visible"), out_format="webdataset"))
     row = rows_of(tmp_path / "out")["ann/1.png"]
