@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 import maskgen
+from maskgen.cli import configuration
 from maskgen.cli.console import Lazy, LazyGroup
 
 
 @click.group(
     cls=LazyGroup,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+        "auto_envvar_prefix": configuration.PREFIX,
+    },
     lazy={
         "augment": Lazy("maskgen.cli.augment:augment", "Mask the faces in a folder of pictures."),
         "catalog": Lazy("maskgen.cli.catalog:catalog", "List, show, check and change mask catalogs."),
         "coco": Lazy("maskgen.cli.coco:coco", "Write COCO annotations of masks."),
+        "config": Lazy("maskgen.cli.config:config", "Show settings and where they come from."),
         "convert": Lazy("maskgen.cli.convert:convert", "Bring a dataset into another format; no masks."),
         "doctor": Lazy("maskgen.cli.doctor:doctor", "Check this installation."),
         "eval": Lazy("maskgen.cli.eval:evaluate", "Measure recognition networks."),
@@ -27,7 +35,14 @@ from maskgen.cli.console import Lazy, LazyGroup
     },
 )
 @click.version_option(maskgen.__version__, message="maskgen %(version)s")
-def main() -> None:
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Settings, a TOML table per command; see 'maskgen help settings'.  [variable: MASKGEN_CONFIG]",
+)
+@click.pass_context
+def main(ctx: click.Context, config: Path | None) -> None:
     """Put masks on the faces of a face-recognition dataset.
 
     'maskgen COMMAND --help' explains a command and its options, 'maskgen help' the rest: formats, manifest, masks,
@@ -36,3 +51,4 @@ def main() -> None:
     Exit codes: 0 done; 1 an error, explained in one line; 2 wrong usage; 3 done, but some inputs failed;
     130 interrupted.
     """
+    configuration.use(ctx, config)

@@ -201,9 +201,7 @@ def augment(
     refuse_whole(ctx, shard, {"--overwrite": existing == "overwrite", "--prune": prune, "--demo": demo})
     execution = run.Execution(workers, limit, existing or "auto", retry_failed, checksum, prune, shard, cluster)  # type: ignore[arg-type]
     with _source(ctx, folders, demo, settings, existing) as (source, target):
-        if ctx.get_parameter_source("faces") is not click.core.ParameterSource.COMMANDLINE and (
-            demo or settings["align"]
-        ):
+        if ctx.get_parameter_source("faces") is click.core.ParameterSource.DEFAULT and (demo or settings["align"]):
             settings["faces"] = "central" if settings["align"] else "all"
         name = "demo photographs" if demo else None
         try:

@@ -18,6 +18,7 @@ from typing import IO, Any, Final, NamedTuple
 
 import click
 
+from maskgen.cli import configuration
 from maskgen.errors import MaskgenError
 
 ERROR: Final = 1
@@ -73,6 +74,20 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is asked for; of an unknown one the nearest names are told."""
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            ctx.fail(f"No such command {name!r}{configuration.nearest(name, self.list_commands(ctx))}")
+        return super().resolve_command(ctx, args)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take options from the command line, then from the environment and the settings file."""
+        configuration.check_group(self, ctx)
+        return super().parse_args(ctx, args)
+
     def make_context(self, *args: Any, **options: Any) -> click.Context:
         """The context of one run; what is said of wrong usage is safe to print."""
         with _usage_shown():
@@ -102,6 +117,12 @@ def _usage_shown() -> Iterator[None]:
 
 class Command(click.Command):
     """A command whose errors name its own options."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take options from the command line, then from the environment and the settings file."""
+        if not {"-h", "--help"} & set(args):
+            configuration.check(self, ctx)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
         """Run it; our own errors end it with one line and exit code 1."""
