@@ -165,6 +165,7 @@ _setting = partial(setting, run.AugmentSettings)
 )
 @click.option("--prune", is_flag=True, help="Drop rows and outputs of inputs that are gone.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing.")
+@console.quiet_option
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 @click.option("--verbose", is_flag=True, help="Show where unexpected failures come from.")
 @click.pass_context

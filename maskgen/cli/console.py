@@ -25,6 +25,8 @@ ERROR: Final = 1
 FAILED_INPUTS: Final = 3
 INTERRUPTED: Final = 130
 _UNBOUNDED: Final = 100_000
+_QUIET: Final = "maskgen.quiet"
+_EVERY: Final = 10.0  # seconds between lines about progress
 # What a terminal obeys or hides instead of showing it: control characters, marks of direction and of format, line and
 # paragraph separators, and bytes of file names that are no text.
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
@@ -287,28 +289,90 @@ class Advance(NamedTuple):
     failed: int = 0
 
 
-@contextmanager
-def progress(what: str = "", *, says_lines: bool = False) -> Iterator[Callable[[Advance], None]]:
-    """A bar on stderr.
+class _Lines:
+    """Progress as lines in a log: one every ten seconds, and one at the end of what took as long.
 
     Parameters
     ----------
     what : str
-        Its label.
-    says_lines : bool
-        Whether to write a line every 500 items where stderr is not a terminal. There is no bar there.
+        What is counted.
+    clock : callable
+        Gives seconds.
+    """
+
+    def __init__(self, what: str, clock: Callable[[], float]) -> None:
+        self._what, self._clock = what, clock
+        self._began = self._said = clock()
+        self._is_said = False
+
+    def show(self, now: Advance) -> None:
+        at, is_end = self._clock(), now.total is not None and now.done >= now.total
+        if at - self._said < _EVERY and not (is_end and self._is_said):
+            return
+        self._said, self._is_said = at, not is_end
+        rate = now.done / max(at - self._began, 1e-9)
+        parts = [f"{self._what}: {now.done} of {'unknown' if now.total is None else now.total}", f"{rate:.1f}/s"]
+        if now.total is not None and now.done and not is_end:
+            parts.append(f"{duration((now.total - now.done) / rate)} left")
+        parts += [f"{name} {number}" for name, number in (("skipped", now.skipped), ("failed", now.failed)) if number]
+        note(", ".join(parts))
+
+
+def duration(seconds: float) -> str:
+    """How long, as people say it.
+
+    Examples
+    --------
+    >>> duration(42), duration(600), duration(7500)
+    ('42 s', '10 min', '2 h 5 min')
+    """
+    minutes = round(seconds / 60)
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def quiet_option(command: Any) -> Any:
+    """``--quiet`` for a command that shows progress."""
+    return click.option(
+        "--quiet",
+        is_flag=True,
+        expose_value=False,
+        callback=lambda ctx, param, value: ctx.meta.update({_QUIET: value}),
+        help="Show no progress, only results, warnings and errors.",
+    )(command)
+
+
+def is_quiet() -> bool:
+    """Whether the command that runs was told to be."""
+    ctx = click.get_current_context(silent=True)
+    return ctx is not None and bool(ctx.meta.get(_QUIET))
+
+
+def tell(text: str) -> None:
+    """A line about progress to stderr; nothing with ``--quiet``."""
+    if not is_quiet():
+        note(text)
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[Advance], None]]:
+    """A bar on stderr; where that is no terminal, a line every ten seconds.
+
+    Parameters
+    ----------
+    what : str
+        What is counted, in the plural.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
+    if is_quiet():
+        yield lambda now: None
+        return
     if not console.is_terminal:
-
-        def say(now: Advance) -> None:
-            if says_lines and now.done and (now.done % 500 == 0 or now.done == now.total):
-                note(f"{what}: {now.done} of {now.total or 'unknown'}")
-
-        yield say
+        yield _Lines(what, time.monotonic).show
         return
     columns = (
         TextColumn("{task.description}", markup=False),

@@ -37,6 +37,7 @@ _setting = partial(setting, run.AugmentSettings)
 @where_options
 @click.option("--overwrite", "existing", flag_value="overwrite", help="Delete what a former run wrote and start anew.")
 @click.option("--retry-failed", is_flag=True, help="Also try inputs again that failed in a former run.")
+@console.quiet_option
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 @click.pass_context
 def convert(

@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder for eval.json, roc.png and the faces found, which the next evaluation takes from there.",
 )
+@console.quiet_option
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def evaluate(
     models: tuple[str, ...],
@@ -201,7 +202,7 @@ def _collect(
     if masks is not None or not listed.is_aligned:
         there = ((name, listed.keys[name]) for name in pairs.names if name not in pairs.missing)
         dataset = people_of(there, listed.is_aligned, listed.read)
-        with scratch() as forgotten, console.progress("faces", says_lines=True) as show:
+        with scratch() as forgotten, console.progress("faces") as show:
             faces |= faces_of(
                 dataset,
                 cache or forgotten,

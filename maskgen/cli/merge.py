@@ -12,6 +12,7 @@ from maskgen.cli import console
 @click.command(cls=console.Command, short_help="Bring outputs together.")
 @click.argument("outputs", nargs=-1, required=True, metavar="OUT...", type=click.Path(path_type=Path))
 @click.option("-o", "--output", "target", type=click.Path(path_type=Path), metavar="OUT", help="A new output for all.")
+@console.quiet_option
 @click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON.")
 @click.pass_context
 def merge(ctx: click.Context, /, outputs: tuple[Path, ...], target: Path | None, as_json: bool) -> None:
@@ -25,7 +26,7 @@ def merge(ctx: click.Context, /, outputs: tuple[Path, ...], target: Path | None,
 
     if target is None and len(outputs) > 1:
         raise click.UsageError("several outputs are joined to a new one: name it with -o", ctx)
-    with console.progress("joining") as show:
+    with console.progress("rows") as show:
         record = (
             finish(outputs[0])
             if target is None

@@ -103,7 +103,7 @@ def carried_out(ctx: click.Context, job: run.Job) -> run.Summary:
     """Carry out a job; Ctrl-C ends the command with a line on how to go on."""
     console.show_log(logging.WARNING)
     recorded = run.Progress(0)
-    with console.progress() as show:
+    with console.progress("pictures") as show:
 
         def on_progress(now: run.Progress) -> None:
             nonlocal recorded

@@ -127,6 +127,7 @@ _setting = partial(setting, TrainSettings)
 @_setting("--log-every", "log_every", type=int, metavar="STEPS", help="Steps between rows of the history.")
 @_setting("--pack", "pack", metavar="NAME|DIR", help="OUT/pack is this pack with its recogniser replaced.")
 @_setting("--tensorboard", "tensorboard", is_flag=True, help="Also write files for TensorBoard.")
+@console.quiet_option
 @click.option("--json", "as_json", is_flag=True, help="Print the metrics as JSON.")
 def train(out: Path, resume: bool, as_json: bool, **values: Any) -> None:
     """Fine-tune the recognition network BASE on DATA, so that it knows people with masks.
@@ -139,7 +140,7 @@ def train(out: Path, resume: bool, as_json: bool, **values: Any) -> None:
     require_extra("maskgen train", "train", _NEEDED)
     from maskgen.train.loop import train as learn
 
-    with console.progress("faces", says_lines=True) as show:
+    with console.progress("faces") as show:
         metrics = learn(settings_of(values), out, resume, _watch(show))
     if _is_first_process():
         _say(metrics, out, as_json)
@@ -158,22 +159,22 @@ def _watch(show: Callable[[console.Advance], None]) -> Watch:
 
     def began(collection: Any, steps: int) -> None:
         left_out = ", ".join(f"{reason} {number}" for reason, number in collection.left_out.items()) or "none"
-        console.note(
+        console.tell(
             f"data       {len(collection.identities)} identities ({collection.singles} with one picture), "
             f"{len(collection.people)} originals, {len(collection.entries)} pictures per epoch; left out: {left_out}",
         )
-        console.note(f"aligned    {aligned_said(collection.cropper.is_aligned, collection.aligned_by)}")
-        console.note(f"steps      {steps}")
+        console.tell(f"aligned    {aligned_said(collection.cropper.is_aligned, collection.aligned_by)}")
+        console.tell(f"steps      {steps}")
 
     def logged(row: HistoryRow, steps: int) -> None:
-        console.note(
+        console.tell(
             f"step       {row.step}/{steps}  epoch {row.epoch:.2f}  loss {row.loss:.4f}  margin {row.margin_loss:.4f}  "
             f"distance {row.distance:.4f}  lr {row.lr:.5f}  gradient {row.gradient_norm or 0:.2f}",
         )
 
     def validated(validation: Validation) -> None:
         said = ", ".join(f"{report.condition} {report.figures.auc:.4f}" for report in validation.reports)
-        console.note(f"validation epoch {validation.epoch}  AUC by mask: {said}")
+        console.tell(f"validation epoch {validation.epoch}  AUC by mask: {said}")
 
     return Watch(searched, console.note, began, logged, validated)
 

@@ -56,10 +56,9 @@ def test_what_a_terminal_would_obey_is_escaped_wherever_it_is_printed(harmful, s
     assert len(table.splitlines()) == 2
 
     def advance():
-        with console.progress(harmful, says_lines=True) as show:
-            show(console.Advance(1, 1))
+        console._Lines(harmful, iter([0.0, 10.0]).__next__).show(console.Advance(1, 2))
 
-    assert spoken(advance) == ("", f"{shown}: 1 of 1\n")
+    assert spoken(advance) == ("", f"{shown}: 1 of 2, 0.1/s, 10 s left\n")
 
 
 @pytest.mark.parametrize("harmful", [harmful for harmful, _ in HARMFUL.values()], ids=HARMFUL.keys())
@@ -104,6 +103,45 @@ def test_letters_of_any_script_stay_as_they_are():
 def test_letters_that_the_output_cannot_hold_are_escaped_and_stop_nothing():
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     assert console.shown("Zoë 山", stream) == r"Zo\xeb \u5c71"
+
+
+def lines_of(steps):
+    """What is said of (second, Advance)."""
+    clock = iter([0.0, *(second for second, _ in steps)])
+    lines = console._Lines("pictures", clock.__next__)
+    return spoken(lambda: [lines.show(now) for _, now in steps])[1].splitlines()
+
+
+def test_without_a_terminal_a_line_every_ten_seconds_tells_rate_and_time_left_and_failures():
+    steps = [(second, console.Advance(10 * second, 1000, skipped=second, failed=second // 5)) for second in range(25)]
+    assert lines_of(steps) == [
+        "pictures: 100 of 1000, 10.0/s, 90 s left, skipped 10, failed 2",
+        "pictures: 200 of 1000, 10.0/s, 80 s left, skipped 20, failed 4",
+    ]
+
+
+def test_the_end_gets_a_line_where_the_way_there_had_some():
+    assert lines_of([(1, console.Advance(5, 10)), (2, console.Advance(10, 10))]) == []
+    long = [(11, console.Advance(5, 10)), (12, console.Advance(10, 10)), (13, console.Advance(10, 10))]
+    assert lines_of(long)[1:] == ["pictures: 10 of 10, 0.8/s"]
+
+
+def test_a_job_of_unknown_length_tells_how_far_it_is():
+    assert lines_of([(20, console.Advance(100, None))]) == ["pictures: 100 of unknown, 5.0/s"]
+
+
+def test_quiet_shows_no_progress_but_warnings(monkeypatch):
+    @click.command(cls=console.Command)
+    @console.quiet_option
+    def job():
+        console.note("a warning")
+        console.tell("a step")
+        with console.progress("pictures") as show:
+            show(console.Advance(1, 2))
+
+    monkeypatch.setattr(console, "_EVERY", 0.0)
+    assert CliRunner().invoke(job, ["--quiet"]).stderr == "a warning\n"
+    assert "a step\npictures: 1 of 2" in CliRunner().invoke(job, []).stderr
 
 
 def test_a_bar_takes_its_label_as_it_is(monkeypatch):

@@ -91,7 +91,7 @@ def add(
         for refusal in refused:
             console.note(f"refused  {refusal.reason}: {refusal.message}")
     taken = intake.take(pictures, intake.Request(about, points, model), LocalExecutor(workers))
-    with console.progress() as show:
+    with console.progress("pictures") as show:
         for number, (file, result) in enumerate(taken, start=1):
             if isinstance(result, intake.Refusal):
                 outcome: intake.Refusal | None = result
