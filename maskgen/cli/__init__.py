@@ -30,6 +30,7 @@ from maskgen.cli.console import Lazy, LazyGroup
         "inspect": Lazy("maskgen.cli.inspect:inspect", "Say what a dataset is and what is in it."),
         "merge": Lazy("maskgen.cli.merge:merge", "Bring outputs together."),
         "models": Lazy("maskgen.cli.models:models", "List, locate and fetch model packs."),
+        "preview": Lazy("maskgen.cli.preview:preview", "Show photographs under masks, on one sheet."),
         "stats": Lazy("maskgen.cli.stats:stats", "Count what runs did."),
         "train": Lazy("maskgen.cli.train:train", "Fine-tune a recognition network."),
     },
