@@ -35,6 +35,7 @@ def stats(outputs: tuple[Path, ...], as_json: bool) -> None:
     console.table(rows)
     for title, bars in (
         ("yaw, degrees", in_order(found.yaw_deg)),
+        ("pitch, degrees", in_order(found.pitch_deg)),
         ("face, pixels", in_order(found.face_px)),
         ("worn", found.wears.most_common()),
         ("design", found.designs.most_common()),

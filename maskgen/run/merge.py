@@ -26,7 +26,7 @@ _CHUNK: Final = 64
 _W = TypeVar("_W", bound=Written)
 
 
-class _Output(NamedTuple):
+class Output(NamedTuple):
     """What a run wrote: what it was called, its folder, its record, and what reads its pictures."""
 
     name: Path
@@ -55,7 +55,7 @@ def finish(output: Path) -> RunFile:
     LockedError
         If somebody is at work there.
     """
-    found = _output(output)
+    found = output_of(output)
     is_whole = shares.are_all_done([found.home]) or found.record.state == "complete"
     with shares.alone(found.home):
         clear_leftovers(found.home, found.writer)
@@ -87,7 +87,7 @@ def join(outputs: Sequence[Path], target: Path, on_row: Callable[[int], None] = 
     MaskgenError
         If nothing can be written.
     """
-    found = [_output(output) for output in outputs]
+    found = [output_of(output) for output in outputs]
     first = found[0].record
     for one in found[1:]:
         if others := differences(first, one.record, but="source"):
@@ -110,12 +110,19 @@ def join(outputs: Sequence[Path], target: Path, on_row: Callable[[int], None] = 
         return finished(record, None, writer, is_limited=not is_whole)
 
 
-def _output(path: Path) -> _Output:
+def output_of(path: Path) -> Output:
+    """What a run wrote to a folder, or to a file with its manifest in a folder beside it.
+
+    Raises
+    ------
+    ConfigError
+        If there is no ``run.json``.
+    """
     for home in (path, home_beside(path)):
         if (home / manifest.RUN_FILE).is_file():
             record = manifest.read_run(home / manifest.RUN_FILE)
             writer = _writer(path, record)
-            return _Output(path, writer.home, record, writer)
+            return Output(path, writer.home, record, writer)
     raise ConfigError(f"{path}: no {manifest.RUN_FILE}", "give what 'maskgen augment' wrote")
 
 
@@ -129,7 +136,7 @@ def _writer(path: Path, record: RunFile) -> Writer:
     return open_writer(path, settings, in_format, reader)
 
 
-def _refuse_other(target: Path, home: Path, record: RunFile, outputs: Sequence[_Output]) -> None:
+def _refuse_other(target: Path, home: Path, record: RunFile, outputs: Sequence[Output]) -> None:
     """Make sure that the target is new, or was begun by a call like this one."""
     for one in outputs:
         if home == one.home or home.is_relative_to(one.home) or one.home.is_relative_to(home):
@@ -141,9 +148,7 @@ def _refuse_other(target: Path, home: Path, record: RunFile, outputs: Sequence[_
         raise ConfigError(f"{target}: not empty", "choose a new or empty folder")
 
 
-def _copy(
-    outputs: Sequence[_Output], rows: Sequence[FormerRows], writer: Writer, on_row: Callable[[int], None]
-) -> None:
+def _copy(outputs: Sequence[Output], rows: Sequence[FormerRows], writer: Writer, on_row: Callable[[int], None]) -> None:
     """Copy all rows, and what they name, that the target does not have yet."""
     logs = shares.logs_of(writer.home)[0]
     with FormerRows([logs]) as copied, files.Log(logs.rows) as rows_log, files.Log(logs.stamps) as stamps_log:
@@ -162,7 +167,7 @@ def _copy(
                 writer.settle(name)
 
 
-def _own(outputs: Sequence[_Output], rows: Sequence[FormerRows], at: int) -> Iterator[Former]:
+def _own(outputs: Sequence[Output], rows: Sequence[FormerRows], at: int) -> Iterator[Former]:
     """What is recorded in an output and not in an earlier one."""
     for row in rows[at].unseen():
         former = rows[at].find(row.key)

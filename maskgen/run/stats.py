@@ -13,8 +13,8 @@ from maskgen.datasets.finals import home_beside
 from maskgen.errors import ConfigError
 from maskgen.manifest import Row
 
-# Degrees of yaw, and pixels of a face's longer side, up to which a bar of the histogram reaches.
-_YAW_STEP: Final = 15
+# Degrees, and pixels of a face's longer side, up to which a bar of the histogram reaches.
+_ANGLE_STEP: Final = 15
 _SIZES: Final = (32, 64, 128, 256, 512, 1024)
 
 
@@ -32,6 +32,8 @@ class Stats:
         Reason -> rows that were skipped or failed for it.
     yaw_deg : Counter
         ``-15..0`` and others -> masked faces whose head is turned so.
+    pitch_deg : Counter
+        The same for the way it looks up, or down if negative.
     face_px : Counter
         ``64..128`` and others -> masked faces of such a longer side.
     designs, wears : Counter
@@ -48,6 +50,7 @@ class Stats:
     identities: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     yaw_deg: Counter[str] = field(default_factory=Counter)
+    pitch_deg: Counter[str] = field(default_factory=Counter)
     face_px: Counter[str] = field(default_factory=Counter)
     designs: Counter[str] = field(default_factory=Counter)
     wears: Counter[str] = field(default_factory=Counter)
@@ -64,7 +67,7 @@ def stats_of(outputs: Iterable[Path]) -> Stats:
     stats, people = Stats(), set[str]()
     for output in outputs:
         for row in manifest.read(_manifest_of(output)):
-            _add(stats, row)
+            add(stats, row)
             if row.identity is not None:
                 people.add(row.identity)
     stats.identities = len(people)
@@ -81,7 +84,8 @@ def _manifest_of(output: Path) -> Path:
     return output
 
 
-def _add(stats: Stats, row: Row) -> None:
+def add(stats: Stats, row: Row) -> None:
+    """Count a row; people are counted by those who read all rows."""
     stats.inputs += 1
     stats.done += row.status == "done"
     stats.skipped += row.status == "skipped"
@@ -97,10 +101,15 @@ def _add(stats: Stats, row: Row) -> None:
             stats.masked += 1
             stats.designs[mask.design] += 1
             stats.wears[mask.wear or "correct"] += 1
-            low = int(face.pose.yaw // _YAW_STEP) * _YAW_STEP
-            stats.yaw_deg[f"{low}..{low + _YAW_STEP}"] += 1
+            stats.yaw_deg[_angle_of(face.pose.yaw)] += 1
+            stats.pitch_deg[_angle_of(face.pose.pitch)] += 1
             side = max(face.bbox[2] - face.bbox[0], face.bbox[3] - face.bbox[1])
             stats.face_px[_size_of(side)] += 1
+
+
+def _angle_of(degrees: float) -> str:
+    low = int(degrees // _ANGLE_STEP) * _ANGLE_STEP
+    return f"{low}..{low + _ANGLE_STEP}"
 
 
 def _size_of(side: float) -> str:
