@@ -195,9 +195,15 @@ def test_who_stops_taking_results_cancels_what_waits_and_sees_the_end_of_what_is
 
 def test_ctrl_c_is_raised_at_once_and_leaves_the_cluster_to_others(executor, tmp_path):
     main = threading.main_thread().ident
-    threading.Thread(
-        target=lambda: (wait_until(lambda: names(tmp_path, " ended")), signal.pthread_kill(main, signal.SIGINT))
-    ).start()
+
+    def interrupt():
+        try:
+            wait_until(lambda: names(tmp_path, " ended"))
+        finally:
+            # Whatever happened: nothing else ends the run.
+            signal.pthread_kill(main, signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt):
         list(executor.run(functools.partial(slowly, tmp_path, 0.3), ([n] for n in itertools.count())))
     assert flat(executor.run(squares, chunks_of(range(4), 1))) == squares(range(4))
