@@ -32,7 +32,9 @@ _WEAVE_SIDE: Final = 384
 _WEAVE_LEVELS: Final = 6
 # Gain of the deepest creases and of the weave, as a deviation.
 _CREASE_GAIN: Final = 0.060
-_WEAVE_GAIN: Final[dict[Weave, float]] = {"nonwoven": 0.032, "woven": 0.048, "knit": 0.060, "smooth": 0.020}
+_WEAVE_GAIN: Final[dict[Weave, float]] = {"nonwoven": 0.021, "woven": 0.036, "knit": 0.048, "smooth": 0.018}
+# How much lighter one side may be than the other, in deviations of the creases.
+_SIDES: Final = 2.4
 # Black cloth shows its folds by what it throws back, whatever its colour.
 _SHEEN: Final = 0.10
 
@@ -156,8 +158,16 @@ def _creases(number: int) -> Float32Array:
     light += 0.35 * cv2.Sobel(relief.astype(np.float32), cv2.CV_32F, 1, 0) / 8
     light -= 0.5 * (cv2.GaussianBlur(relief, (0, 0), 3.0) - relief).astype(np.float32)
     light -= light.mean()
-    creases: Float32Array = np.clip(light / light.std(), -3, 3).astype(np.float32)
-    return creases
+    creases: Float32Array = np.clip(light / light.std() + _sides(columns, rows, rng.uniform(0, _SIDES)), -3, 3)
+    return creases.astype(np.float32)
+
+
+def _sides(x: Float32Array, y: Float32Array, strength: float) -> Float32Array:
+    """One side of a mask lighter than the other: cloth that stands off the nose has an edge there, as a tent has."""
+    across, down = x - _CREASE_SIDE_WH[0] / 2, y + _TOP_MM
+    below_nose = np.clip((down - 35) / 15, 0, 1) * np.clip((125 - down) / 20, 0, 1)
+    sides: Float32Array = strength * np.tanh(across / 5) * np.exp(-np.abs(across) / 50) * below_nose
+    return sides
 
 
 def _pull(

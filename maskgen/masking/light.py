@@ -24,7 +24,7 @@ from maskgen.masking import grain, illuminant
 # The skin of a well-exposed photograph, sRGB: the geometric mean over the faces of LFW (tests/bench/skin.py).
 SKIN_RGB: Final[tuple[float, float, float]] = (173.0, 128.0, 102.0)
 # How much of what the skin deviates from that is put down to the light; the rest is the colour of the person.
-_LIGHT_SHARE: Final = 0.55
+_LIGHT_SHARE: Final = 0.42
 # How far around the landmarks shading is guessed, as a share of the face's size: a gaiter reaches no farther.
 _AROUND: Final = 0.6
 _SAMPLE: Final = 4_000  # pixels that are enough for a statistic

@@ -80,7 +80,7 @@ class DesignSpec:
     license: str = "CC0-1.0"
 
 
-BLACK: Final = (34, 34, 36)
+BLACK: Final = (25, 25, 27)
 DARK_INSIDE: Final = (60, 60, 62)
 HEAD: Final = Straps("head", width_mm=5.5)
 BROAD: Final = Straps(width_mm=7.0, inset_mm=4.0)
@@ -163,7 +163,7 @@ def _design(
         "inner": DARK_INSIDE if is_dark else (226, 226, 224),
         "elastic": rgb if sewn else (40, 40, 42) if is_dark else (228, 228, 226),
         # Cloth so dark that only its sheen shows its folds.
-        "sheen": 0.10 if sum(rgb) < 130 else 0.03 if is_dark else 0.02,
+        "sheen": 0.14 if sum(rgb) < 130 else 0.04 if is_dark else 0.02,
         "wrinkles": wrinkles_of(make),
     }
     fabric = Fabric(make, rgb, **(suggested | cloth))  # type: ignore[arg-type]
@@ -187,30 +187,30 @@ def _design(
 
 DESIGNS: Final = (
     # Surgical masks; a lighter band above, as the colour is thinner where nothing lies behind it.
-    _design("surgical-blue", "surgical", "blue", 6.5, "surgical", (142, 196, 222), 1, trim=(196, 222, 232)),
-    _design("surgical-white", "surgical", "white", 3.0, "surgical", (222, 224, 227), 1),
-    _design("surgical-black", "surgical", "black", 2.0, "surgical", BLACK, 1),
-    _design("surgical-green", "surgical", "green", 1.5, "surgical", (150, 210, 192), 1, trim=(200, 228, 218)),
-    _design("surgical-blue-deep", "surgical", "blue", 3.0, "surgical", (96, 162, 212), 22, trim=(206, 224, 234),
+    _design("surgical-blue", "surgical", "blue", 6.5, "surgical", (162, 203, 224), 1, trim=(206, 224, 232)),
+    _design("surgical-white", "surgical", "white", 5.5, "surgical", (222, 224, 227), 1),
+    _design("surgical-black", "surgical", "black", 1.4, "surgical", BLACK, 1),
+    _design("surgical-green", "surgical", "green", 1.5, "surgical", (172, 214, 200), 1, trim=(208, 228, 220)),
+    _design("surgical-blue-deep", "surgical", "blue", 3.0, "surgical", (116, 170, 212), 22, trim=(206, 224, 234),
             wrinkles=1.3),
     _design("surgical-pink", "surgical", "pink", 0.8, "surgical", (240, 190, 202), 22, trim=(244, 214, 222),
             wrinkles=1.3),
     _design("surgical-flowers", "surgical", "white", 0.5, "surgical", (228, 226, 222), 22, wrinkles=1.3,
             pattern="floral", prints=((150, 180, 140), (226, 150, 160), (240, 208, 120)), pattern_mm=0.8),
-    _design("surgical-blue-flat", "surgical", "blue", 3.5, "surgical_flat", (148, 196, 224), 21,
-            trim=(200, 222, 232)),
-    _design("surgical-white-flat", "surgical", "white", 2.0, "surgical_flat", (222, 224, 228), 21),
+    _design("surgical-blue-flat", "surgical", "blue", 3.5, "surgical_flat", (178, 209, 226), 21,
+            trim=(212, 226, 234)),
+    _design("surgical-white-flat", "surgical", "white", 3.5, "surgical_flat", (222, 224, 228), 21),
     _design("surgical-dots", "surgical", "white", 0.5, "surgical_flat", (226, 227, 228), 21, pattern="dots",
             prints=((226, 128, 150),), pattern_mm=1.2),
-    _design("surgical-black-flat", "surgical", "black", 1.0, "surgical_flat", BLACK, 21),
-    _design("surgical-blue-open", "surgical", "blue", 3.0, "surgical_open", (128, 188, 218), 23, trim=(206, 226, 234),
+    _design("surgical-black-flat", "surgical", "black", 0.7, "surgical_flat", BLACK, 21),
+    _design("surgical-blue-open", "surgical", "blue", 3.0, "surgical_open", (150, 197, 222), 23, trim=(208, 226, 234),
             wrinkles=1.1),
-    _design("surgical-white-open", "surgical", "white", 1.5, "surgical_open", (220, 222, 225), 23, wrinkles=1.1),
-    _design("surgical-teal-open", "surgical", "teal", 0.8, "surgical_open", (112, 190, 190), 23, trim=(190, 220, 220),
+    _design("surgical-white-open", "surgical", "white", 3.0, "surgical_open", (220, 222, 225), 23, wrinkles=1.1),
+    _design("surgical-teal-open", "surgical", "teal", 0.8, "surgical_open", (148, 204, 202), 23, trim=(200, 222, 222),
             wrinkles=1.1),
     # Respirators.
-    _design("kn95-white", "kn95", "white", 3.0, "kn95", (226, 226, 224), 5),
-    _design("kn95-black", "kn95", "black", 1.8, "kn95", BLACK, 5),
+    _design("kn95-white", "kn95", "white", 4.0, "kn95", (226, 226, 224), 5),
+    _design("kn95-black", "kn95", "black", 1.0, "kn95", BLACK, 5),
     _design("kn95-pink", "kn95", "pink", 0.5, "kn95", (234, 186, 194), 5),
     _design("kn95-white-valve", "kn95", "white", 0.8, "kn95", (224, 225, 226), 34, valves=((-0.36, 0.56),)),
     _design("ffp2-boat-white", "kn95", "white", 1.5, "boat", (224, 225, 226), 35),
@@ -226,7 +226,7 @@ DESIGNS: Final = (
     _design("duckbill-white", "duckbill", "white", 0.4, "duckbill", (222, 224, 227), 71, HEAD),
     _design("duckbill-blue", "duckbill", "blue", 0.4, "duckbill", (150, 188, 216), 71, HEAD),
     # Two panels with a seam down the middle.
-    _design("cloth-black", "cloth", "black", 2.6, "cloth", BLACK, 7),
+    _design("cloth-black", "cloth", "black", 1.8, "cloth", BLACK, 7),
     _design("cloth-grey", "cloth", "grey", 1.0, "cloth", (128, 131, 136), 7),
     _design("cloth-navy", "cloth", "navy", 0.8, "cloth", (44, 54, 86), 7, inner=(150, 150, 156)),
     _design("cloth-red-dots", "cloth", "red", 1.3, "cloth", (186, 44, 50), 7, pattern="dots", pattern_mm=0.8,
@@ -252,8 +252,8 @@ DESIGNS: Final = (
     _design("pleated-chevron-teal", "cloth", "teal", 1.2, "pleated", (226, 230, 228), 61, pattern="chevron",
             prints=((52, 128, 134),), trim=(52, 128, 134)),
     # A middle piece between curved seams, bound all round.
-    _design("panelled-black", "cloth", "black", 1.6, "panelled", (38, 38, 40), 64),
-    _design("panelled-emblem-black", "cloth", "black", 1.6, "panelled", (36, 36, 38), 64, pattern="emblem",
+    _design("panelled-black", "cloth", "black", 1.2, "panelled", (29, 29, 31), 64),
+    _design("panelled-emblem-black", "cloth", "black", 1.6, "panelled", (28, 28, 30), 64, pattern="emblem",
             prints=((222, 222, 218),)),
     _design("panelled-grey", "cloth", "grey", 0.7, "panelled", (150, 152, 156), 64, trim=(44, 44, 46)),
     _design("panelled-camouflage", "cloth", "green", 1.3, "panelled", (118, 116, 82), 64, pattern="camouflage",
@@ -261,7 +261,7 @@ DESIGNS: Final = (
     _design("panelled-tie-dye", "cloth", "pink", 1.0, "panelled", (222, 120, 168), 64, pattern="tie_dye",
             prints=((250, 214, 120), (96, 150, 214)), trim=(60, 60, 90)),
     _design("cloth-knit-grey", "cloth", "grey", 0.4, "knit", (150, 148, 146), 63, tags=("knit",)),
-    _design("foam-black", "cloth", "black", 2.0, "foam", (40, 40, 43), 65, BROAD, tags=("foam",)),
+    _design("foam-black", "cloth", "black", 1.4, "foam", (31, 31, 33), 65, BROAD, tags=("foam",)),
     _design("foam-grey", "cloth", "grey", 1.0, "foam", (92, 97, 102), 65, BROAD, tags=("foam",)),
     _design("foam-pink", "cloth", "pink", 0.4, "foam", (222, 170, 176), 65, BROAD, tags=("foam",)),
     _design("gaiter-black", "gaiter", "black", 0.8, "gaiter", BLACK, 81, NONE),

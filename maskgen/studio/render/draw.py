@@ -210,15 +210,16 @@ def fastenings(
 
 
 # Light: soft, from the front and above. The face's own light is put on later, so this one stays neutral.
-_LIGHT: Final = np.array([0.0, -0.50, 0.866])
-_AMBIENT: Final = 0.68
-_DIFFUSE: Final = 0.33
-_FROM_ABOVE: Final = 0.06
+# It is even, because the shade of the face beneath comes on top (tests/bench/shades.py).
+_LIGHT: Final = np.array([0.0, -0.36, 0.933])
+_AMBIENT: Final = 0.80
+_DIFFUSE: Final = 0.20
+_FROM_ABOVE: Final = 0.03
 # Folds are lit harder than the whole: what throws them into relief is gone from a face's own broad light and shade.
 _FOLD_LIGHT: Final = np.array([0.0, -0.62, 0.785])
 _FOLD_AMBIENT: Final = 0.30
 # Light comes from everywhere: so much is left of the contrast of one lamp (tests/bench/forms.py).
-_FOLD_CONTRAST: Final = 0.55
+_FOLD_CONTRAST: Final = 0.66
 # How far the side of the head must face the viewer for a strap to be seen there: the cosine of the angle between.
 _FACING: Final = 0.25
 _INSIDE: Final = 0.5
@@ -256,7 +257,7 @@ def _light_on(model: Model, turn: Float64Array) -> _Light:
     folds = (_FOLD_AMBIENT + _wrapped(normal, _FOLD_LIGHT)) / (_FOLD_AMBIENT + _wrapped(broad, _FOLD_LIGHT))
     shade = shade * (np.clip(folds, 0.45, 1.5) * model.openness) ** _FOLD_CONTRAST
     halfway = (_LIGHT + [0, 0, 1]) / np.linalg.norm(_LIGHT + [0, 0, 1])
-    return _Light(inside, shade, np.clip(normal @ halfway, 0, 1) ** 5 * model.openness**2)
+    return _Light(inside, shade, np.clip(normal @ halfway, 0, 1) ** 7 * model.openness**2)
 
 
 def _lit(model: Model, light: _Light) -> Float64Array:

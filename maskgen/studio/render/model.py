@@ -42,7 +42,7 @@ class Quality:
         Samples per pixel, across and down.
     """
 
-    pixels_per_mm: float = 2.2
+    pixels_per_mm: float = 2.1
     spacing_mm: float = 0.6
     samples: int = 2
 
