@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import re
 import unicodedata
@@ -225,7 +224,7 @@ class FolderPart:
 
         def announce(stamp: str) -> None:
             self._marks[place] = Mark(stamp, hashlib.sha256(sample.raw).hexdigest())
-            self._journal.append(json.dumps([place, stamp, key]))
+            self._journal.append(files.line_of([place, stamp, key]))
 
         for extra, raw in zip(self._writer.beside(place, sample.saved).values(), sample.saved.values(), strict=True):
             self._writer.save(extra, raw)
