@@ -403,25 +403,24 @@ def _compact(value: object) -> str:
 
 
 def _views(root: Path, entry: DesignEntry, siblings: Siblings) -> list[View]:
-    views = []
+    views = list[View]()
     for view in entry.views:
-        views.append(_view(root, entry, view))
+        views.append(_view(root, entry, view, siblings, len(siblings.views) + len(views)))
         # A frontal view of a symmetric head is its own mirror image.
         if entry.mirror and view.rotation != view.rotation.mirrored():
-            views.append(_mirrored(views[-1], _size_of(root / view.file)[0]))
-    first = len(siblings.views)
-    views = [replace(view, siblings=siblings, number=first + place) for place, view in enumerate(views)]
+            views.append(_mirrored(views[-1], _size_of(views[-1].path)[0]))
     siblings.views += views
     return views
 
 
-def _view(root: Path, design: DesignEntry, entry: ViewEntry) -> View:
-    if not _is_file(root / entry.file):
-        raise CatalogError(f"{root / entry.file}: the picture of design {design.name!r} is missing")
+def _view(root: Path, design: DesignEntry, entry: ViewEntry, siblings: Siblings, number: int) -> View:
+    path = root / entry.file
+    if not _is_file(path):
+        raise CatalogError(f"{path}: the picture of design {design.name!r} is missing")
     names = tuple(entry.points)
     # Numbers that are no places are for `maskgen catalog check` to name, not for NumPy to warn of.
-    points = np.clip([entry.points[name] for name in names], -_FARTHEST, _FARTHEST).astype(np.float32)
-    path, straps, surface = root / entry.file, design.straps, design.surface
+    points = np.array([entry.points[name] for name in names]).clip(-_FARTHEST, _FARTHEST).astype(np.float32)
+    straps, surface = design.straps, design.surface
     return View(
         design.name,
         entry.file,
@@ -434,6 +433,8 @@ def _view(root: Path, design: DesignEntry, entry: ViewEntry) -> View:
         straps,
         surface,
         design.kind,
+        siblings,
+        number,
     )
 
 
@@ -446,8 +447,15 @@ def _mirrored(view: View, width: int) -> View:
     }
     key = f"{view.key}:mirrored"
     turned = view.rotation.mirrored()
-    return View(
-        view.design, key, view.path, True, turned, names, points, fastenings, view.straps, view.surface, view.kind
+    return replace(
+        view,
+        key=key,
+        is_mirrored=True,
+        rotation=turned,
+        names=names,
+        points=points,
+        fastenings=fastenings,
+        number=view.number + 1,
     )
 
 
