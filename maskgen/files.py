@@ -11,6 +11,7 @@ import re
 import stat
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final, Literal
@@ -221,15 +222,17 @@ def open_regular(path: Path) -> int:
 
 def make_folder(path: Path) -> None:
     """Make a folder and those it lies in, however many; `Path.mkdir` calls itself once a folder."""
+    if os.path.isdir(path):
+        return
     missing = list(itertools.takewhile(lambda folder: not folder.is_dir(), (path, *path.parents)))
     for folder in reversed(missing):
         folder.mkdir(exist_ok=True)
 
 
-def stamp_of(path: Path) -> str | None:
+def stamp_of(path: Path | str) -> str | None:
     """Size and time of change of a file, in one word; None if there is no file."""
     try:
-        status = path.stat()
+        status = os.stat(path)
     except (OSError, ValueError):
         return None
     return stamp(status) if stat.S_ISREG(status.st_mode) else None
@@ -307,7 +310,7 @@ def locked(path: Path, patience_seconds: float = 0) -> Iterator[None]:
 
 
 class Log:
-    """A file of lines, each of them whole in the file before the next is taken.
+    """A file of lines; those that are added at once are in the file before the next are taken.
 
     Parameters
     ----------
@@ -330,10 +333,10 @@ class Log:
         assert self._file is not None
         self._file.close()
 
-    def append(self, line: str) -> None:
-        """Add a line."""
+    def append(self, *lines: str) -> None:
+        """Add lines; if the process is killed meanwhile, the first ones may be there, each as a whole."""
         assert self._file is not None
-        self._file.write(line.encode() + b"\n")
+        self._file.write("".join(f"{line}\n" for line in lines).encode())
         self._file.flush()
 
 
@@ -352,6 +355,12 @@ def lines(path: Path) -> Iterator[tuple[int, bytes]]:
                 return
             yield offset, line[:-1]
             offset += len(line)
+
+
+def line_of(words: Iterable[str | None]) -> str:
+    """The line that `words` takes apart: a JSON array."""
+    # What `json.dumps` gives, which takes longer to begin than to write a line.
+    return f"[{', '.join('null' if word is None else encode_basestring_ascii(word) for word in words)}]"
 
 
 def words(line: bytes) -> list[str | None]:
@@ -387,24 +396,14 @@ def first_string(line: bytes, start: int) -> str:
     return str(json.JSONDecoder().raw_decode(line[start - 1 :].decode())[0])
 
 
-def rewrite(path: Path, offsets: Iterable[int], see: Callable[[bytes], None] = lambda line: None) -> None:
-    """Keep only the lines at these offsets of a `Log`, in this order; the file is replaced whole.
-
-    Parameters
-    ----------
-    path : Path
-        The log.
-    offsets : iterable of int
-        Of the lines to keep.
-    see : callable
-        Is shown each of them.
-    """
+def rewrite(path: Path, offsets: Iterable[int]) -> int:
+    """Keep only the lines at these offsets of a `Log`, in this order; how many. The file is replaced whole."""
+    number = 0
     with named_faults(path), replaced(path) as new, path.open("rb") as old:
-        for offset in offsets:
+        for number, offset in enumerate(offsets, start=1):  # noqa: B007 (the last one is how many there are)
             old.seek(offset)
-            line = old.readline()
-            see(line)
-            new.write(line)
+            new.write(old.readline())
+    return number
 
 
 def _cut_torn_line(path: Path) -> None:

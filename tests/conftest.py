@@ -1,6 +1,7 @@
 """Fixtures of several test modules."""
 
 import hashlib
+import os
 
 import pytest
 from catalogs import small_catalog
@@ -12,6 +13,15 @@ from maskgen import run
 def pytest_make_parametrize_id(val, argname):
     """Names bytes by their argument: two processes must agree on names, and bytes may hold the time of day."""
     return argname if isinstance(val, bytes) and len(val) > 16 else None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def caches(tmp_path_factory):
+    """What is kept between runs goes to a folder of the tests, for processes that they start as well."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("XDG_CACHE_HOME", "LOCALAPPDATA") if os.name == "nt" else ("XDG_CACHE_HOME",):
+            patch.setenv(name, str(tmp_path_factory.mktemp("caches")))
+        yield
 
 
 @pytest.fixture

@@ -2,7 +2,9 @@
 
 import json
 import os
+from pathlib import PurePosixPath
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +12,8 @@ from pydantic import ValidationError
 
 from maskgen import files, manifest
 from maskgen.errors import ConfigError
-from maskgen.manifest import Counts, FaceRow, MaskRow, PoseRow, Row, RunFile, VariantRow, Written
+from maskgen.face import Face, HeadPose
+from maskgen.manifest import Counts, FaceRow, MaskRow, PoseRow, Row, RunFile, Tally, VariantRow, Written
 
 numbers = st.floats(-1e6, 1e6).map(lambda x: round(x, 2))
 words = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12)
@@ -165,6 +168,24 @@ def test_counts_add_up(tmp_path):
     )
 
 
+@given(some_rows=st.lists(rows, max_size=6, unique_by=lambda row: row.key), cut=st.integers(0, 6))
+def test_counts_of_parts_add_up_to_those_of_the_whole(tmp_path_factory, some_rows, cut):
+    path = tmp_path_factory.mktemp("log") / "manifest.jsonl"
+    write(path, some_rows)
+    whole, parts = Tally(), (Tally(), Tally())
+    for number, row in enumerate(some_rows):
+        parts[number >= cut].add(row)
+    for part in parts:
+        whole.join(part)
+    assert whole.counts == manifest.sort(path)
+
+
+def test_counts_that_are_not_of_all_rows_are_not_taken(tmp_path):
+    path = tmp_path / "manifest.jsonl"
+    write(path, [Row(key="a", status="done"), Row(key="a", status="failed")])
+    assert manifest.sort(path, counts=Counts(inputs=2, done=1, failed=1)) == Counts(inputs=1, failed=1)
+
+
 def test_a_run_file_survives_a_round_trip(tmp_path):
     manifest.write_run(tmp_path / "run.json", run_file(source="ü"))
     assert manifest.read_run(tmp_path / "run.json") == run_file(source="ü")
@@ -203,3 +224,36 @@ def test_a_huge_record_is_not_read(tmp_path):
 def test_a_place_that_is_no_file_in_the_manifests_folder_is_refused(place):
     with pytest.raises(ValueError, match=r"manifest's folder|no name that a file|surrogates"):
         manifest.inside(place)
+
+
+@given(st.lists(st.sampled_from(["", ".", "..", "a", "b.jpg", "..a"]), min_size=1, max_size=5).map("/".join))
+def test_a_place_lies_in_the_folder_if_its_path_says_so(place):
+    path = PurePosixPath(place)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        with pytest.raises(ValueError, match="manifest's folder"):
+            manifest.inside(place)
+    else:
+        assert manifest.inside(place) == place
+
+
+def test_numbers_of_a_face_are_rounded_to_hundredths_whatever_they_are_stored_as():
+    points = np.random.default_rng(0).uniform(-50, 400, (68, 3)).astype(np.float32)
+    face = Face(points[:2, :2].ravel(), points[:5, :2], points, HeadPose(1.234, -5.678, 0.001), 0.98765)
+    row = manifest.face_row(face, with_landmarks=True)
+    assert row.landmarks == tuple(tuple(round(float(value), 2) for value in point) for point in points)
+    assert row.keypoints == tuple(tuple(round(float(value), 2) for value in point) for point in points[:5, :2])
+    assert FaceRow.model_validate_json(row.model_dump_json()) == row
+
+
+@given(st.lists(st.none() | st.text(), max_size=4))
+def test_a_line_of_words_is_what_json_writes(some):
+    assert files.line_of(some) == json.dumps(some)
+    assert files.words(files.line_of(some).encode()) == some
+
+
+def test_lines_that_are_added_at_once_stand_as_if_they_came_one_by_one(tmp_path):
+    for name, batches in (("at_once", [["a", "b"], [], ["c"]]), ("one_by_one", [["a"], ["b"], ["c"]])):
+        with files.Log(tmp_path / name) as log:
+            for lines in batches:
+                log.append(*lines)
+    assert (tmp_path / "at_once").read_bytes() == (tmp_path / "one_by_one").read_bytes() == b"a\nb\nc\n"

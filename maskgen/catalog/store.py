@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from maskgen import files
 from maskgen.arrays import Float32Array, Image
-from maskgen.catalog import png
+from maskgen.catalog import decoded, png
 from maskgen.catalog.schema import CatalogFile, Corner, DesignEntry, Kind, Rotation, Straps, Surface, ViewEntry
 from maskgen.errors import CatalogError
 from maskgen.face.landmarks import MIRROR_68
@@ -80,6 +80,10 @@ class View:
         What to put on its cloth.
     kind : str
         Of the design.
+    siblings : Siblings, optional
+        The views of the same catalog; this is the one with
+    number : int
+        that place among them.
     """
 
     design: str
@@ -93,12 +97,18 @@ class View:
     straps: Straps | None = None
     surface: Surface | None = None
     kind: Kind = "other"
+    siblings: Siblings | None = field(default=None, repr=False, compare=False)
+    number: int = 0
 
     @cached_property
     def triangles(self) -> npt.NDArray[np.int32]:
         """(T, 3) indices into the control points: Delaunay in the mask's frame; raises as `triangulated`."""
-        simplices: npt.NDArray[np.int32] = triangulated(self).simplices.astype(np.int32)
-        return simplices
+        siblings = self.siblings
+        # A copy may have been given other points.
+        if siblings is None or siblings.views[self.number].points is not self.points:
+            return _triangles_of(self)
+        known = siblings.triangles[self.number]
+        return known if len(known) else _triangles_of(self)
 
     @cached_property
     def textures(self) -> Textures:
@@ -110,6 +120,40 @@ class View:
             If the picture is missing, not an RGBA PNG, or opaque nowhere.
         """
         return Textures(self)
+
+
+class Siblings:
+    """The views of a catalog, in the order of ``catalog.json``, which are triangulated together.
+
+    What triangulates takes a worker more time and memory than all else that it imports. So whoever needs the first
+    triangles makes those of all views, for all processes that use the catalog.
+    """
+
+    def __init__(self, catalog_file: Path, sha256: str) -> None:
+        self._source, self._sha256 = catalog_file, sha256
+        self.views: list[View] = []
+
+    @cached_property
+    def triangles(self) -> list[npt.NDArray[np.int32]]:
+        """Of each view; none if it cannot be triangulated."""
+        # Three numbers of four bytes, where a picture has three pixels.
+        found, _ = decoded.shared(
+            self._source,
+            f"triangles of {self._sha256}",
+            lambda: [corners.view(np.uint8).reshape(-1, 3, 4) for corners in map(self._made, self.views)],
+        )
+        return [corners.reshape(-1, 12).view(np.int32) for corners in found]
+
+    def _made(self, view: View) -> npt.NDArray[np.int32]:
+        try:
+            return _triangles_of(view)
+        except CatalogError:  # whoever needs this one learns why
+            return np.zeros((0, 3), np.int32)
+
+
+def _triangles_of(view: View) -> npt.NDArray[np.int32]:
+    simplices: npt.NDArray[np.int32] = triangulated(view).simplices.astype(np.int32)
+    return simplices
 
 
 def triangulated(view: View) -> Delaunay:
@@ -134,8 +178,8 @@ def triangulated(view: View) -> Delaunay:
 class Textures:
     """A picture of a mask at several scales, premultiplied.
 
-    The smaller scales are kept as bytes. The full size is kept only of the views used last, because a catalog holds
-    hundreds of views, and every worker process uses nearly all of them.
+    All are kept as bytes, in memory that processes share. Where there is no such memory, the full size is kept only of
+    the views used last, because a catalog holds hundreds of views, and every worker process uses nearly all of them.
 
     Parameters
     ----------
@@ -156,17 +200,11 @@ class Textures:
     """
 
     def __init__(self, view: View) -> None:
-        import cv2  # late: only textures need it
-
         self.view = view
-        self._smaller: list[Image] = []
-        scale = _full_size(view)
-        self.shapes = [scale.shape[:2]]
-        while max(scale.shape[:2]) >= 2 * _SMALLEST_SCALE:
-            height, width = scale.shape[:2]
-            scale = cv2.resize(scale, (max(width // 2, 1), max(height // 2, 1)), interpolation=cv2.INTER_AREA)
-            self._smaller.append(_as_bytes(scale))
-            self.shapes.append(scale.shape[:2])
+        what = f"smaller {'mirrored' if view.is_mirrored else ''}"
+        self._smaller, _ = decoded.shared(view.path, what, lambda: _smaller_sizes(view))
+        width, height = _size_of(view.path)
+        self.shapes = [(height, width), *(scale.shape[:2] for scale in self._smaller)]
 
     def __len__(self) -> int:
         return len(self.shapes)
@@ -181,10 +219,27 @@ class Textures:
 
 @lru_cache(maxsize=128)
 def _recent_full_size(textures: Textures) -> Image:
-    return _as_bytes(_full_size(textures.view))
+    view = textures.view
+    (full,), _ = decoded.shared(view.path, "full", lambda: [_as_bytes(_full_size(view))])
+    return full[:, ::-1] if view.is_mirrored else full
+
+
+def _smaller_sizes(view: View) -> list[Image]:
+    """Each half the size of the one before, the first half of the full size."""
+    import cv2  # late: only textures need it
+
+    scale, smaller = _full_size(view), list[Image]()
+    if view.is_mirrored:
+        scale = np.ascontiguousarray(scale[:, ::-1])
+    while max(scale.shape[:2]) >= 2 * _SMALLEST_SCALE:
+        height, width = scale.shape[:2]
+        scale = cv2.resize(scale, (max(width // 2, 1), max(height // 2, 1)), interpolation=cv2.INTER_AREA)
+        smaller.append(_as_bytes(scale))
+    return smaller
 
 
 def _full_size(view: View) -> Float32Array:
+    """As in the file: not mirrored."""
     import cv2
 
     try:
@@ -198,7 +253,7 @@ def _full_size(view: View) -> Float32Array:
     texture: Float32Array = cv2.cvtColor(bgra, cv2.COLOR_BGRA2RGBA).astype(np.float32) / 255
     # Premultiplied, or resampling drags in colour from transparent pixels.
     texture[..., :3] *= texture[..., 3:]
-    return np.ascontiguousarray(texture[:, ::-1]) if view.is_mirrored else texture
+    return texture
 
 
 def _as_bytes(texture: Float32Array) -> Image:
@@ -258,9 +313,10 @@ class Catalog:
             raise CatalogError(
                 f"{path}: cannot read the catalog ({error.strerror})", "set {catalog} to its folder"
             ) from error
-        entries = parse(raw, path)
-        designs = tuple(Design(entry, tuple(_views(root, entry))) for entry in entries.masks)
-        return cls(root, designs, hashlib.sha256(raw).hexdigest())
+        entries, sha256 = parse(raw, path), hashlib.sha256(raw).hexdigest()
+        siblings = Siblings(path, sha256)
+        designs = tuple(Design(entry, tuple(_views(root, entry, siblings))) for entry in entries.masks)
+        return cls(root, designs, sha256)
 
     def fitting(self, yaw: float, pitch: float) -> list[tuple[Design, tuple[View, ...]]]:
         """The designs with views whose rotation interval holds a head rotation, degrees, in their order."""
@@ -346,23 +402,25 @@ def _compact(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _views(root: Path, entry: DesignEntry) -> list[View]:
-    views = []
+def _views(root: Path, entry: DesignEntry, siblings: Siblings) -> list[View]:
+    views = list[View]()
     for view in entry.views:
-        views.append(_view(root, entry, view))
+        views.append(_view(root, entry, view, siblings, len(siblings.views) + len(views)))
         # A frontal view of a symmetric head is its own mirror image.
         if entry.mirror and view.rotation != view.rotation.mirrored():
-            views.append(_mirrored(views[-1], _width_of(root / view.file)))
+            views.append(_mirrored(views[-1], _size_of(views[-1].path)[0]))
+    siblings.views += views
     return views
 
 
-def _view(root: Path, design: DesignEntry, entry: ViewEntry) -> View:
-    if not _is_file(root / entry.file):
-        raise CatalogError(f"{root / entry.file}: the picture of design {design.name!r} is missing")
+def _view(root: Path, design: DesignEntry, entry: ViewEntry, siblings: Siblings, number: int) -> View:
+    path = root / entry.file
+    if not _is_file(path):
+        raise CatalogError(f"{path}: the picture of design {design.name!r} is missing")
     names = tuple(entry.points)
     # Numbers that are no places are for `maskgen catalog check` to name, not for NumPy to warn of.
-    points = np.clip([entry.points[name] for name in names], -_FARTHEST, _FARTHEST).astype(np.float32)
-    path, straps, surface = root / entry.file, design.straps, design.surface
+    points = np.array([entry.points[name] for name in names]).clip(-_FARTHEST, _FARTHEST).astype(np.float32)
+    straps, surface = design.straps, design.surface
     return View(
         design.name,
         entry.file,
@@ -375,6 +433,8 @@ def _view(root: Path, design: DesignEntry, entry: ViewEntry) -> View:
         straps,
         surface,
         design.kind,
+        siblings,
+        number,
     )
 
 
@@ -387,8 +447,15 @@ def _mirrored(view: View, width: int) -> View:
     }
     key = f"{view.key}:mirrored"
     turned = view.rotation.mirrored()
-    return View(
-        view.design, key, view.path, True, turned, names, points, fastenings, view.straps, view.surface, view.kind
+    return replace(
+        view,
+        key=key,
+        is_mirrored=True,
+        rotation=turned,
+        names=names,
+        points=points,
+        fastenings=fastenings,
+        number=view.number + 1,
     )
 
 
@@ -401,13 +468,14 @@ def mirror_name(name: str) -> str:
     return name.replace("image_right", "image_left")
 
 
-def _width_of(path: Path) -> int:
+def _size_of(path: Path) -> tuple[int, int]:
+    """Width and height."""
     try:
         with path.open("rb") as file:
             header = file.read(png.HEADER_BYTES)
     except OSError as error:
         raise CatalogError(f"{path}: cannot read the picture ({error.strerror})") from error
-    return png.size_of(header, f"{path}: the picture")[0]
+    return png.size_of(header, f"{path}: the picture")
 
 
 def _is_file(path: Path) -> bool:

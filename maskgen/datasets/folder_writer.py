@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import re
 import unicodedata
@@ -207,6 +206,7 @@ class FolderPart:
         self._journal = files.Log(journal)
         self._put: dict[str, list[str]] = {}
         self._marks: dict[str, Mark] = {}
+        self._inside: set[Path] = set()  # folders that were looked at
 
     def __enter__(self) -> FolderPart:
         self._journal.__enter__()
@@ -224,12 +224,14 @@ class FolderPart:
         place = name if meta.variant is None else self._writer.places(name)[meta.variant - 1]
         path = root / place
         # On resume a folder of the output may have become a link to anywhere, the input included.
-        if not path.parent.resolve().is_relative_to(root):
-            raise ConfigError(f"{path.parent}: a link that leads out of the output folder", "remove it")
+        if path.parent not in self._inside:
+            if not path.parent.resolve().is_relative_to(root):
+                raise ConfigError(f"{path.parent}: a link that leads out of the output folder", "remove it")
+            self._inside.add(path.parent)
 
         def announce(stamp: str) -> None:
             self._marks[place] = Mark(stamp, hashlib.sha256(sample.raw).hexdigest())
-            self._journal.append(json.dumps([place, stamp, key]))
+            self._journal.append(files.line_of([place, stamp, key]))
 
         for extra, raw in zip(self._writer.beside(place, sample.saved).values(), sample.saved.values(), strict=True):
             self._writer.save(extra, raw)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import itertools
 import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +17,7 @@ from pydantic import ValidationError
 
 from maskgen import files
 from maskgen.errors import ConfigError
-from maskgen.manifest.rows import Counts, Row
+from maskgen.manifest.rows import Counts, Row, Tally
 from maskgen.ordering import Sorted
 from maskgen.schema import first_fault
 
@@ -64,7 +63,7 @@ def read(path: Path) -> Iterator[Row]:
         yield row_of(path, number, line)
 
 
-def sort(path: Path, is_kept: Callable[[str], bool] = lambda key: True) -> Counts:
+def sort(path: Path, is_kept: Callable[[str], bool] = lambda key: True, counts: Counts | None = None) -> Counts:
     """Put a manifest in the order of its keys, the latest row of each, and count. Keys are sorted on disk.
 
     Parameters
@@ -73,36 +72,48 @@ def sort(path: Path, is_kept: Callable[[str], bool] = lambda key: True) -> Count
         ``manifest.jsonl``.
     is_kept : callable
         Says of a key whether its row stays.
+    counts : Counts, optional
+        Of all lines, by those who wrote them. They hold if each line has a key of its own, and all stay; then only the
+        keys are read.
 
     Raises
     ------
     ConfigError
         As `read`.
     """
-    tally = _Tally()
+    tally, kept = Tally(), 0
     with named_faults(path):
         keys = (
             (key_of(path, number, line), offset) for number, (offset, line) in enumerate(files.lines(path), start=1)
         )
         with Sorted((item for item in keys if is_kept(item[0])), path.parent) as in_order:
-            files.rewrite(path, latest(in_order), lambda line: tally.add(row_of(path, None, line)))
-    return tally.counts()
+            kept = files.rewrite(path, latest(in_order))
+    if counts is not None and counts.inputs == kept:
+        return counts
+    for row in read(path):
+        tally.add(row)
+    return tally.counts
 
 
 def latest(in_order: Iterable[tuple[str, int]]) -> Iterator[int]:
     """The last offset of each key, of sorted pairs of key and offset."""
-    for _, of_key in itertools.groupby(in_order, key=lambda item: item[0]):
-        yield max(offset for _, offset in of_key)
+    former, last = None, 0
+    for key, offset in in_order:
+        if former is not None and former != key:
+            yield last
+        former, last = key, offset
+    if former is not None:
+        yield last
 
 
 def replace(path: Path, rows: Iterable[Row]) -> Counts:
     """Write a manifest anew, and count; the file is replaced whole once the last row is written."""
-    tally = _Tally()
+    tally = Tally()
     with files.replaced(path) as file:
         for row in rows:
             tally.add(row)
             file.write(line_of(row).encode() + b"\n")
-    return tally.counts()
+    return tally.counts
 
 
 def pack(folder: Path) -> None:
@@ -150,26 +161,6 @@ def key_of(path: Path, number: int, line: bytes) -> str:
         row_of(path, number, line)  # says what is wrong with it
         raise ConfigError(f"{path}, line {number}: not a row of a manifest")
     return key
-
-
-class _Tally:
-    def __init__(self) -> None:
-        self._numbers = dict.fromkeys(("inputs", "read", "done", "skipped", "failed", "faces", "masked", "files"), 0)
-        self._reasons: dict[str, int] = {}
-
-    def add(self, row: Row) -> None:
-        numbers = self._numbers
-        numbers["inputs"] += 1
-        numbers["read"] += row.size_wh is not None
-        numbers[row.status] += 1
-        numbers["faces"] += len(row.faces)
-        numbers["masked"] += sum(mask.design is not None for variant in row.variants for mask in variant.masks)
-        numbers["files"] += len(row.places)
-        if row.reason is not None:
-            self._reasons[row.reason] = self._reasons.get(row.reason, 0) + 1
-
-    def counts(self) -> Counts:
-        return Counts.model_validate({**self._numbers, "reasons": dict(sorted(self._reasons.items()))})
 
 
 def _lines(path: Path) -> Iterator[bytes]:

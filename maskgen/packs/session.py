@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import sys
 import types
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from maskgen.errors import ModelError
 
@@ -53,7 +54,7 @@ def face_analysis(pack: Path, tasks: list[str], device: Device) -> Any:
         If the pack or the device is missing or unusable.
     """
     providers = _providers(device)
-    with warnings.catch_warnings(), _postponed("requests"):
+    with warnings.catch_warnings(), _postponed():
         warnings.simplefilter("ignore")  # deprecations inside InsightFace, nothing a user can act on
         from insightface.app import FaceAnalysis
     try:
@@ -74,30 +75,36 @@ def face_analysis(pack: Path, tasks: list[str], device: Device) -> Any:
     return app
 
 
+# What InsightFace imports, and what maskgen does not need of it: `requests`, for downloads, brings urllib3, which opens
+# a socket to learn whether there is IPv6; `skimage.transform` brings SciPy, which takes longer than all else; the mask
+# renderer brings Albumentations, if it is installed.
+_POSTPONED: Final = ("requests", "skimage.transform", "insightface.app.mask_renderer")
+
+
 class _Stand(types.ModuleType):
     """Stands for a module, which is imported when it is used."""
 
     def __getattr__(self, name: str) -> object:
         if name.startswith("__"):
             raise AttributeError(name)
+        if sys.modules.get(self.__name__) is self:  # it is being imported, not used
+            return functools.partial(self._call, name)
         return getattr(importlib.import_module(self.__name__), name)
+
+    def _call(self, name: str, *arguments: object, **named: object) -> object:
+        return getattr(self, name)(*arguments, **named)
 
 
 @contextlib.contextmanager
-def _postponed(name: str) -> Iterator[None]:
-    """Whoever imports a module meanwhile gets a stand-in for it.
-
-    InsightFace imports `requests` for its downloads, and with it urllib3, which opens a socket to learn whether there
-    is IPv6. Only ``maskgen models fetch`` needs a socket.
-    """
-    if name in sys.modules:
-        yield
-        return
-    sys.modules[name] = _Stand(name)
+def _postponed() -> Iterator[None]:
+    """Whoever imports one of some modules meanwhile gets a stand-in for it."""
+    stands = {name: _Stand(name) for name in _POSTPONED if name not in sys.modules}
+    sys.modules.update(stands)
     try:
         yield
     finally:
-        del sys.modules[name]
+        for name in stands:
+            del sys.modules[name]
 
 
 def _providers(device: Device) -> list[str]:

@@ -20,9 +20,10 @@ from maskgen.packs.find import BUNDLED, pack_dir
 from maskgen.parallel import DaskExecutor
 from maskgen.parallel.dask import whereabouts
 from maskgen.run import patterns
+from maskgen.run.outcome import Done
 from maskgen.run.record import catalog_of, versions
 from maskgen.run.settings import AugmentSettings
-from maskgen.run.worker import Done, Task, work
+from maskgen.run.worker import Task, work
 
 _MOUNT: Final = "every worker must see input and output under the paths that they have here: 'maskgen help clusters'"
 _COPY: Final = "every worker needs the same files under the same path as here: 'maskgen help clusters'"

@@ -14,10 +14,11 @@ from typing import Final
 from maskgen.datasets.base import Entry
 from maskgen.parallel import Executor, LocalExecutor
 from maskgen.run.cluster import with_whole_paths, workers_of
+from maskgen.run.outcome import Done
 from maskgen.run.plan import Plan
 from maskgen.run.record import detectors_of
 from maskgen.run.settings import Job
-from maskgen.run.worker import Done, Task, work
+from maskgen.run.worker import Task, work
 
 # Pictures that are shown to the workers of a cluster, until one can be read.
 _SHOWN: Final = 100

@@ -20,17 +20,18 @@ from typing import Final, NamedTuple
 from maskgen import files, manifest
 from maskgen.datasets.base import Entry, Fault, Reader, Writer
 from maskgen.errors import ConfigError, MaskgenError
-from maskgen.manifest import Counts, RunFile
+from maskgen.manifest import Counts, RunFile, Tally
 from maskgen.parallel import Crash, Executor
 from maskgen.parallel.base import chunk_size
 from maskgen.run import shares, stamps
 from maskgen.run.crew import Crew, crew_of
 from maskgen.run.ends import Ends, open_both
 from maskgen.run.former import FormerRows, Logs
+from maskgen.run.outcome import Done, Outcome
 from maskgen.run.plan import SOURCE_FILE, Plan, former_rows, note_source
 from maskgen.run.settings import Job, Share
 from maskgen.run.stamps import RowStamps, source_of
-from maskgen.run.worker import Done, Outcome, Task, failed, row_of_fault
+from maskgen.run.worker import Task, failed, row_of_fault
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -49,13 +50,13 @@ class Progress:
         """Rows recorded."""
         return self.done + self.skipped + self.failed
 
-    def with_row(self, status: manifest.Status) -> Progress:
-        """One row further."""
+    def further(self, tally: Tally) -> Progress:
+        """By the rows that were counted."""
         return Progress(
             self.total,
-            self.done + (status == "done"),
-            self.skipped + (status == "skipped"),
-            self.failed + (status == "failed"),
+            self.done + tally.number_of("done"),
+            self.skipped + tally.number_of("skipped"),
+            self.failed + tally.number_of("failed"),
         )
 
 
@@ -111,7 +112,7 @@ def run(
     job : Job
         What to do.
     on_progress : callable
-        Told after every row, in this process.
+        Told when rows have been recorded, in this process.
     executor : Executor, optional
         Where the work is done; by default in as many processes as the job says, or in the cluster that it names.
 
@@ -160,11 +161,11 @@ def _run_alone(job: Job, ends: Ends, executor: Executor | None, on_progress: Cal
             _clear_the_way(job, plan, crew)
             manifest.write_run(target / manifest.RUN_FILE, plan.record)
             gone = _prune(plan) if job.execution.prune else frozenset()
-            progress = _work_and_record(plan, crew, shares.logs_of(target)[0], on_progress)
+            progress, counts = _work_and_record(plan, crew, shares.logs_of(target)[0], on_progress)
             discard_unnamed(target, writer)
         record = plan.former if _stands(plan, progress, gone) else None
         if record is None:
-            record = finished(plan.record, ends.reader, writer, gone, is_limited=bool(plan.left))
+            record = finished(plan.record, ends.reader, writer, gone, is_limited=bool(plan.left), counts=counts)
         else:
             _close(record, target)
         numbers = plan.numbers
@@ -188,7 +189,7 @@ def _run_share(
             plan.refuse_foreign_files()
             with crew_of(job, plan, executor) as crew:
                 manifest.write_run(target / manifest.RUN_FILE, plan.record)
-                progress = _work_and_record(plan, crew, shares.logs_of_share(target, share), on_progress)
+                progress, _ = _work_and_record(plan, crew, shares.logs_of_share(target, share), on_progress)
             done = 0 if plan.left else shares.mark_done(target, share)
             with shares.alone_in_the_end(target, share) as is_last:
                 if not is_last:
@@ -199,7 +200,12 @@ def _run_share(
 
 
 def finished(
-    record: RunFile, reader: Reader | None, writer: Writer, gone: Collection[str] = (), is_limited: bool = False
+    record: RunFile,
+    reader: Reader | None,
+    writer: Writer,
+    gone: Collection[str] = (),
+    is_limited: bool = False,
+    counts: Counts | None = None,
 ) -> RunFile:
     """Put together what was written, and the manifest in order; the record of it, which is written.
 
@@ -215,10 +221,12 @@ def finished(
         Keys whose rows are dropped.
     is_limited : bool
         Whether inputs are left for later.
+    counts : Counts, optional
+        Of all rows that were recorded, if they are known.
     """
     target = writer.home
     path = target / manifest.MANIFEST_FILE
-    counts = manifest.sort(path, lambda key: key not in gone)
+    counts = manifest.sort(path, lambda key: key not in gone, counts)
     if writer.puts_together:
         rows = writer.finish(manifest.read(path))
         counts = manifest.replace(path, itertools.islice(rows, counts.inputs))
@@ -286,7 +294,11 @@ def discard_unnamed(target: Path, writer: Writer) -> None:
     writer.forget_unsettled()
 
 
-def _work_and_record(plan: Plan, crew: Crew, logs: Logs, on_progress: Callable[[Progress], None]) -> Progress:
+def _work_and_record(
+    plan: Plan, crew: Crew, logs: Logs, on_progress: Callable[[Progress], None]
+) -> tuple[Progress, Counts | None]:
+    """How far the run came, and the numbers of all rows, if there were none before."""
+    tally, is_first = Tally(), not logs.rows.exists()
     progress = Progress(plan.total())
     on_progress(progress)
     with (
@@ -295,17 +307,17 @@ def _work_and_record(plan: Plan, crew: Crew, logs: Logs, on_progress: Callable[[
         contextlib.closing(_outcomes(plan, crew)) as outcomes,
     ):
         for done in outcomes:
-            for outcome in done.outcomes:
-                log.append(outcome.row)
-                if outcome.stamps is not None:
-                    stamps_log.append(outcome.stamps)
-                if outcome.traceback is not None:
-                    _LOG.debug("%s: %s\n%s", outcome.key, outcome.message, outcome.traceback)
-                progress = progress.with_row(outcome.status)
-                on_progress(progress)
+            # Rows first: those without stamps are made again, and stamps without rows would hide that they are missing.
+            log.append(*done.rows)
+            stamps_log.append(*done.stamps)
             if done.part:
                 plan.writer.settle(done.part)
-    return progress
+            for row, traceback in done.unexpected:
+                _LOG.debug("%s\n%s", row, traceback)
+            tally.join(done.tally)
+            progress = progress.further(done.tally)
+            on_progress(progress)
+    return progress, tally.counts if is_first else None
 
 
 def _outcomes(plan: Plan, crew: Crew) -> Generator[Done, None, None]:
@@ -314,9 +326,9 @@ def _outcomes(plan: Plan, crew: Crew) -> Generator[Done, None, None]:
     results = crew.executor.run(crew.work, _chunks(plan, size, faults))
     try:
         for result in results:
-            yield Done("", [_crashed(crew.task, result.item)]) if isinstance(result, Crash) else result
-            yield _settled(faults)
-        yield _settled(faults)
+            yield Done.of([_crashed(crew.task, result.item)]) if isinstance(result, Crash) else result
+            yield from _settled(faults)
+        yield from _settled(faults)
     finally:
         if isinstance(results, Generator):
             results.close()
@@ -339,11 +351,11 @@ def _chunks(plan: Plan, size: int, faults: list[Fault]) -> Iterator[list[Entry]]
         yield waiting
 
 
-def _settled(faults: list[Fault]) -> Done:
+def _settled(faults: list[Fault]) -> Iterator[Done]:
     """The rows of faults, which are taken from the list."""
-    done = Done("", [Outcome.of(row_of_fault(fault)) for fault in faults])
-    faults.clear()
-    return done
+    if faults:
+        yield Done.of([Outcome(row_of_fault(fault)) for fault in faults])
+        faults.clear()
 
 
 def _crashed(task: Task, entry: Entry) -> Outcome:
@@ -354,4 +366,4 @@ def _crashed(task: Task, entry: Entry) -> Outcome:
         "library",
         "{retry_failed} with fewer {workers} tries again",
     )
-    return Outcome.of(row, RowStamps(row.key, source_of(None, task.reader, entry), ()))
+    return Outcome(row, RowStamps(row.key, source_of(None, task.reader, entry), ()))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +33,7 @@ class RowStamps:
 
     def line(self) -> str:
         """As it stands in the file."""
-        return json.dumps([self.key, *self.source, *(part for mark in self.outputs for part in mark)])
+        return files.line_of([self.key, *self.source, *(part for mark in self.outputs for part in mark)])
 
 
 def source_of(sample: Sample | None, reader: Reader, entry: Entry) -> Mark:

@@ -27,9 +27,10 @@ from maskgen.masking.recipe import Patterns, Recipe
 from maskgen.masking.vary import Recolor
 from maskgen.parse import Parser
 from maskgen.run import patterns, saved
+from maskgen.run.outcome import Done, Outcome
 from maskgen.run.record import catalog_of
 from maskgen.run.settings import AugmentSettings
-from maskgen.run.stamps import RowStamps, source_of, stamps_of
+from maskgen.run.stamps import source_of, stamps_of
 
 
 @dataclass(frozen=True)
@@ -43,43 +44,6 @@ class Task:
     pack_sha256: str
     catalog_sha256: str
     patterns_sha256: str | None = None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one input, as it is recorded.
-
-    Attributes
-    ----------
-    key, status, message :
-        Those of the row.
-    row : str
-        The row's line in the manifest.
-    stamps : str or None
-        The line that tells what its files looked like; None where there was no work.
-    traceback : str or None
-        If something unknown went wrong.
-    """
-
-    key: str
-    status: manifest.Status
-    message: str | None
-    row: str
-    stamps: str | None = None
-    traceback: str | None = None
-
-    @classmethod
-    def of(cls, row: Row, stamps: RowStamps | None = None, traceback: str | None = None) -> Outcome:
-        line = None if stamps is None else stamps.line()
-        return cls(row.key, row.status, row.message, manifest.line_of(row), line, traceback)
-
-
-@dataclass(frozen=True)
-class Done:
-    """What became of a chunk, and the name of the part that holds what was written for it."""
-
-    part: str
-    outcomes: list[Outcome]
 
 
 @dataclass(frozen=True)
@@ -101,7 +65,7 @@ def work(task: Task, chunk: Sequence[Entry]) -> Done:
     tools = _tools(task)
     name = uuid.uuid4().hex
     with task.writer.part(name) as part:
-        return Done(name, [_made(task, tools, part, entry) for entry in chunk])
+        return Done.of([_made(task, tools, part, entry) for entry in chunk], name)
 
 
 def augment_entry(task: Task, tools: _Tools, part: PartWriter, entry: Entry, sample: Sample) -> Row:
@@ -262,7 +226,7 @@ def _made(task: Task, tools: _Tools, part: PartWriter, entry: Entry) -> Outcome:
         row, trace = failed(entry, "unexpected", f"{type(error).__name__}: {error}"), traceback.format_exc()
     if row.status == "failed":
         part.take_back(entry)
-    return Outcome.of(row, stamps_of(row, source_of(sample, task.reader, entry), part), trace)
+    return Outcome(row, stamps_of(row, source_of(sample, task.reader, entry), part), trace)
 
 
 def _row(entry: Entry, **fields: object) -> Row:

@@ -43,8 +43,8 @@ class AtOnce:
 
     def run(self, work: Any, chunks: Iterable[Sequence[Entry]]) -> Iterator[Any]:
         from maskgen.manifest import Row
+        from maskgen.run.outcome import Done, Outcome
         from maskgen.run.stamps import RowStamps, source_of
-        from maskgen.run.worker import Done, Outcome
 
         (task,) = work.args
         for chunk in chunks:
@@ -52,9 +52,8 @@ class AtOnce:
                 (entry, Row(key=entry.key, identity=entry.identity, status="skipped", size_wh=(112, 112)))
                 for entry in chunk
             ]
-            yield Done(
-                "",
-                [Outcome.of(row, RowStamps(row.key, source_of(None, task.reader, entry), ())) for entry, row in rows],
+            yield Done.of(
+                Outcome(row, RowStamps(row.key, source_of(None, task.reader, entry), ())) for entry, row in rows
             )
 
 

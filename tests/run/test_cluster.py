@@ -178,7 +178,7 @@ def other_task(premises, **changes):
 
 def test_a_worker_that_finds_all_of_it_works(premises):
     premises.ensure()
-    assert len(premises.work([premises.entry]).outcomes) == 1
+    assert len(premises.work([premises.entry]).rows) == 1
 
 
 @pytest.mark.parametrize(

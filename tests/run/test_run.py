@@ -146,8 +146,47 @@ def test_small_faces_are_left_alone(tree, job_of):
 def test_progress_ends_at_the_number_of_rows(tree, job_of):
     told = []
     mask(job_of(tree), told.append)
-    assert [progress.taken for progress in told] == list(range(11))
+    taken = [progress.taken for progress in told]
+    assert taken[0] == 0
+    assert taken == sorted(set(taken))
     assert told[-1] == run.Progress(10, 5, 3, 2)
+
+
+def test_the_counts_that_workers_send_are_those_of_the_manifest(tree, job_of, monkeypatch):
+    job = job_of(tree, variants=2, faces="all", originals=True)
+    read = []
+    monkeypatch.setattr(manifest.log, "row_of", lambda path, number, line: read.append(line))
+    counted = mask(job).counts
+    assert not read  # the rows were not parsed to be counted
+    monkeypatch.undo()
+    assert counted == manifest.sort(job.target / "manifest.jsonl")
+
+
+def test_a_resumed_run_counts_the_rows_of_both(tree, job_of):
+    job = job_of(tree)
+    whole = mask(job).counts
+    other = job_of(tree, target="other", execution={"limit": 3})
+    assert mask(other).counts.inputs < whole.inputs
+    assert mask(job_of(tree, target="other")).counts == whole
+
+
+def test_a_kill_between_rows_and_stamps_of_a_chunk_costs_nothing(tree, job_of, monkeypatch):
+    job, alone = job_of(tree), job_of(tree, target="alone")
+    mask(alone)
+    append, written = files.Log.append, []
+
+    def dies(log, *lines):
+        append(log, *lines)
+        written.append(lines)
+        if len(written) == 5:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(files.Log, "append", dies)
+    with pytest.raises(KeyboardInterrupt):
+        mask(job)
+    monkeypatch.undo()
+    mask(job)
+    assert (job.target / "manifest.jsonl").read_bytes() == (alone.target / "manifest.jsonl").read_bytes()
 
 
 # ---- names
@@ -395,17 +434,18 @@ def test_a_resumed_run_writes_the_same_bytes_as_one_that_was_never_stopped(plain
     job = run.Job(source, tmp_path / "out", settings_of(catalog), run.Execution(1), detectors=FakeDetectors())
 
     def stop_after_three(progress):
-        if progress.taken == 3:
+        if progress.taken >= 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         mask(job, stop_after_three)
     assert state_of(job.target) == "running"
-    assert len(rows_of(job.target)) == 3
+    recorded = len(rows_of(job.target))
+    assert 3 <= recorded < 8
     raw = (job.target / "manifest.jsonl").read_bytes()
     (job.target / "manifest.jsonl").write_bytes(raw[:-20])  # as if the last row had been cut by a kill
     (job.target / "id0" / files.temporary_name()).write_bytes(b"half a pict")
-    assert mask(job).progress.taken == 6
+    assert mask(job).progress.taken == 8 - (recorded - 1)
     assert hash_of_tree(job.target) == hash_of_tree(one)
 
 
