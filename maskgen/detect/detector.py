@@ -176,11 +176,10 @@ class FaceDetector:
         """
         reduced = _reduced(image)
         scale = np.float32(max(image.shape[:2]) / max(reduced.shape[:2]))
-        found, lean = self._ladder.first(reduced), 0
-        if not len(found):
-            found = self._ladder.climb(reduced)
-            if surest(found) < SURE:
-                lean = self._ways.lean(reduced, found)
+        glimpse, lean = self._ladder.glimpse(reduced), 0
+        found = glimpse if self._ladder.is_all(glimpse, reduced) else self._ladder.climb(reduced)
+        if max(surest(glimpse), surest(found)) < SURE:
+            lean = self._ways.lean(reduced, found)
         back = None
         if lean:
             picture, back = turned(reduced, lean)

@@ -16,11 +16,12 @@ SURE: Final = 0.85
 
 # A face this small at an input of 320 hints at smaller ones beside it.
 _SMALL_FACE: Final = 40
-# The input of the first look at pictures with up to so many pixels; in larger ones it sees too little.
-_FIRST_LOOKS: Final = ((256, 128), (320, 160))
-# Whatever scores this much in the first look may be a face, and needs a closer one.
+# The input of a glimpse at pictures whose longer side has up to so many pixels; in larger ones it sees too little.
+_GLIMPSES: Final = ((256, 128), (320, 160))
+# Whatever scores this much in a glimpse may be a face; from the other score on it is one.
 _HINT: Final = 0.1
-# A face is large from this share of the picture's longer side on; under the other share the first look sees nobody.
+_LIKELY: Final = 0.7
+# A face is large from this share of the picture's longer side on; under the other share a glimpse shows nobody.
 _LARGE: Final = 0.25
 _UNSEEN: Final = 0.1
 
@@ -45,25 +46,31 @@ class Ladder:
         # What a face must score that is looked for where none was seen.
         self.surer = threshold + (1 - threshold) / 3
 
-    def first(self, image: Image) -> Float32Array:
-        """Detections (K, 15) by one look at a small size; none unless it says all there is to say.
+    def glimpse(self, image: Image) -> Float32Array:
+        """Whatever looks like a face (K, 15) at a small size, where that may be enough to see all; else nobody.
 
-        It does where every hint of a face is a sure and large one. Faces of a tenth of the picture's side and less can
-        escape it, so it is for those who ask for no bystanders; and it must not matter to them which face is central.
+        Faces of a tenth of the picture's side and less can escape it, so it is for those who ask for no bystanders.
+        """
+        longer = max(image.shape[:2])
+        side = next((side for limit, side in _GLIMPSES if longer <= limit), None)
+        if side is None or self.bystanders or self.boxes.fixed_wh is not None:
+            return NOBODY
+        return sane(self.boxes.look(image, [side], _HINT))
+
+    def is_all(self, glimpse: Float32Array, image: Image) -> bool:
+        """Whether a glimpse of an image shows all there is to see: every hint of a face is a likely and large one.
+
+        What has escaped it must not be the central face either.
         """
         height, width = image.shape[:2]
         longer = max(height, width)
-        side = next((side for limit, side in _FIRST_LOOKS if longer <= limit), None)
-        if side is None or self.bystanders or self.boxes.fixed_wh is not None:
-            return NOBODY
-        found = sane(self.boxes.look(image, [side], _HINT))
-        sizes = found[:, 2:4] - found[:, :2]
-        if not len(found) or found[:, SCORE].min() < SURE or sizes.max(axis=1).min() < _LARGE * longer:
-            return NOBODY
-        off_centre = (found[:, :2] + found[:, 2:4]) / 2 - np.array([width // 2, height // 2], np.float32)
+        sizes = glimpse[:, 2:4] - glimpse[:, :2]
+        if not len(glimpse) or glimpse[:, SCORE].min() < _LIKELY or sizes.max(axis=1).min() < _LARGE * longer:
+            return False
+        off_centre = (glimpse[:, :2] + glimpse[:, 2:4]) / 2 - np.array([width // 2, height // 2], np.float32)
         # InsightFace's measure of the labelled face: see `maskgen.masking.recipe.central`.
         weights = sizes.prod(axis=1) - 2 * np.square(off_centre).sum(axis=1)
-        return found if weights.max() > (_UNSEEN * longer) ** 2 else NOBODY
+        return bool(weights.max() > (_UNSEEN * longer) ** 2)
 
     def climb(self, image: Image) -> Float32Array:
         """Detections (K, 15) at one input size after the other.

@@ -85,6 +85,8 @@ class BoxNetwork:
     def merged(self, candidates: Sequence[Float32Array]) -> Float32Array:
         """Detections (K, 15), surest first, without those that overlap a surer one."""
         together = np.concatenate(candidates)
+        if len(together) < 2:
+            return together
         together = together[np.argsort(-together[:, SCORE], kind="stable")]
         return together[_surest_of_overlapping(together[:, BOX], self._model.nms_thresh)]
 
@@ -122,12 +124,11 @@ class PointNetwork:
         matrix = upright(bbox, roll_deg, side, FIELD)
         patch = _cut(image, matrix, side)
         raw = model.session.run(model.output_names, {model.input_name: _input_of(patch, model)})[0][0]
-        seen = raw.reshape(-1, 3 if len(raw) >= 3000 else 2)[-model.lmk_num :].astype(np.float64)
-        seen[:, :2] += 1
-        seen *= side // 2
-        back = cv2.invertAffineTransform(matrix)
+        # -1 to 1 across the patch.
+        seen = raw.reshape(-1, 3 if len(raw) >= 3000 else 2)[-model.lmk_num :] * np.float32(side // 2)
+        back = _inverse(matrix)
         points = np.empty(seen.shape, np.float32)
-        points[:, :2] = seen[:, :2] @ back[:, :2].T + back[:, 2]
+        points[:, :2] = (seen[:, :2] + side // 2) @ back[:, :2].T + back[:, 2]
         points[:, 2:] = seen[:, 2:] * np.hypot(back[0, 0], back[0, 1])
         return points
 
@@ -220,10 +221,17 @@ def upright(bbox: Float32Array, roll_deg: float, side: int, field: float) -> Flo
     )
 
 
+def _inverse(similarity: Float64Array) -> Float64Array:
+    """The way back (2, 3)."""
+    (a, b, s), (c, d, t) = similarity.tolist()
+    area = a * d - b * c
+    return np.array([[d, -b, b * t - d * s], [-c, a, c * s - a * t]]) / area
+
+
 def _cut(image: Image, matrix: Float64Array, side: int) -> Image:
     """The square (side, side, 3) that a similarity cuts from an image, bilinear; black beyond the edge."""
     if max(image.shape[:2]) > _LONGEST_SOURCE:
-        back = cv2.invertAffineTransform(matrix)
+        back = _inverse(matrix)
         corners = np.array([[0, 0], [side, 0], [0, side], [side, side]]) @ back[:, :2].T + back[:, 2]
         limit = np.array([image.shape[1], image.shape[0]])
         # Where the face lies beyond the edge, a pixel is left.
