@@ -11,6 +11,7 @@ import numpy as np
 from maskgen.arrays import Float32Array, Image
 from maskgen.detect.ladder import SURE, Ladder, surest
 from maskgen.detect.networks import BOX, SCORE, BoxNetwork, PointNetwork
+from maskgen.detect.tiles import SMALLEST_PICTURE, in_tiles, outside
 from maskgen.detect.ways import Ways, box_in, turned
 from maskgen.errors import ImageError, ModelError
 from maskgen.face import Face
@@ -63,6 +64,7 @@ class DetectorSpec:
     aligned: bool = False
     device: Device = "cpu"
     bystanders: bool = True
+    small_faces: bool = False
 
     def build(self) -> Detector:
         """A detector.
@@ -78,6 +80,7 @@ class DetectorSpec:
             aligned=self.aligned,
             device=self.device,
             bystanders=self.bystanders,
+            small_faces=self.small_faces,
         )
 
     def parser(self) -> Parser:
@@ -119,6 +122,8 @@ class FaceDetector:
     bystanders : bool
         Find faces too that are tiny beside a large one, under a tenth of the picture's longer side. Without them a
         small picture of one large face costs a quarter.
+    small_faces : bool
+        Look through large pictures tile by tile, so that faces from about 36 pixels on are found in them.
 
     Raises
     ------
@@ -135,10 +140,12 @@ class FaceDetector:
         device: Device = "cpu",
         threshold: float = 0.5,
         bystanders: bool = True,
+        small_faces: bool = False,
     ) -> None:
         self.pack = pack_dir(model)
         self.sha256 = pack_sha256(self.pack)
         self.aligned = aligned
+        self.small_faces = small_faces
         task = _LANDMARK_TASKS[landmarks]
         models = face_analysis(self.pack, ["detection", task], device).models
         if task not in models:
@@ -147,7 +154,8 @@ class FaceDetector:
                 "use the other value of {landmarks}, or another {model}",
             )
         self._points = PointNetwork(models[task])
-        self._ladder = Ladder(BoxNetwork(models["detection"]), threshold, bystanders=bystanders)
+        self._boxes = BoxNetwork(models["detection"])
+        self._ladder = Ladder(self._boxes, threshold, bystanders=bystanders)
         self._ways = Ways(self._ladder, self._points)
 
     def detect(self, image: Image) -> list[Face]:
@@ -174,20 +182,26 @@ class FaceDetector:
         Detectors know upright faces. One that stands on its head they find too, with eyes where the mouth is, but are
         not sure of it. So where they are not, the picture is turned until its heads stand upright.
         """
-        reduced = _reduced(image)
-        scale = np.float32(max(image.shape[:2]) / max(reduced.shape[:2]))
-        glimpse, lean = self._ladder.glimpse(reduced), 0
-        found = glimpse if self._ladder.is_all(glimpse, reduced) else self._ladder.climb(reduced)
-        if max(surest(glimpse), surest(found)) < SURE:
-            lean = self._ways.lean(reduced, found)
-        back = None
-        if lean:
-            picture, back = turned(reduced, lean)
-            found = self._ladder.climb(picture)
-        boxes = [found_one[BOX] if back is None else box_in(found_one[BOX], back) for found_one in found]
-        return [
-            _Sighting(box * scale, float(score), float(lean)) for box, score in zip(boxes, found[:, SCORE], strict=True)
-        ]
+        reduced, scale = _reduced(image)
+        glimpse = self._ladder.glimpse(reduced)
+        found = glimpse if self._ladder.is_all(glimpse, reduced) else self._upright(image)
+        if max(surest(glimpse), surest(found)) < SURE and (lean := self._ways.lean(reduced, _scaled(found, 1 / scale))):
+            # What is large is turned in the size that detection looks at.
+            whole, scale = (image, 1.0) if self.small_faces else (reduced, scale)
+            picture, back = turned(whole, lean)
+            if len(upright := self._upright(picture)):
+                boxes = [box_in(one[BOX], back) * np.float32(scale) for one in upright]
+                return [_Sighting(box, float(one[SCORE]), lean) for box, one in zip(boxes, upright, strict=True)]
+        return [_Sighting(one[BOX], float(one[SCORE])) for one in found]
+
+    def _upright(self, image: Image) -> Float32Array:
+        """Detections (K, 15) of upright faces."""
+        reduced, scale = _reduced(image)
+        found = _scaled(self._ladder.climb(reduced), scale)
+        if self.small_faces and max(image.shape[:2]) > SMALLEST_PICTURE:
+            small = in_tiles(self._boxes, image, self._ladder.threshold)
+            found = self._boxes.merged([found, outside(small, found)])
+        return found
 
     def _face(self, image: Image, sighting: _Sighting) -> Face | None:
         """The face that was seen; None if it is none that leans as the picture was turned."""
@@ -229,8 +243,19 @@ def _between(first_deg: float, second_deg: float) -> float:
     return (first_deg - second_deg + 180) % 360 - 180
 
 
-def _reduced(image: Image) -> Image:
-    """No larger than detection looks at, and not so narrow that a side would come to nothing."""
+def _scaled(found: Float32Array, scale: float) -> Float32Array:
+    """Detections (K, 15) in a picture that is so many times as large."""
+    factors = np.full(found.shape[1], scale, np.float32)
+    factors[SCORE] = 1
+    scaled: Float32Array = found * factors
+    return scaled
+
+
+def _reduced(image: Image) -> tuple[Image, float]:
+    """The picture, no larger than detection looks at, and not so narrow that a side would come to nothing.
+
+    Also how many times as large the picture itself is.
+    """
     height, width = image.shape[:2]
     scale = min(_LONGEST / max(height, width), 1.0)
     size_wh = max(round(width * scale), 1), max(round(height * scale), 1)
@@ -238,4 +263,4 @@ def _reduced(image: Image) -> Image:
     lacking = [max(max(size_wh) // _NARROWEST - side, 0) for side in size_wh]
     if any(lacking):
         small = cv2.copyMakeBorder(small, 0, lacking[1], 0, lacking[0], cv2.BORDER_CONSTANT)
-    return np.asarray(small, np.uint8)
+    return np.asarray(small, np.uint8), max(height, width) / max(size_wh)

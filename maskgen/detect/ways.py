@@ -73,7 +73,8 @@ class Ways:
                 score += _TRUSTED
             if score > best_score:
                 best, best_score = roll, score
-        return round(best / _STEP) * _STEP % 360
+        # A face that was found leaning is found well enough.
+        return 0 if len(found) and abs(best) <= _STEP else round(best / _STEP) * _STEP % 360
 
     def _glimpsed(self, image: Image) -> Float32Array:
         """Detections at the sizes that show most of what there is to see."""

@@ -156,7 +156,9 @@ def _compare(answers: list[list[dict]], names: list[str]) -> None:
 def rolls(folder: Path, against: Path | None, count: int, step: int) -> None:
     """Turn pictures of single faces, and see where the mouth is found."""
     checkouts = [Checkout(place, {"bystanders": False}) for place in [HERE] + [against] * (against is not None)]
-    upright = [(str(file), checkouts[0].ask({"path": str(file), "only_faces": True})) for file in pictures_in(folder, count)]
+    upright = [
+        (str(file), checkouts[0].ask({"path": str(file), "only_faces": True})) for file in pictures_in(folder, count)
+    ]
     single = [(path, np.array(reply["points"][0])) for path, reply in upright if len(reply["points"]) == 1]
     print(f"{len(single)} pictures; per angle: on the mouth, nobody, elsewhere, CPU ms of detection")
     totals = np.zeros((len(checkouts), 3), int)
@@ -173,7 +175,9 @@ def rolls(folder: Path, against: Path | None, count: int, step: int) -> None:
         print("   |".join(row))
     for on_mouth, nobody, elsewhere in totals:
         everything = on_mouth + nobody + elsewhere
-        print(f"on the mouth {on_mouth / everything:.2%}, nobody {nobody / everything:.2%}, elsewhere {elsewhere / everything:.2%}")
+        print(
+            f"on the mouth {on_mouth / everything:.2%}, nobody {nobody / everything:.2%}, elsewhere {elsewhere / everything:.2%}"
+        )
 
 
 def _kind(points: np.ndarray, reply: dict, path: str, angle: int) -> int:
