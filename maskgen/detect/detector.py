@@ -184,24 +184,27 @@ class FaceDetector:
         """
         reduced, scale = _reduced(image)
         glimpse = self._ladder.glimpse(reduced)
-        found = glimpse if self._ladder.is_all(glimpse, reduced) else self._upright(image)
-        if max(surest(glimpse), surest(found)) < SURE and (lean := self._ways.lean(reduced, _scaled(found, 1 / scale))):
-            # What is large is turned in the size that detection looks at.
-            whole, scale = (image, 1.0) if self.small_faces else (reduced, scale)
+        if self._ladder.is_all(glimpse, reduced):
+            found = glimpse.found
+        else:
+            found = self._with_small(self._ladder.climb(reduced, glimpse), image, scale)
+        if max(surest(glimpse.found), surest(found)) < SURE and (lean := self._ways.lean(reduced, found)):
+            # Large pictures are turned in the size that detection looks at, unless their tiles are looked at too.
+            whole, to_image = (image, 1.0) if self.small_faces else (reduced, scale)
             picture, back = turned(whole, lean)
-            if len(upright := self._upright(picture)):
-                boxes = [box_in(one[BOX], back) * np.float32(scale) for one in upright]
+            smaller, to_picture = _reduced(picture)
+            upright = self._with_small(self._ladder.climb(smaller), picture, to_picture)
+            if len(upright):
+                boxes = [box_in(one[BOX] * np.float32(to_picture), back) * np.float32(to_image) for one in upright]
                 return [_Sighting(box, float(one[SCORE]), lean) for box, one in zip(boxes, upright, strict=True)]
-        return [_Sighting(one[BOX], float(one[SCORE])) for one in found]
+        return [_Sighting(one[BOX] * np.float32(scale), float(one[SCORE])) for one in found]
 
-    def _upright(self, image: Image) -> Float32Array:
-        """Detections (K, 15) of upright faces."""
-        reduced, scale = _reduced(image)
-        found = _scaled(self._ladder.climb(reduced), scale)
-        if self.small_faces and max(image.shape[:2]) > SMALLEST_PICTURE:
-            small = in_tiles(self._boxes, image, self._ladder.threshold)
-            found = self._boxes.merged([found, outside(small, found)])
-        return found
+    def _with_small(self, found: Float32Array, image: Image, scale: float) -> Float32Array:
+        """Detections (K, 15) in the reduced picture, and those of small faces in the picture itself if asked for."""
+        if not self.small_faces or max(image.shape[:2]) <= SMALLEST_PICTURE:
+            return found
+        small = _scaled(in_tiles(self._boxes, image, self._ladder.threshold), 1 / scale)
+        return self._boxes.merged([found, outside(small, found)])
 
     def _face(self, image: Image, sighting: _Sighting) -> Face | None:
         """The face that was seen; None if it is none that leans as the picture was turned."""
@@ -256,11 +259,14 @@ def _reduced(image: Image) -> tuple[Image, float]:
 
     Also how many times as large the picture itself is.
     """
-    height, width = image.shape[:2]
-    scale = min(_LONGEST / max(height, width), 1.0)
-    size_wh = max(round(width * scale), 1), max(round(height * scale), 1)
-    small = cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA) if scale < 1 else image
-    lacking = [max(max(size_wh) // _NARROWEST - side, 0) for side in size_wh]
+    times = 1.0
+    while max(image.shape[:2]) > _LONGEST:
+        # To halves is seven times as fast as to any other size, and faster than decoding once more, smaller.
+        size_wh = max(image.shape[1] // 2, 1), max(image.shape[0] // 2, 1)
+        even = image[: 2 * size_wh[1], : 2 * size_wh[0]]
+        image = np.asarray(cv2.resize(even, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
+        times *= 2
+    lacking = [max(max(image.shape[:2]) // _NARROWEST - side, 0) for side in image.shape[:2]]
     if any(lacking):
-        small = cv2.copyMakeBorder(small, 0, lacking[1], 0, lacking[0], cv2.BORDER_CONSTANT)
-    return np.asarray(small, np.uint8), max(height, width) / max(size_wh)
+        image = np.asarray(cv2.copyMakeBorder(image, 0, lacking[0], 0, lacking[1], cv2.BORDER_CONSTANT), np.uint8)
+    return image, times

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import cv2
@@ -14,16 +15,34 @@ from maskgen.detect.networks import BOX, KEYPOINTS, NOBODY, SCORE, BoxNetwork
 SURE: Final = 0.85
 """No face that stands on its head reaches this score at an input of 128, and one upright face in twenty stays below."""
 
-# A face this small at an input of 320 hints at smaller ones beside it.
+# A face this small, in pixels of the input, hints at smaller ones beside it.
 _SMALL_FACE: Final = 40
-# The input of a glimpse at pictures whose longer side has up to so many pixels; in larger ones it sees too little.
-_GLIMPSES: Final = ((256, 128), (320, 160))
+# Larger pictures are looked at in twice the size too.
+_MIDDLING: Final = 480
+# The input of a glimpse at pictures whose longer side has up to so many pixels; 0 where it would save nothing.
+_GLIMPSES: Final = ((256, 128), (320, 160), (_MIDDLING, 0), (np.inf, 320))
 # Whatever scores this much in a glimpse may be a face; from the other score on it is one.
 _HINT: Final = 0.1
 _LIKELY: Final = 0.7
-# A face is large from this share of the picture's longer side on; under the other share a glimpse shows nobody.
-_LARGE: Final = 0.25
-_UNSEEN: Final = 0.1
+# What is smaller, in pixels of the glimpse, may have escaped it.
+_UNSEEN: Final = 13
+
+
+@dataclass(frozen=True)
+class Glimpse:
+    """What one look at a small size has seen.
+
+    Attributes
+    ----------
+    side : int
+        The input's width and height; 0 if there was no look.
+    candidates, found : (K, 15) arrays
+        Hints of faces, and those of them that overlap no surer one.
+    """
+
+    side: int
+    candidates: Float32Array
+    found: Float32Array
 
 
 class Ladder:
@@ -46,48 +65,58 @@ class Ladder:
         # What a face must score that is looked for where none was seen.
         self.surer = threshold + (1 - threshold) / 3
 
-    def glimpse(self, image: Image) -> Float32Array:
-        """Whatever looks like a face (K, 15) at a small size, where that may be enough to see all; else nobody.
+    def glimpse(self, image: Image) -> Glimpse:
+        """A look at a small size, where that may be enough to see all; else a look that saw nothing.
 
-        Faces of a tenth of the picture's side and less can escape it, so it is for those who ask for no bystanders.
+        Tiny faces can escape it, so it is for those who ask for no bystanders.
         """
         longer = max(image.shape[:2])
-        side = next((side for limit, side in _GLIMPSES if longer <= limit), None)
-        if side is None or self.bystanders or self.boxes.fixed_wh is not None:
-            return NOBODY
-        return sane(self.boxes.look(image, [side], _HINT))
+        side = next((side for limit, side in _GLIMPSES if longer <= limit), 0)
+        if side == 0 or self.bystanders or self.boxes.fixed_wh is not None:
+            return Glimpse(0, NOBODY, NOBODY)
+        candidates = self.boxes.candidates(image, side, _HINT)
+        return Glimpse(side, candidates, sane(self.boxes.merged([candidates])))
 
-    def is_all(self, glimpse: Float32Array, image: Image) -> bool:
+    def is_all(self, glimpse: Glimpse, image: Image) -> bool:
         """Whether a glimpse of an image shows all there is to see: every hint of a face is a likely and large one.
 
-        What has escaped it must not be the central face either.
+        What may have escaped it must not be the central face either.
         """
+        found = glimpse.found
         height, width = image.shape[:2]
         longer = max(height, width)
-        sizes = glimpse[:, 2:4] - glimpse[:, :2]
-        if not len(glimpse) or glimpse[:, SCORE].min() < _LIKELY or sizes.max(axis=1).min() < _LARGE * longer:
+        sizes = found[:, 2:4] - found[:, :2]
+        if (
+            not len(found)
+            or found[:, SCORE].min() < _LIKELY
+            or sizes.max(axis=1).min() * glimpse.side < _SMALL_FACE * longer
+        ):
             return False
-        off_centre = (glimpse[:, :2] + glimpse[:, 2:4]) / 2 - np.array([width // 2, height // 2], np.float32)
+        off_centre = (found[:, :2] + found[:, 2:4]) / 2 - np.array([width // 2, height // 2], np.float32)
         # InsightFace's measure of the labelled face: see `maskgen.masking.recipe.central`.
         weights = sizes.prod(axis=1) - 2 * np.square(off_centre).sum(axis=1)
-        return bool(weights.max() > (_UNSEEN * longer) ** 2)
+        return bool(weights.max() > (_UNSEEN * longer / glimpse.side) ** 2)
 
-    def climb(self, image: Image) -> Float32Array:
-        """Detections (K, 15) at one input size after the other.
+    def climb(self, image: Image, glimpse: Glimpse | None = None) -> Float32Array:
+        """Detections (K, 15) at one input size after the other; what a glimpse has seen is not looked for again.
 
         A detector made for faces of middling size overlooks those that fill the frame (InsightFace issue 2782), and a
         small input those in the back row. Large pictures and crowds get a second look at twice the size; where nobody
         is found, a smaller input, a margin around the picture and a larger input are tried, and must be surer.
         """
         longer = max(image.shape[:2])
-        seen = self.boxes.candidates(image, 320, self.threshold)
+        if glimpse is not None and glimpse.side == 320:
+            seen = glimpse.candidates[glimpse.candidates[:, SCORE] >= self.threshold]
+        else:
+            seen = self.boxes.candidates(image, 320, self.threshold)
         found = sane(self.boxes.merged([seen]))
         sides = (found[:, 2:4] - found[:, :2]).max(axis=1)
-        if self.boxes.fixed_wh is None and (longer > 480 or (sides * 320 / longer < _SMALL_FACE).any()):
+        is_crowded = bool((sides * 320 / longer < _SMALL_FACE).any())
+        if self.boxes.fixed_wh is None and (longer > _MIDDLING or is_crowded):
             found = sane(self.boxes.merged([seen, self.boxes.candidates(image, 640, self.threshold)]))
         for inputs, margin in (([160], 0.0), ([160, 320], 0.5), ([640], 0.0), ([960], 0.0)):
             # Beyond that enlargement there is nothing more to see, and texture turns into faces.
-            if len(found) or max(inputs) > 2.5 * longer or (max(inputs) == 640 and longer > 480):
+            if len(found) or max(inputs) > 2.5 * longer or (max(inputs) == 640 and longer > _MIDDLING):
                 continue
             found = self._with_margin(image, inputs, margin)
         return found

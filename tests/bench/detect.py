@@ -4,9 +4,9 @@
     python tests/bench/detect.py rolls FOLDER [--against OLD_CHECKOUT]
 
 `speed` takes every picture through decode, detect, mask and encode, in one process per checkout, in turn. Printed are
-CPU milliseconds and their ratio to decode + encode of the same pictures, the faces of one checkout that the other lacks,
-and how far the points lie apart. `rolls` turns pictures of single faces by multiples of 15 degrees and counts those
-where the mouth is found, nobody is, and something else is.
+CPU milliseconds and their ratio to decode + encode of the same pictures, the faces of one checkout that the other
+lacks, and how far the points lie apart. `rolls` turns pictures of single faces by multiples of 15 degrees and counts
+those where the mouth is found, nobody is, and something else is.
 """
 
 from __future__ import annotations
@@ -173,11 +173,8 @@ def rolls(folder: Path, against: Path | None, count: int, step: int) -> None:
             totals[which] += kinds
             row.append(f"{kinds[0]:4} {kinds[1]:4} {kinds[2]:4} {np.mean(times):7.1f}")
         print("   |".join(row))
-    for on_mouth, nobody, elsewhere in totals:
-        everything = on_mouth + nobody + elsewhere
-        print(
-            f"on the mouth {on_mouth / everything:.2%}, nobody {nobody / everything:.2%}, elsewhere {elsewhere / everything:.2%}"
-        )
+    for shares in totals / totals.sum(axis=1, keepdims=True):
+        print("on the mouth {:.2%}, nobody {:.2%}, elsewhere {:.2%}".format(*shares))
 
 
 def _kind(points: np.ndarray, reply: dict, path: str, angle: int) -> int:

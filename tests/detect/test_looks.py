@@ -40,12 +40,12 @@ def portrait(side=SIDE):
     return cv2.resize(astronaut()[20:300, 90:370], (side, side), interpolation=cv2.INTER_AREA)
 
 
-def with_another(share, centre=(0.85, 0.2)):
+def with_another(share, centre=(0.9, 0.2)):
     """The portrait with a second face, its longer side that share of the picture, around a place."""
-    picture, other = portrait(), shipped("Tom_Hanks_54745.png")
-    side = round(SIDE * share * 1.4)
+    side = round(SIDE * share / 0.42)
+    picture, other = portrait(), np.ascontiguousarray(portrait(side)[:, ::-1])
     x, y = (min(max(round(SIDE * at - side / 2), 0), SIDE - side) for at in centre)
-    picture[y : y + side, x : x + side] = cv2.resize(other, (side, side), interpolation=cv2.INTER_AREA)
+    picture[y : y + side, x : x + side] = other
     return picture
 
 
@@ -61,14 +61,15 @@ def test_a_glimpse_finds_the_points_that_the_ladder_finds(quick, exhaustive):
         assert np.linalg.norm(one.landmarks_68 - other.landmarks_68, axis=1).mean() < 0.03 * eyes
 
 
-@pytest.mark.parametrize("share", [0.12, 0.16, 0.24])
+@pytest.mark.parametrize("share", [0.11, 0.12, 0.14])
 def test_a_glimpse_loses_no_second_face_and_keeps_the_order(quick, exhaustive, share):
     picture = with_another(share)
     some, all_of_them = quick.detect(picture), exhaustive.detect(picture)
     assert len(some) == len(all_of_them) == 2
-    assert [np.round(face.bbox / 8).tolist() for face in some] == [
-        np.round(face.bbox / 8).tolist() for face in all_of_them
-    ]
+    middles, others = (
+        np.array([face.bbox.reshape(2, 2).mean(axis=0) for face in faces]) for faces in (some, all_of_them)
+    )
+    assert np.abs(middles - others).max() < 8
 
 
 def test_tiny_bystanders_are_found_where_they_count(exhaustive):
