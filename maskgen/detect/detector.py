@@ -172,7 +172,7 @@ class FaceDetector:
             If the detector expects aligned crops and the image is not square.
         """
         seen = [_aligned(image)] if self.aligned else self._seen(image)
-        seen.sort(key=lambda sighting: -float(np.prod(sighting.bbox[2:] - sighting.bbox[:2])))
+        seen.sort(key=lambda sighting: -sighting.area)
         faces = (self._face(image, sighting) for sighting in seen)
         return [face for face in faces if face is not None]
 
@@ -229,6 +229,11 @@ class _Sighting:
     bbox: Float32Array
     score: float
     roll_deg: float = 0.0
+
+    @property
+    def area(self) -> float:
+        x1, y1, x2, y2 = self.bbox
+        return float((x2 - x1) * (y2 - y1))
 
 
 def _aligned(image: Image) -> _Sighting:

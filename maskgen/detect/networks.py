@@ -225,7 +225,8 @@ def _inverse(similarity: Float64Array) -> Float64Array:
     """The way back (2, 3)."""
     (a, b, s), (c, d, t) = similarity.tolist()
     area = a * d - b * c
-    return np.array([[d, -b, b * t - d * s], [-c, a, c * s - a * t]]) / area
+    back: Float64Array = np.array([[d, -b, b * t - d * s], [-c, a, c * s - a * t]]) / area
+    return back
 
 
 def _cut(image: Image, matrix: Float64Array, side: int) -> Image:

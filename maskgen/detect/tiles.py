@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from maskgen.arrays import BoolArray, Float32Array, Image
+from maskgen.arrays import Float32Array, Image
 from maskgen.detect.ladder import sane
 from maskgen.detect.networks import BOX, KEYPOINTS, NOBODY, BoxNetwork
 
@@ -47,8 +47,10 @@ def in_tiles(boxes: BoxNetwork, image: Image, threshold: float) -> Float32Array:
 def outside(small: Float32Array, found: Float32Array) -> Float32Array:
     """The small detections whose middle lies in none of the others: no eye becomes a face of its own."""
     middles = (small[:, None, :2] + small[:, None, 2:4]) / 2
-    inside: BoolArray = ((middles > found[None, :, :2]) & (middles < found[None, :, 2:4])).all(axis=2).any(axis=1)
-    kept: Float32Array = small[~inside]
+    beyond = np.maximum(found[None, :, :2] - middles, middles - found[None, :, 2:4])
+    # (small, found): how far a middle lies beyond the nearest side of a box, negative inside.
+    outermost = beyond.max(axis=2)
+    kept: Float32Array = small[outermost.min(axis=1, initial=np.inf) > 0]
     return kept
 
 

@@ -60,7 +60,7 @@ class PoseSolver:
     def __init__(self, head_points: npt.NDArray[np.floating]) -> None:
         space = np.concatenate([head_points, np.ones((len(head_points), 1))], axis=1).astype(np.float64)
         # (4, N): the head is the same for every face, so its equations are solved once.
-        self._inverse: Float64Array = np.linalg.pinv(space)
+        self._inverse = np.linalg.pinv(space)
 
     def pose(self, points: Float32Array) -> HeadPose:
         """The pose of the same points (N, 2 or 3) in a picture, pixels."""
