@@ -126,6 +126,12 @@ class AugmentSettings(Strict):
                 raise ValueError("align takes one face per picture: faces cannot be all")
         return given
 
+    @model_validator(mode="after")
+    def _crops_hold_one_face(self) -> AugmentSettings:
+        if self.aligned and self.small_faces:
+            raise ValueError("aligned and small_faces: a crop holds one face, whose place is known")
+        return self
+
     @model_validator(mode="before")
     @classmethod
     def _saved_as_before(cls, given: Any) -> Any:
