@@ -78,24 +78,21 @@ class Ladder:
         return Glimpse(side, candidates, sane(self.boxes.merged([candidates])))
 
     def is_all(self, glimpse: Glimpse, image: Image) -> bool:
-        """Whether a glimpse of an image shows all there is to see: every hint of a face is a likely and large one.
+        """Whether a glimpse of an image shows all there is to see: the only hint of a face is a likely and large one.
 
-        What may have escaped it must not be the central face either.
+        What may have escaped it must not be the central face either. Of several faces, the largest and the central one
+        are found by a closer look, because a few pixels may decide between them.
         """
-        found = glimpse.found
+        if len(glimpse.found) != 1 or glimpse.found[0, SCORE] < _LIKELY:
+            return False
         height, width = image.shape[:2]
         longer = max(height, width)
-        sizes = found[:, 2:4] - found[:, :2]
-        if (
-            not len(found)
-            or found[:, SCORE].min() < _LIKELY
-            or sizes.max(axis=1).min() * glimpse.side < _SMALL_FACE * longer
-        ):
+        x1, y1, x2, y2 = glimpse.found[0, BOX].tolist()
+        if max(x2 - x1, y2 - y1) * glimpse.side < _SMALL_FACE * longer:
             return False
-        off_centre = (found[:, :2] + found[:, 2:4]) / 2 - np.array([width // 2, height // 2], np.float32)
+        off_centre = ((x1 + x2) / 2 - width // 2) ** 2 + ((y1 + y2) / 2 - height // 2) ** 2
         # InsightFace's measure of the labelled face: see `maskgen.masking.recipe.central`.
-        weights = sizes.prod(axis=1) - 2 * np.square(off_centre).sum(axis=1)
-        return bool(weights.max() > (_UNSEEN * longer / glimpse.side) ** 2)
+        return bool((x2 - x1) * (y2 - y1) - 2 * off_centre > (_UNSEEN * longer / glimpse.side) ** 2)
 
     def climb(self, image: Image, glimpse: Glimpse | None = None) -> Float32Array:
         """Detections (K, 15) at one input size after the other; what a glimpse has seen is not looked for again.
