@@ -70,6 +70,12 @@ _setting = partial(setting, run.AugmentSettings)
     type=click.Choice(get_args(Faces)),
     help="Which faces get a mask (with --demo all, with --align central).",
 )
+@_setting(
+    "--small-faces",
+    "small_faces",
+    is_flag=True,
+    help="Look for small faces in large pictures, tile by tile; takes longer.",
+)
 @_setting("--min-face", "min_face", type=float, metavar="PX", help="Leave smaller faces alone.")
 @_setting(
     "--keep-covered",

@@ -9,6 +9,7 @@ pixel.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Final
 
 import cv2
@@ -66,12 +67,18 @@ def resized_crop(image: Image) -> Image:
     return np.asarray(cv2.resize(image, (ARCFACE_SIDE, ARCFACE_SIDE), interpolation=how), np.uint8)
 
 
+@cache
 def aligned_bbox() -> Float32Array:
-    """The box (4,) that a detector would draw on an ArcFace crop of 112x112, from the mean head put into the crop."""
+    """The box (4,) that a detector would draw on an ArcFace crop of 112x112, from the mean head put into the crop.
+
+    It is read only.
+    """
     head = mean_head().points_68[:, :2]
     source = np.concatenate([keypoints_of(head), np.ones((5, 1), np.float32)], axis=1)
     # Scale and shift alone: the crop is upright. Least squares over both axes.
     x, y, one = source.T
     system = np.concatenate([np.stack([x, one, 0 * one], axis=1), np.stack([y, 0 * one, one], axis=1)])
     scale, left, top = np.linalg.lstsq(system, ARCFACE_KEYPOINTS.T.ravel(), rcond=None)[0]
-    return bbox_of_points((head * scale + [left, top]).astype(np.float32))
+    bbox = bbox_of_points((head * scale + [left, top]).astype(np.float32))
+    bbox.setflags(write=False)
+    return bbox

@@ -11,6 +11,7 @@ References
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -111,10 +112,16 @@ def keypoints_of(points: Float32Array) -> Float32Array:
     (5, 2) array
         Pixels.
     """
-    p = to_68(points)[:, :2]
-    return np.stack(
-        [p[EYE_IMAGE_LEFT_68].mean(axis=0), p[EYE_IMAGE_RIGHT_68].mean(axis=0), p[30], p[48], p[54]]
-    ).astype(np.float32)
+    keypoints: Float32Array = _keypoint_weights(len(points)) @ points[:, :2].astype(np.float32, copy=False)
+    return keypoints
+
+
+@lru_cache(maxsize=2)
+def _keypoint_weights(points: int) -> Float32Array:
+    """(5, N): how much each landmark of a scheme weighs in each keypoint."""
+    one = to_68(np.eye(points, dtype=np.float32))
+    eyes = [one[EYE_IMAGE_LEFT_68].mean(axis=0), one[EYE_IMAGE_RIGHT_68].mean(axis=0)]
+    return np.stack([*eyes, one[30], one[48], one[54]])
 
 
 def bbox_of_points(points: Float32Array) -> Float32Array:

@@ -9,6 +9,8 @@ up, +roll is clockwise on screen; R = Rz(roll) Ry(yaw) Rx(pitch), InsightFace's 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -39,32 +41,55 @@ def pose_of_rotation(rotation: npt.NDArray[np.floating]) -> HeadPose:
     )
 
 
-def pose_from_points(points: Float32Array, head_points: Float32Array) -> HeadPose:
-    """The pose under which a head's points look most like the points of a face.
+class PoseSolver:
+    """Finds the pose under which a head's points look most like the points of a face.
 
     The affine camera of least squares, its two rows made unit vectors and completed to a rotation: the method of
     3DDFA that InsightFace uses for its 68 points [1]_.
 
     Parameters
     ----------
-    points : (N, 2) array
-        Pixels.
     head_points : (N, 3) array
-        The same points on a frontal head, any unit.
+        Points on a frontal head, any unit.
 
     References
     ----------
     .. [1] InsightFace, ``utils/transform.py``: ``estimate_affine_matrix_3d23d``, ``P2sRt``, ``matrix2angle``.
     """
-    space = np.concatenate([head_points, np.ones((len(head_points), 1))], axis=1).astype(np.float64)
-    camera = np.linalg.lstsq(space, points[:, :2].astype(np.float64), rcond=None)[0].T
-    first, second = (row[:3] / max(float(np.linalg.norm(row[:3])), 1e-12) for row in camera)
-    return pose_of_rotation(np.stack([first, second, np.cross(first, second)]))
+
+    def __init__(self, head_points: npt.NDArray[np.floating]) -> None:
+        space = np.concatenate([head_points, np.ones((len(head_points), 1))], axis=1).astype(np.float64)
+        # (4, N): the head is the same for every face, so its equations are solved once.
+        self._inverse = np.linalg.pinv(space)
+
+    def pose(self, points: Float32Array) -> HeadPose:
+        """The pose of the same points (N, 2 or 3) in a picture, pixels."""
+        (a, d), (b, e), (c, f), _ = (self._inverse @ points[:, :2]).tolist()
+        first, second = _unit(a, b, c), _unit(d, e, f)
+        # Plain numbers: six of them cost NumPy thirty times as much.
+        third_x = first[1] * second[2] - first[2] * second[1]
+        third_y = first[2] * second[0] - first[0] * second[2]
+        third_z = first[0] * second[1] - first[1] * second[0]
+        return HeadPose(
+            yaw=math.degrees(math.atan2(-third_x, math.hypot(first[0], second[0]))),
+            pitch=math.degrees(math.atan2(third_y, third_z)),
+            roll=math.degrees(math.atan2(second[0], first[0])),
+        )
+
+
+def _unit(x: float, y: float, z: float) -> tuple[float, float, float]:
+    length = max(math.sqrt(x * x + y * y + z * z), 1e-12)
+    return x / length, y / length, z / length
+
+
+@lru_cache(maxsize=2)
+def _solver(points: Literal[68, 106]) -> PoseSolver:
+    return PoseSolver(mean_head().points_68 if points == 68 else mean_head().points_106)
 
 
 def pose_from_68(landmarks: Float32Array) -> HeadPose:
     """The pose of 68 landmarks, (68, 2) or (68, 3) pixels, against the mean head."""
-    return pose_from_points(landmarks, mean_head().points_68)
+    return _solver(68).pose(landmarks)
 
 
 def pose_from_106(landmarks: Float32Array) -> HeadPose:
@@ -78,7 +103,7 @@ def pose_from_106(landmarks: Float32Array) -> HeadPose:
         Pixels.
     """
     head = mean_head().points_106.astype(np.float64)
-    start = pose_from_points(landmarks, mean_head().points_106)
+    start = _solver(106).pose(landmarks)
     points = landmarks.astype(np.float64)
     span = float(np.ptp(points, axis=0).max())
     # 20 spans away the nearest and farthest point of a head differ in size by under 3 per cent.

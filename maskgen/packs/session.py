@@ -58,7 +58,14 @@ def face_analysis(pack: Path, tasks: list[str], device: Device) -> Any:
         warnings.simplefilter("ignore")  # deprecations inside InsightFace, nothing a user can act on
         from insightface.app import FaceAnalysis
     try:
-        app = FaceAnalysis(name=str(pack), allowed_modules=tasks, providers=providers, sess_options=_options(1))
+        app = FaceAnalysis(
+            name=str(pack),
+            allowed_modules=tasks,
+            providers=providers,
+            sess_options=_options(1),
+            # One session takes every input size: one for each would be no faster, and eight times as large.
+            static_shape_sessions=False,
+        )
         app.prepare(ctx_id=0 if device == "cuda" else -1)
     except AssertionError as error:
         raise ModelError(f"{pack}: no detection model (det*.onnx) in this pack") from error

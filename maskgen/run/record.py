@@ -56,7 +56,14 @@ def record_of(job: Job, source: str, in_format: Format) -> RunFile:
 def detectors_of(job: Job) -> DetectorSource:
     """Where a job's detectors come from."""
     settings = job.settings
-    return job.detectors or DetectorSpec(settings.model, settings.landmarks, settings.aligned, settings.device)
+    return job.detectors or DetectorSpec(
+        settings.model,
+        settings.landmarks,
+        settings.aligned,
+        settings.device,
+        bystanders=settings.faces == "all" or settings.small_faces,
+        small_faces=settings.small_faces,
+    )
 
 
 def catalog_of(settings: AugmentSettings) -> Catalog:

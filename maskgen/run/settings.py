@@ -52,6 +52,8 @@ class AugmentSettings(Strict):
         Which masks of the catalog to use, see `Catalog.select`.
     faces : {"largest", "central", "all"}
         Who gets a mask; the central face is the one that InsightFace takes for the labelled one.
+    small_faces : bool
+        Look through large pictures tile by tile for small faces; it takes longer.
     min_face : float
         Faces whose longer side is under this many pixels get none.
     keep_covered : bool
@@ -98,6 +100,7 @@ class AugmentSettings(Strict):
     tags: tuple[str, ...] = ()
     designs: tuple[str, ...] = ()
     faces: Faces = "largest"
+    small_faces: bool = False
     min_face: float = Field(default=0, ge=0, allow_inf_nan=False)
     keep_covered: bool = False
     wear: WearShares = CORRECT
@@ -122,6 +125,12 @@ class AugmentSettings(Strict):
             if given.setdefault("faces", "central") == "all":
                 raise ValueError("align takes one face per picture: faces cannot be all")
         return given
+
+    @model_validator(mode="after")
+    def _crops_hold_one_face(self) -> AugmentSettings:
+        if self.aligned and self.small_faces:
+            raise ValueError("aligned and small_faces: a crop holds one face, whose place is known")
+        return self
 
     @model_validator(mode="before")
     @classmethod

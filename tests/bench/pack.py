@@ -33,9 +33,8 @@ def shipped() -> list[np.ndarray]:
 
 
 def detection(detector: FaceDetector) -> Callable[[np.ndarray], object]:
-    """InsightFace's detector at an input of 320."""
-    network = detector._detector
-    return lambda rgb: network.detect(rgb[..., ::-1], input_size=[(320, 320)])
+    """The detector at an input of 320."""
+    return lambda rgb: detector._boxes.look(rgb, [320], 0.5)
 
 
 def landmarks(detector: FaceDetector) -> Callable[[np.ndarray], object]:

@@ -266,8 +266,16 @@ def test_settings_reach_the_run(tree, tmp_path, invoke):
         "quality": 90, "max_pixels": 1000000, "truncated": "keep", "aligned": True, "model": "some", "device": "cuda",
         "wear": [["correct", 0.75], ["nose_out", 0.25]], "recolor": 0.5, "pattern_share": 0.2, "masks": True,
         "in_format": "folder", "out_format": "folder", "mask_side": "both", "shard_size": 5, "align": None,
-        "keep_covered": True,
+        "keep_covered": True, "small_faces": False,
     }  # fmt: skip
+
+
+def test_small_faces_are_looked_for_on_demand_and_the_record_says_so(tree, tmp_path, invoke):
+    invoke("augment", tree, tmp_path / "out", "--small-faces")
+    assert manifest.read_run(tmp_path / "out" / "run.json").settings["small_faces"] is True
+    refused = invoke("augment", tree, tmp_path / "crops", "--small-faces", "--aligned")
+    assert refused.exit_code == 2
+    assert "a crop holds one face" in refused.stderr
 
 
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(tree, tmp_path, invoke):

@@ -2,27 +2,16 @@
 
 import subprocess
 import sys
-from importlib import resources
 
 import cv2
 import numpy as np
 import pytest
+from photographs import astronaut, shipped
 
 from maskgen.detect import FaceDetector
 from maskgen.errors import ImageError, ModelError
 from maskgen.face.align import aligned_bbox
 from maskgen.packs.find import pack_dir, pack_sha256
-
-
-def photograph(name):
-    with resources.as_file(resources.files("insightface") / "data" / "images" / name) as path:
-        return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
-
-
-def astronaut():
-    import skimage.data
-
-    return skimage.data.astronaut()
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +20,7 @@ def detector():
 
 
 def test_all_six_faces_of_the_group_are_found_largest_first(detector):
-    faces = detector.detect(photograph("t1.jpg"))
+    faces = detector.detect(shipped("t1.jpg"))
     assert len(faces) == 6
     areas = [face.size_wh[0] * face.size_wh[1] for face in faces]
     assert areas == sorted(areas, reverse=True)
@@ -66,7 +55,7 @@ def test_a_turned_picture_has_rolled_faces(detector):
 def test_signs_of_the_pose_are_what_anyone_sees_in_the_group(detector):
     # t1.jpg from the largest: one head leans to the right of the picture, one looks to the left, one leans to the
     # left, and the smallest looks to the left.
-    poses = [face.pose for face in detector.detect(photograph("t1.jpg"))]
+    poses = [face.pose for face in detector.detect(shipped("t1.jpg"))]
     assert poses[0].roll > 8
     assert poses[1].yaw < -25
     assert poses[2].roll < -15
@@ -93,12 +82,12 @@ def test_a_face_that_fills_the_frame_is_found(detector):
 
 
 def test_an_aligned_crop_needs_no_detector():
-    (face,) = FaceDetector(aligned=True).detect(photograph("Tom_Hanks_54745.png"))
+    (face,) = FaceDetector(aligned=True).detect(shipped("Tom_Hanks_54745.png"))
     assert np.abs(face.keypoints - [[38.3, 51.7], [73.5, 51.5], [56.0, 71.7], [41.5, 92.4], [70.7, 92.2]]).max() < 9
 
 
 def test_an_aligned_crop_of_another_size_is_scaled():
-    crop = photograph("Tom_Hanks_54745.png")
+    crop = shipped("Tom_Hanks_54745.png")
     detector = FaceDetector(aligned=True)
     (face,), (large,) = detector.detect(crop), detector.detect(cv2.resize(crop, (224, 224)))
     assert (large.keypoints / 2) == pytest.approx(face.keypoints, abs=2)
@@ -208,7 +197,7 @@ def test_a_face_on_its_side_or_head_has_its_points_where_they_are(quarters, land
 
 def test_an_upright_face_is_never_turned(detector):
     for name in ("t1.jpg", "Tom_Hanks_54745.png"):
-        assert all(abs(face.pose.roll) < 45 for face in detector.detect(photograph(name)))
+        assert all(abs(face.pose.roll) < 45 for face in detector.detect(shipped(name)))
 
 
 @pytest.mark.parametrize("size_wh", [(1, 1), (1, 3000), (3000, 1), (65_500, 20), (40_000, 40), (2, 5), (161, 1)])

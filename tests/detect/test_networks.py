@@ -1,0 +1,103 @@
+"""What comes before and after InsightFace's sessions gives what InsightFace gives, whatever the pack."""
+
+import onnx
+import pytest
+from insightface.app.common import Face
+from numpy.testing import assert_allclose
+from onnx import TensorProto, helper
+from photographs import astronaut, shipped
+
+from maskgen.detect.networks import BOX, KEYPOINTS, BoxNetwork, PointNetwork
+from maskgen.packs.find import pack_dir
+from maskgen.packs.session import face_analysis
+
+LOOKS = [([320], 0.5), ([320, 640], 0.3), ([160], 0.2), ([128], 0.05)]
+
+
+def models_of(pack, *tasks):
+    return face_analysis(pack, ["detection", *tasks], "cpu").models
+
+
+@pytest.fixture(scope="module")
+def bundled():
+    return models_of(pack_dir("bundled"), "landmark_3d_68", "landmark_2d_106")
+
+
+def pictures():
+    group = shipped("t1.jpg")
+    return [group, astronaut(), shipped("Tom_Hanks_54745.png"), group[:, :300], astronaut()[:200]]
+
+
+def compare_boxes(model, has_keypoints=True):
+    ours = BoxNetwork(model)
+    found = 0
+    for picture in pictures():
+        bgr = picture[..., ::-1].copy()
+        for sides, threshold in LOOKS:
+            theirs, keypoints = model.detect(bgr, [(side, side) for side in sides], det_thresh=threshold)
+            seen = ours.look(picture, sides, threshold)
+            assert_allclose(seen[:, :5], theirs, atol=1e-3)
+            if has_keypoints:
+                assert_allclose(seen[:, KEYPOINTS], keypoints.reshape(-1, 10), atol=1e-3)
+            found += len(seen)
+    assert found > 20
+
+
+def test_boxes_and_keypoints_are_those_of_insightface(bundled):
+    compare_boxes(bundled["detection"])
+
+
+@pytest.mark.parametrize("task", ["landmark_3d_68", "landmark_2d_106"])
+def test_landmarks_are_those_of_insightface(bundled, task):
+    model = bundled[task]
+    ours = PointNetwork(model)
+    for picture in pictures():
+        bgr = picture[..., ::-1].copy()
+        for found in BoxNetwork(bundled["detection"]).look(picture, [320], 0.5):
+            theirs = model.get(bgr, Face(bbox=found[BOX]))
+            assert_allclose(ours.points(picture, found[BOX]), theirs, atol=1e-3)
+
+
+def rewritten(tmp_path, change, file="det.onnx"):
+    """A pack of which one network is another."""
+    for name in ("det.onnx", "1k3d68.onnx"):
+        model = onnx.load(pack_dir("bundled") / name)
+        if name == file:
+            change(model)
+        onnx.save(model, str(tmp_path / name))
+    return tmp_path
+
+
+def without_keypoints(model):
+    del model.graph.output[6:]
+
+
+def of_one_size(model):
+    for axis in (2, 3):
+        model.graph.input[0].type.tensor_type.shape.dim[axis].dim_value = 320
+
+
+def of_batches(model):
+    graph = model.graph
+    graph.initializer.append(helper.make_tensor("first_axis", TensorProto.INT64, [1], [0]))
+    for output in list(graph.output):
+        width = output.type.tensor_type.shape.dim[-1].dim_value
+        graph.node.append(helper.make_node("Unsqueeze", [output.name, "first_axis"], [f"{output.name}_batch"]))
+        graph.output.append(helper.make_tensor_value_info(f"{output.name}_batch", TensorProto.FLOAT, [1, None, width]))
+        graph.output.remove(output)
+
+
+@pytest.mark.parametrize("change", [without_keypoints, of_one_size, of_batches])
+def test_detectors_of_other_forms_give_what_they_give_in_insightface(tmp_path, change):
+    model = models_of(rewritten(tmp_path, change))["detection"]
+    compare_boxes(model, has_keypoints=change is not without_keypoints)
+
+
+def test_a_foreign_pack_gets_its_pose_from_the_mean_head_of_insightface(tmp_path):
+    model = models_of(rewritten(tmp_path, lambda m: m.ClearField("metadata_props"), "1k3d68.onnx"), "landmark_3d_68")
+    picture, ours = astronaut(), PointNetwork(model["landmark_3d_68"])
+    (found,) = BoxNetwork(model["detection"]).look(picture, [320], 0.5)
+    face = Face(bbox=found[BOX])
+    model["landmark_3d_68"].get(picture[..., ::-1].copy(), face)
+    pose = ours.pose(ours.points(picture, found[BOX]))
+    assert_allclose([pose.pitch, pose.yaw, pose.roll], face["pose"], atol=1e-3)
