@@ -18,7 +18,6 @@ from maskgen.catalog.schema import Kind, Wear
 from maskgen.catalog.store import Catalog, View
 from maskgen.detect import Detector
 from maskgen.face import Face
-from maskgen.face.head import points_on_face
 from maskgen.masking import blend, choose, detail, fit, light, occlude, straps, vary, warp, wear
 from maskgen.masking.recipe import PLAIN, Patterns, Recipe
 from maskgen.parse import Parser, Regions
@@ -247,7 +246,7 @@ def worn(
     Overlay
         Clipped to the image; empty (0 pixels) where the mask lies outside.
     """
-    on_face = points_on_face(view.names, face.landmarks_68, wear.displaced(view.names, drawn.wear))
+    on_face = wear.placing(view.names, drawn.wear) @ face.landmarks_68
     on_face = fit.fitted(on_face, view.names, drawn.fit, face.landmarks_68)
     texture, points = warp.fitting_scale(view, on_face)
     texture = vary.applied(texture, drawn, patterns)
