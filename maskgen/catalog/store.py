@@ -322,7 +322,9 @@ class Catalog:
     def _cells(self) -> tuple[list[float], list[float], dict[tuple[int, int], Fitting]]:
         """The ends of all intervals, of yaw and of pitch, and what fits in the cells that were asked for."""
         low_yaw, high_yaw, low_pitch, high_pitch = self._intervals[2]
-        yaws, pitches = (np.unique(np.concatenate(ends)).tolist() for ends in ((low_yaw, high_yaw), (low_pitch, high_pitch)))
+        yaws, pitches = (
+            np.unique(np.concatenate(ends)).tolist() for ends in ((low_yaw, high_yaw), (low_pitch, high_pitch))
+        )
         return yaws, pitches, {}
 
     @cached_property

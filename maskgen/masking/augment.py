@@ -18,7 +18,7 @@ from maskgen.catalog.schema import Kind, Wear
 from maskgen.catalog.store import Catalog, View
 from maskgen.detect import Detector
 from maskgen.face import Face
-from maskgen.masking import blend, choose, detail, fit, light, occlude, straps, vary, warp, wear
+from maskgen.masking import blend, choose, detail, fit, illuminant, light, occlude, straps, vary, warp, wear
 from maskgen.masking.recipe import PLAIN, Patterns, Recipe
 from maskgen.parse import Parser, Regions
 
@@ -149,12 +149,25 @@ def observe_all(
 ) -> list[Observed | None]:
     """What is known of the faces (largest first) that a recipe takes; None for those that it leaves alone."""
     alone = recipe.left_alone(faces, (image.shape[1], image.shape[0]))
-    return [None if reason else observe(image, face, parser) for face, reason in zip(faces, alone, strict=True)]
+    scene = None if all(alone) else illuminant.scene_of(image)
+    return [None if reason else observe(image, face, parser, scene) for face, reason in zip(faces, alone, strict=True)]
 
 
-def observe(image: Image, face: Face, parser: Parser | None = None) -> Observed:
-    """What is known of a face before anything is painted; the same for all variants of an image."""
-    appearance = light.appearance_of(image, face)
+def observe(image: Image, face: Face, parser: Parser | None = None, scene: illuminant.Scene | None = None) -> Observed:
+    """What is known of a face before anything is painted; the same for all variants of an image.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+        RGB.
+    face : Face
+        One on it.
+    parser : Parser, optional
+        Tells what lies in front of it.
+    scene : illuminant.Scene, optional
+        What the image tells of the light in it; by default it is asked.
+    """
+    appearance = light.appearance_of(image, face, scene)
     if parser is None:
         return Observed(appearance)
     regions = parser.regions(image, face)

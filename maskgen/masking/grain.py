@@ -7,12 +7,13 @@ darkest and in the brightest parts.
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import cv2
 import numpy as np
 
-from maskgen.arrays import Float32Array
+from maskgen.arrays import Float32Array, Image
 from maskgen.images import LUMA
 
 _KERNEL: Final = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
@@ -22,6 +23,8 @@ _SMOOTHEST: Final = 0.1
 _SEEN: Final = 0.734
 # Blocks of this brightness only, 0 to 255: in black and in white grain is cut off.
 _FROM, _TO = 16.0, 240.0
+# So many pixels are enough to measure it on.
+_ENOUGH: Final = 60_000
 # The most that is taken for grain.
 _MOST: Final = 0.03
 # How wide grain is, pixels, as JPEG leaves it, and how much stronger white noise must be that is blurred so.
@@ -35,6 +38,23 @@ _CURVE: Final = (
 _TABLE: Final = np.interp(np.arange(256), *np.array(_CURVE).T).astype(np.float32)
 
 
+def grain_in(part: Image) -> float:
+    """The grain of a part of a photograph (H, W, 3) as `grain_of` gives it, measured on some of a large part."""
+    height, width = part.shape[:2]
+    if not part.size:
+        return 0.0
+    every = height * width // _ENOUGH + 1
+    if every == 1:
+        return grain_of(_grey(part))
+    # Bands from its whole height: what is smooth may lie anywhere. A row at either rim of a band is for the filter.
+    band = _BLOCK + 2
+    number = height // (band * every)
+    bands = part[: number * band * every].reshape(number, band * every, width, 3)[:, :band]
+    grey = _grey(bands.reshape(number * band, width, 3))
+    inner = (values.reshape(number, band, width)[:, 1:-1].reshape(-1, width) for values in (_response(grey), grey))
+    return _sigma(*inner)
+
+
 def grain_of(grey: Float32Array) -> float:
     """Standard deviation of the grain of a part of a photograph (H, W), 0 to 255, at middling brightness; 0 to 1 [1]_.
 
@@ -42,10 +62,24 @@ def grain_of(grey: Float32Array) -> float:
     ----------
     .. [1] J. Immerkaer, "Fast Noise Variance Estimation", CVIU 64 (1996); in the smoothest tenth of blocks.
     """
+    return _sigma(_response(grey), grey)
+
+
+def _grey(part: Image) -> Float32Array:
+    grey: Float32Array = cv2.cvtColor(np.ascontiguousarray(part), cv2.COLOR_RGB2GRAY).astype(np.float32)
+    return grey
+
+
+def _response(grey: Float32Array) -> Float32Array:
+    """(H, W) how much each pixel differs from those around it."""
+    response: Float32Array = np.abs(cv2.filter2D(grey, cv2.CV_32F, _KERNEL))
+    return response
+
+
+def _sigma(response: Float32Array, grey: Float32Array) -> float:
     down, along = grey.shape[0] // _BLOCK, grey.shape[1] // _BLOCK
     if not down or not along:
         return 0.0
-    response = np.abs(cv2.filter2D(grey, cv2.CV_32F, _KERNEL))
     blocks, luma = (
         cv2.resize(values[: down * _BLOCK, : along * _BLOCK], (along, down), interpolation=cv2.INTER_AREA).ravel()
         for values in (response, grey)
@@ -55,9 +89,9 @@ def grain_of(grey: Float32Array) -> float:
     if not len(blocks):
         return 0.0
     smoothest = np.argsort(blocks, kind="stable")[: max(round(_SMOOTHEST * len(blocks)), 1)]
-    sigma = float(blocks[smoothest].mean()) * np.sqrt(np.pi / 2) / 6 / _SEEN
+    sigma = float(blocks[smoothest].mean()) * math.sqrt(math.pi / 2) / 6 / _SEEN
     # What rounding to whole numbers adds, and will add to the mask too.
-    sigma = float(np.sqrt(max(sigma**2 - 1 / 12, 0.0))) / float(_TABLE[int(luma[smoothest].mean())])
+    sigma = math.sqrt(max(sigma**2 - 1 / 12, 0.0)) / float(_TABLE[int(luma[smoothest].mean())])
     return min(sigma / 255, _MOST)
 
 

@@ -245,7 +245,11 @@ def report(times: dict[str, Any], sizes: list[float]) -> None:
         for spent in times.values():
             found = spent.get(stage)
             unit = statistics.median(spent["decode + encode"])
-            line += f"{'-':>20}" if not found else f"{statistics.median(found):12.2f} {statistics.median(found) / unit:6.2f}x"
+            line += (
+                f"{'-':>20}"
+                if not found
+                else f"{statistics.median(found):12.2f} {statistics.median(found) / unit:6.2f}x"
+            )
         print(line)
 
 
