@@ -56,7 +56,7 @@ def user_catalog_dir() -> Path:
     return platformdirs.user_data_path("maskgen", appauthor=False) / "catalog"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # one is another only if it is the same, so that what belongs to it can be looked up
 class View:
     """One mask seen at one head rotation, ready to warp.
 
@@ -181,6 +181,12 @@ class Textures:
         stored = _recent_full_size(self) if scale == 0 else self._smaller[scale - 1]
         result: Float32Array = np.multiply(stored, np.float32(1 / 255), dtype=np.float32)
         return result
+
+    def alpha_of(self, scale: int) -> Image:
+        """(H, W) the opacity of one scale, 0 to 255."""
+        scale = range(len(self.shapes))[scale]
+        stored = _recent_full_size(self) if scale == 0 else self._smaller[scale - 1]
+        return stored[..., 3]
 
 
 @lru_cache(maxsize=128)

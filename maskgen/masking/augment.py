@@ -7,8 +7,9 @@ masked = mask_faces(image, faces, observed, catalog, rng, recipe)       # once p
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -213,7 +214,8 @@ def mask_faces(
         else:
             drawn = vary.draw(recipe, rng)
             photograph = straps.Photograph(bare, seen.appearance, seen.regions)
-            overlay = worn(view, face, size_wh, drawn, recipe.patterns, photograph)
+            step = blend.step_of(seen.appearance, recipe.look)
+            overlay = worn(view, face, size_wh, drawn, recipe.patterns, photograph, step)
             if view.kind == "gaiter" and seen.regions is not None:
                 overlay = occlude.tucked(overlay, seen.regions, face)
             layer = blend.over(image, overlay, seen.appearance, rng, recipe.look, seen.visible)
@@ -236,6 +238,7 @@ def worn(
     drawn: vary.Drawn = vary.AS_IT_IS,
     patterns: Patterns = PLAIN.patterns,
     photograph: straps.Photograph | None = None,
+    step: float = 1.0,
 ) -> warp.Overlay:
     """The mask of a view on a face.
 
@@ -253,20 +256,27 @@ def worn(
         What `drawn` may choose from.
     photograph : Photograph, optional
         What the straps run over; without one only those are seen that are part of the texture.
+    step : float
+        How many times smaller than the image it is drawn.
 
     Returns
     -------
     Overlay
         Clipped to the image; empty (0 pixels) where the mask lies outside.
     """
-    on_face = wear.placing(view.names, drawn.wear) @ face.landmarks_68
-    on_face = fit.fitted(on_face, view.names, drawn.fit, face.landmarks_68)
-    texture, points = warp.fitting_scale(view, on_face)
-    texture = vary.applied(texture, drawn, patterns)
-    on_skin = None
+    landmarks = warp.shrunk(face.landmarks_68, step)
+    on_face = wear.placing(view.names, drawn.wear) @ landmarks
+    on_face = fit.fitted(on_face, view.names, drawn.fit, landmarks)
+    scale = warp.fitting_scale(view, on_face)
+    texture = vary.applied(view.textures[scale], drawn, patterns)
+    (height, width), full = texture.shape[:2], view.textures.shapes[0]
+    small_wh = math.ceil(size_wh[0] / step), math.ceil(size_wh[1] / step)
+    placed = warp.Placed.of(warp.mesh_of(view), on_face, small_wh)
+    on_it = None
     if drawn.wrinkling is not None and view.surface is not None:
-        on_skin = warp.OnSkin(fit.along_skin(view.names), detail.Detail(view.surface, drawn.wrinkling))
-    overlay = warp.warp(texture, points, on_face, view.triangles, size_wh, on_skin)
+        on_it = detail.Detail(view.surface, drawn.wrinkling)
+    overlay = warp.drawn(placed, texture, (width / full[1], height / full[0]), placed.box, on_it)
+    overlay = replace(overlay, step=step)
     if photograph is None:
         return overlay
-    return straps.with_straps(overlay, view, on_face, face.landmarks_68, photograph)
+    return straps.with_straps(overlay, view, on_face, landmarks, photograph)

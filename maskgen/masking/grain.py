@@ -8,13 +8,14 @@ darkest and in the brightest parts.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import cv2
 import numpy as np
 
 from maskgen.arrays import Float32Array, Image
-from maskgen.images import LUMA
 
 _KERNEL: Final = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 _BLOCK: Final = 8
@@ -35,6 +36,10 @@ _CURVE: Final = (
     *((0, 0.5), (20, 0.65), (50, 1.0), (90, 1.05), (120, 1.02)),
     *((160, 0.97), (197, 0.9), (230, 0.6), (255, 0.4)),
 )
+# Grain is kept in so many steps for its deviation, and its strength in so many for a grey level.
+_LEVELS: Final = 50
+_FINER: Final = 24
+_SIDE: Final = 512
 _TABLE: Final = np.interp(np.arange(256), *np.array(_CURVE).T).astype(np.float32)
 
 
@@ -95,13 +100,56 @@ def _sigma(response: Float32Array, grey: Float32Array) -> float:
     return min(sigma / 255, _MOST)
 
 
-def with_grain(rgba: Float32Array, sigma: float, rng: np.random.Generator) -> Float32Array:
-    """The overlay (H, W, 4), premultiplied, with grain in brightness of a strength as `grain_of` measures it."""
-    grain = rng.standard_normal(rgba.shape[:2], np.float32)
-    if sigma <= 0:
-        return rgba
-    luma = cv2.convertScaleAbs(rgba[..., :3] @ LUMA, alpha=255)
-    grain = cv2.GaussianBlur(grain, (0, 0), _WIDTH) * (np.float32(sigma * _GAIN) * rgba[..., 3])
-    grain *= cv2.LUT(luma, _TABLE)
-    noisy: Float32Array = rgba + cv2.merge([grain, grain, grain, np.zeros_like(grain)])
-    return noisy
+@dataclass(frozen=True)
+class Grain:
+    """Grain for a part of an image.
+
+    Attributes
+    ----------
+    lighter, darker : (H, W) uint8 arrays
+        Where it lightens and where it darkens, in `_LEVELS` of its deviation.
+    """
+
+    lighter: Image
+    darker: Image
+
+    def on(self, image: Image, strength: Image) -> Image:
+        """An image (H, W, 3) with grain of a strength (H, W) as `strength_on` gives it."""
+        for change, values in ((cv2.add, self.lighter), (cv2.subtract, self.darker)):
+            grain = cv2.multiply(values, strength, scale=1 / (_LEVELS * _FINER))
+            image = np.asarray(change(image, cv2.cvtColor(grain, cv2.COLOR_GRAY2RGB)), np.uint8)
+        return image
+
+
+def drawn(rng: np.random.Generator, size_wh: tuple[int, int]) -> Grain:
+    """Grain of a size; two numbers are drawn from the generator.
+
+    It is cut from a larger piece, which is made once: drawing a number for each pixel takes longer than all the rest.
+    """
+    left, top = (int(_SIDE * share) for share in rng.random(2))
+    # So that the next bytes are those of the same row, the piece goes on beyond its edge where it is asked to.
+    right, bottom = max(left + size_wh[0] - _SIDE, 0), max(top + size_wh[1] - _SIDE, 0)
+    pieces = []
+    for piece in _pieces():
+        if right or bottom:
+            piece = cv2.copyMakeBorder(piece, 0, bottom, 0, right, cv2.BORDER_WRAP)
+        pieces.append(np.asarray(piece[top : top + size_wh[1], left : left + size_wh[0]], np.uint8))
+    return Grain(*pieces)
+
+
+def strength_on(rgba: Image, sigma: float) -> Image:
+    """(H, W) how strong grain is on a premultiplied picture (H, W, 4), by what `grain_of` measured; for `Grain.on`."""
+    luma = cv2.cvtColor(rgba, cv2.COLOR_RGBA2GRAY)
+    table = np.clip(_TABLE * (255 * _FINER * sigma), 0, 255).round().astype(np.uint8)
+    return np.asarray(cv2.multiply(cv2.LUT(luma, table), cv2.extractChannel(rgba, 3), scale=1 / 255), np.uint8)
+
+
+@cache
+def _pieces() -> tuple[Image, Image]:
+    """What grain adds and what it takes away, (512, 512) each; its opposite edges go on in each other."""
+    white = np.random.default_rng(512).standard_normal((_SIDE, _SIDE), np.float32)
+    reach = 4
+    wrapped = cv2.copyMakeBorder(white, reach, reach, reach, reach, cv2.BORDER_WRAP)
+    soft = cv2.GaussianBlur(wrapped, (0, 0), _WIDTH)[reach:-reach, reach:-reach]
+    values = np.round(soft * (_GAIN * _LEVELS))
+    return tuple(np.clip(sign * values, 0, 255).astype(np.uint8) for sign in (1, -1))  # type: ignore[return-value]

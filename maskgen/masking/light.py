@@ -86,16 +86,16 @@ class Shading:
     gain: Float32Array
     region: tuple[slice, slice]
 
-    def at(self, region: tuple[slice, slice]) -> Float32Array:
-        """(H, W) gains for some rows and columns of the image; beyond its own, those at its edge."""
+    def at(self, region: tuple[slice, slice], step: float = 1.0) -> Float32Array:
+        """(H, W) gains for some rows and columns of the image made `step` times smaller; beyond its own, the nearest."""
         (rows, columns), (own_rows, own_columns) = region, self.region
         down = self.gain.shape[0] / (own_rows.stop - own_rows.start)
         along = self.gain.shape[1] / (own_columns.stop - own_columns.start)
         # Pixel centres: the first cell covers the first 1 / along pixels.
         place = np.array(
             [
-                [along, 0, (columns.start - own_columns.start + 0.5) * along - 0.5],
-                [0, down, (rows.start - own_rows.start + 0.5) * down - 0.5],
+                [along * step, 0, ((columns.start + 0.5) * step - own_columns.start) * along - 0.5],
+                [0, down * step, ((rows.start + 0.5) * step - own_rows.start) * down - 0.5],
             ]
         )
         size_wh = columns.stop - columns.start, rows.stop - rows.start

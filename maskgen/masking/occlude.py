@@ -12,7 +12,7 @@ References
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import cv2
@@ -20,7 +20,7 @@ import numpy as np
 
 from maskgen.arrays import Float32Array, Image
 from maskgen.face import Face
-from maskgen.masking.warp import Overlay
+from maskgen.masking.warp import Overlay, shrunk, shrunk_map
 from maskgen.parse import Kind, Regions, grid_map, on_image, window_of
 
 IN_FRONT: Final[tuple[Kind, ...]] = ("hair", "glasses", "hat", "other")
@@ -56,7 +56,7 @@ class Visible:
     Attributes
     ----------
     values : (h, w) uint8 array
-        255 where it may, 0 where something lies in front.
+        255 where it may, 0 where something lies in front; smaller than the region where the face is large.
     region : tuple of 2 slices
         Rows and columns of the image that they span; beyond it a mask may be drawn.
     """
@@ -64,20 +64,34 @@ class Visible:
     values: Image
     region: tuple[slice, slice]
 
-    def at(self, region: tuple[slice, slice]) -> Float32Array:
-        """(H, W) 0 to 1 in some rows and columns of the image."""
+    def at(self, region: tuple[slice, slice]) -> Image | None:
+        """(H, W) 0 to 255 in some rows and columns of the image; None if a mask may be drawn everywhere there."""
         (rows, columns), (own_rows, own_columns) = region, self.region
-        share = np.ones((rows.stop - rows.start, columns.stop - columns.start), np.float32)
         top, bottom = max(rows.start, own_rows.start), min(rows.stop, own_rows.stop)
         left, right = max(columns.start, own_columns.start), min(columns.stop, own_columns.stop)
-        if top < bottom and left < right:
-            inside = self.values[
-                top - own_rows.start : bottom - own_rows.start, left - own_columns.start : right - own_columns.start
-            ]
-            share[top - rows.start : bottom - rows.start, left - columns.start : right - columns.start] = (
-                inside * np.float32(1 / 255)
-            )
+        if top >= bottom or left >= right:
+            return None
+        share = np.full((rows.stop - rows.start, columns.stop - columns.start), 255, np.uint8)
+        part = share[top - rows.start : bottom - rows.start, left - columns.start : right - columns.start]
+        part[:] = self._drawn(
+            slice(top - own_rows.start, bottom - own_rows.start),
+            slice(left - own_columns.start, right - own_columns.start),
+        )
         return share
+
+    def _drawn(self, rows: slice, columns: slice) -> Image:
+        """Some rows and columns of its region, in pixels of the image."""
+        height, width = (side.stop - side.start for side in self.region)
+        if self.values.shape == (height, width):
+            return self.values[rows, columns]
+        along, down = self.values.shape[1] / width, self.values.shape[0] / height
+        place = np.array(
+            [[along, 0, (columns.start + 0.5) * along - 0.5], [0, down, (rows.start + 0.5) * down - 0.5]], np.float32
+        )
+        size_wh = columns.stop - columns.start, rows.stop - rows.start
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        drawn = cv2.warpAffine(self.values, place, size_wh, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(drawn, np.uint8)
 
 
 def visible_of(image: Image, face: Face, regions: Regions) -> Visible | None:
@@ -109,17 +123,18 @@ def visible_of(image: Image, face: Face, regions: Regions) -> Visible | None:
 
 def tucked(overlay: Overlay, regions: Regions, face: Face) -> Overlay:
     """A gaiter that goes under the collar: below the chin it is seen on the neck alone."""
-    points = face.landmarks_68
+    points = shrunk(face.landmarks_68, overlay.step)
     down = points[8] - points[27]
     length = max(float(np.hypot(*down)), 1.0)
     rows, columns = overlay.region
     x = np.arange(columns.start, columns.stop, dtype=np.float32) - points[8, 0]
     y = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] - points[8, 1]
     below = np.clip((x * down[0] + y * down[1]) / (length * _TUCKED * length), 0, 1)
-    cells = on_image(regions.of("background"), regions.image_to_crop, overlay.region, beyond=1.0)
+    to_crop = shrunk_map(regions.image_to_crop, overlay.step)
+    cells = on_image(regions.of("background"), to_crop, overlay.region, beyond=1.0)
     clothed = np.clip((cells - _COLLAR[0]) / (_COLLAR[1] - _COLLAR[0]), 0, 1)
     shown = (1 - below * clothed).astype(np.float32)
-    return Overlay(overlay.rgba * shown[..., None].astype(overlay.rgba.dtype), overlay.left, overlay.top)
+    return replace(overlay, rgba=overlay.rgba * cv2.merge([shown] * 4))
 
 
 def guided(guide: Float32Array, share: Float32Array) -> Float32Array:

@@ -47,7 +47,7 @@ def _visible(shape: tuple[int, ...], observed: Sequence[Observed | None]) -> Ima
     for face in observed:
         if face is not None and face.visible is not None:
             part = visible[face.visible.region]
-            np.minimum(part, face.visible.values, out=part)
+            np.minimum(part, face.visible.at(face.visible.region), out=part)
     return visible
 
 

@@ -102,7 +102,6 @@ def serve(args: argparse.Namespace) -> None:
 
     cv2.setNumThreads(1)
     detector, parser, catalog = DetectorSpec().build(), FaceParser(), Catalog.load()
-    catalog.preload()
     recipe = Recipe(recolor_share=args.recolor, look=Look(noise=not args.no_noise))
     clock = Clock()
     instrument(clock)
@@ -116,6 +115,8 @@ def serve(args: argparse.Namespace) -> None:
         start = time.thread_time()
         faces = detector.detect(pixels)
         spent["detect"] = time.thread_time() - start
+        for face in faces[:1]:
+            load(catalog, face, number)
         if args.crops and faces:
             matrix = alignment(faces[0].keypoints)
             pixels = aligned_crop(pixels, matrix)
@@ -140,6 +141,20 @@ def serve(args: argparse.Namespace) -> None:
         views = [(face.view, face.reason) for face in masked.faces]
         pickle.dump((spent, pixels, masked.image, masked.alpha, views, size), sys.stdout.buffer)
         sys.stdout.buffer.flush()
+
+
+def load(catalog: Any, face: Any, number: int) -> None:
+    """Read the picture of the mask that a face is going to wear, which is done once per worker."""
+    from maskgen.masking import choose, straps, warp
+
+    view = choose.choose(catalog, face, np.random.default_rng(number))
+    if view is None:
+        return
+    _ = view.textures, view.triangles
+    if hasattr(warp, "mesh_of"):
+        warp.mesh_of(view)
+        if view.straps is not None and view.fastenings:
+            straps._ways(view)
 
 
 class Server:
