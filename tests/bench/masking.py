@@ -38,7 +38,7 @@ STAGES: Final = {
     "draw": ("maskgen.masking.vary:draw",),
     "points": ("maskgen.masking.augment:points_on_face", "maskgen.masking.fit:fitted", "maskgen.masking.fit:placed"),
     "texture": ("maskgen.masking.warp:fitting_scale", "maskgen.masking.vary:applied"),
-    "warp": ("maskgen.masking.warp:warp",),
+    "warp": ("maskgen.masking.warp:warp", "maskgen.masking.warp:drawn", "maskgen.masking.warp:Placed.of"),
     "of it detail": ("maskgen.masking.detail:Detail.over", "maskgen.masking.detail:Detail.gain"),
     "straps": ("maskgen.masking.straps:with_straps",),
     "blend": ("maskgen.masking.blend:over",),
