@@ -31,6 +31,7 @@ _AROUND: Final = 0.6
 # So many pixels across a face tell of its light, or up to twice as many; of its shading so many times fewer.
 _ACROSS: Final = 48
 _COARSER: Final = 2
+_FINER: Final = 2
 # Blurs that guess the shading, in 24ths of a face, and their shares: far from skin only the widest still sees any.
 _BLURS: Final = ((2.2, 1.0), (4.5, 0.05), (14.0, 0.002))
 _FEWEST: Final = 12  # pixels that tell a colour
@@ -214,6 +215,8 @@ class _Near:
         Pixels of the image along a side of one of these.
     left, top : int
         Where they begin in the image.
+    size_wh : (int, int)
+        Width and height of the image.
     """
 
     pixels: Float32Array
@@ -221,26 +224,30 @@ class _Near:
     step: int
     left: int
     top: int
+    size_wh: tuple[int, int]
 
 
 def _near(image: Image, points: Float32Array, size: float) -> _Near:
     """A face with landmarks (68, 2), its longer side `size` pixels, in few pixels."""
     step = max(int(size / _ACROSS), 1)
     # As far as the image reaches, and at least a little, for a face that lies outside.
-    rows, columns = _bounds(points, 0, (image.shape[1], image.shape[0]))
+    size_wh = image.shape[1], image.shape[0]
+    rows, columns = _bounds(points, 0, size_wh)
     height, width = ((side.stop - side.start) // (_COARSER * step) * _COARSER for side in (rows, columns))
     if not height or not width:
         clear = np.zeros((_COARSER, _COARSER, 4), np.float32)
-        return _Near(clear[..., :3], clear[..., 3].astype(np.uint8), step, columns.start, rows.start)
+        return _Near(clear[..., :3], clear[..., 3].astype(np.uint8), step, columns.start, rows.start, size_wh)
     part = image[rows.start : rows.start + height * step, columns.start : columns.start + width * step]
     # Of a large face every few pixels tell enough.
     every = max(step // 4, 1)
     part = np.ascontiguousarray(part[every // 2 :: every, every // 2 :: every])
     small = cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA)
-    places = (points - np.array([columns.start - 0.5, rows.start - 0.5], np.float32)) / np.float32(step) - np.float32(
-        0.5
-    )
-    return _Near(small.astype(np.float32), _skin_among(places, (height, width)), step, columns.start, rows.start)
+    # Outlines are drawn with their rims: in pixels as large as these eyes and mouth would grow.
+    places = (points - np.array([columns.start - 0.5, rows.start - 0.5], np.float32)) * np.float32(_FINER / step)
+    skin = _skin_among(places - np.float32(0.5), (height * _FINER, width * _FINER)) * np.uint8(255)
+    skin = cv2.resize(skin, (width, height), interpolation=cv2.INTER_AREA)
+    skin = np.asarray(cv2.threshold(skin, 127, 1, cv2.THRESH_BINARY)[1], np.uint8)
+    return _Near(small.astype(np.float32), skin, step, columns.start, rows.start, size_wh)
 
 
 def _bounds(points: Float32Array, margin: int = 0, size_wh: tuple[int, int] | None = None) -> tuple[slice, slice]:
@@ -302,9 +309,18 @@ def shading_of(near: _Near, size: float) -> Shading:
     """
     cell = _COARSER * near.step
     height, width = (side // _COARSER for side in near.skin.shape)
-    around = math.ceil(_AROUND * size / cell)
-    top, left = near.top - around * cell, near.left - around * cell
-    down, along = height + 2 * around, width + 2 * around
+    # As far as the image reaches.
+    around = [
+        min(math.ceil(_AROUND * size / cell), max(room // cell, 0))
+        for room in (
+            near.top,
+            near.size_wh[1] - near.top - height * cell,
+            near.left,
+            near.size_wh[0] - near.left - width * cell,
+        )
+    ]
+    top, left = near.top - around[0] * cell, near.left - around[2] * cell
+    down, along = height + around[0] + around[1], width + around[2] + around[3]
     region = slice(top, top + down * cell), slice(left, left + along * cell)
     if cv2.countNonZero(near.skin) < _FEWEST:
         return Shading(np.ones((1, 1), np.float32), region)
@@ -312,7 +328,7 @@ def shading_of(near: _Near, size: float) -> Shading:
     luma = cv2.multiply(cv2.add(cv2.cvtColor(near.pixels, cv2.COLOR_RGB2GRAY), 4.0), weight)
     small = cv2.resize(cv2.merge([weight, luma]), (width, height), interpolation=cv2.INTER_AREA)
     number, brightness, *_ = cv2.mean(small)
-    small = cv2.copyMakeBorder(small, around, around, around, around, cv2.BORDER_CONSTANT, value=0)
+    small = cv2.copyMakeBorder(small, *around, cv2.BORDER_CONSTANT, value=0)
     unit = max(size / 24, 1.0) / cell
     # Cells blur too: as wide as a box when they are made, as a triangle when they are drawn.
     own = (unit**2 - 1) / 4

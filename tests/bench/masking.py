@@ -102,7 +102,7 @@ def serve(args: argparse.Namespace) -> None:
 
     cv2.setNumThreads(1)
     detector, parser, catalog = DetectorSpec().build(), FaceParser(), Catalog.load()
-    recipe = Recipe(recolor_share=args.recolor, look=Look(noise=not args.no_noise))
+    recipe = Recipe(alike=args.alike, recolor_share=args.recolor, look=Look(noise=not args.no_noise))
     clock = Clock()
     instrument(clock)
     while (job := pickle.load(sys.stdin.buffer)) is not None:
@@ -211,6 +211,7 @@ def main() -> None:
     parser.add_argument("--side", type=int)
     parser.add_argument("--crops", action="store_true")
     parser.add_argument("--recolor", type=float, default=0.0, metavar="SHARE")
+    parser.add_argument("--alike", action="store_true", help="masks as they are in the catalog")
     parser.add_argument("--no-noise", action="store_true", help="compare without grain")
     parser.add_argument("--sheet", type=Path, help="old above new, picture by picture")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
@@ -218,7 +219,12 @@ def main() -> None:
     if args.serve:
         serve(args)
         return
-    options = [f"--recolor={args.recolor}", *(["--crops"] * args.crops), *(["--no-noise"] * args.no_noise)]
+    options = [
+        f"--recolor={args.recolor}",
+        *(["--crops"] * args.crops),
+        *(["--no-noise"] * args.no_noise),
+        *(["--alike"] * args.alike),
+    ]
     options += [] if args.side is None else [f"--side={args.side}"]
     checkouts = {"new": ROOT} if args.against is None else {"old": args.against, "new": ROOT}
     servers = {name: Server(checkout.resolve(), options) for name, checkout in checkouts.items()}
