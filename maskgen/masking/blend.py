@@ -12,7 +12,7 @@ Gains multiply sRGB values as they are stored, so a gain of 0.5 is about a fifth
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import cv2
@@ -138,7 +138,10 @@ def _seen_by_camera(overlay: Overlay, appearance: Appearance, look: Look) -> tup
     if look.exposure or look.white_balance or look.shading:
         shading = appearance.shading.at(overlay.region, step) if look.shading else None
         rgba = rolled_off(lit(rgba, appearance.light, shading, look.exposure, look.white_balance))
-    blur = (_softness(appearance, look) / step) ** 2 - (_RESIZING if step > 1 else 0)
+    blur = (_softness(appearance, look) / step) ** 2
+    if step > 1:
+        # Of a mask that is drawn at full size the texture would have been sharpened first.
+        blur -= _RESIZING + overlay.blur**2
     rgba = blurred(rgba, math.sqrt(max(blur, 0.0)))
     alpha = cv2.extractChannel(rgba, 3)
     through = cv2.subtract(1.0, alpha)
@@ -164,7 +167,7 @@ def _padded(overlay: Overlay, margin: int, shape: tuple[int, ...]) -> Overlay:
         cv2.BORDER_CONSTANT,
         value=0,
     )
-    return Overlay(rgba, left, top, overlay.step)
+    return replace(overlay, rgba=rgba, left=left, top=top)
 
 
 def _enlarged(small: Image, step: float, size_wh: tuple[int, int]) -> Image:

@@ -12,7 +12,7 @@ pixels.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from typing import Final
 
@@ -318,7 +318,7 @@ def _drawn(found: list[Strap], straps: Straps, shape: tuple[int, int], step: flo
     alpha = coverage[0] * np.float32(1 / 255)
     shaded = alpha * np.float32((1 + _RIM) / 2)
     if len(coverage) > 1:
-        shaded = alpha * np.float32(_RIM) + coverage[1] * np.float32((1 - _RIM) / 255)
+        shaded = np.minimum(alpha * np.float32(_RIM) + coverage[1] * np.float32((1 - _RIM) / 255), alpha)
     rgba = cv2.merge([*(shaded * np.float32(channel / 255) for channel in straps.color_rgb), alpha])
     return Overlay(rgba, left, top, step)
 
@@ -358,4 +358,4 @@ def _under(overlay: Overlay, layers: list[Overlay]) -> Overlay:
     for layer in layers:
         above = rgba[place(layer.region)]
         above += layer.rgba * (1 - above[..., 3:])
-    return Overlay(rgba, left, top, overlay.step)
+    return replace(overlay, rgba=rgba, left=left, top=top)

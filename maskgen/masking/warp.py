@@ -31,6 +31,8 @@ _COARSE: Final = 4
 # A texture that is drawn larger than this many times is sharpened, and by how much.
 _SHARPENED_FROM: Final = 1.4
 _STEEPER: Final = 2.5
+# How wide a blur enlarging leaves, for each time that a texture is enlarged.
+_BLURRED: Final = 0.4
 # What of a texture is clear is told in cells of about so many along its longer side.
 _CELLS: Final = 64
 
@@ -47,12 +49,15 @@ class Overlay:
         Pixel of the image, made `step` times smaller, at the overlay's top-left pixel; it lies wholly inside.
     step : float
         Pixels of the image along a side of one of the overlay.
+    blur : float
+        Standard deviation of the blur that enlarging its texture has left, in its own pixels.
     """
 
     rgba: Float32Array
     left: int
     top: int
     step: float = 1.0
+    blur: float = 0.0
 
     @property
     def region(self) -> tuple[slice, slice]:
@@ -272,8 +277,10 @@ def drawn(
         for axis, scale in enumerate(ratio)
     )
     rgba = cv2.remap(texture, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
-    areas = np.abs(_signed_areas(corners))
-    rgba = _sharpened(rgba, _enlargement(placed.mesh, chosen, areas, ratio))
+    enlarged = _enlargement(placed.mesh, chosen, np.abs(_signed_areas(corners)), ratio)
+    is_sharpened = enlarged >= _SHARPENED_FROM
+    if is_sharpened:
+        rgba = _sharpened(rgba, enlarged)
     if detail is not None and len(chosen):
         # Where a pixel lies on the skin changes slowly: a few pixels tell of those between.
         coarse = np.ascontiguousarray(which[::_COARSE, ::_COARSE])
@@ -283,7 +290,7 @@ def drawn(
         )
         mm_per_pixel = float(np.median(np.sqrt(np.abs(_determinants(maps[:, 2:, :2])))))
         detail.over(rgba, across, down, mm_per_pixel)
-    return Overlay(rgba, left, top)
+    return Overlay(rgba, left, top, blur=0.0 if is_sharpened else _BLURRED * enlarged)
 
 
 def _mapped(
@@ -318,8 +325,6 @@ def _enlargement(mesh: Mesh, chosen: IntArray, areas: Float64Array, ratio: tuple
 
 def _sharpened(rgba: Float32Array, enlarged: float) -> Float32Array:
     """A premultiplied picture whose edges are as steep as before it was enlarged; they overshoot nowhere."""
-    if enlarged < _SHARPENED_FROM:
-        return rgba
     soft = cv2.GaussianBlur(rgba, (0, 0), 0.55 * enlarged)
     steep = cv2.addWeighted(rgba, 1 + _STEEPER, soft, -_STEEPER, 0)
     reach = max(round(0.5 * enlarged), 1)
