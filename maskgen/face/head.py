@@ -11,6 +11,7 @@ The frontal pose is InsightFace's: its own pose estimate reads this head as pitc
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -171,10 +172,11 @@ def placing(names: tuple[str, ...], displaced: Float32Array | None = None) -> Fl
 
 def towards_camera(camera: Float32Array) -> Float32Array:
     """The unit vector (3,) on the mean head that points to the viewer, under an affine camera (2, 4)."""
-    across = np.cross(camera[0, :3], camera[1, :3])
+    (a, b, c), (d, e, f) = camera[0, :3].tolist(), camera[1, :3].tolist()
+    x, y, z = b * f - c * e, c * d - a * f, a * e - b * d
     # x to the right, y down: they turn so that their product looks to the viewer, unless the head is seen from behind.
-    vector: Float32Array = across * (np.sign(across[2]) / max(float(np.linalg.norm(across)), 1e-12))
-    return vector
+    scale = math.copysign(1 / max(math.hypot(x, y, z), 1e-12), z)
+    return np.array([x * scale, y * scale, z * scale], np.float32)
 
 
 def in_image(points: Float32Array, landmarks_68: Float32Array) -> Float32Array:

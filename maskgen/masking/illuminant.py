@@ -165,12 +165,12 @@ def _extremes(small: Float32Array) -> Extremes:
 
 def reduced(image: Image) -> Float32Array:
     """A picture (h, w, 3), small, 0 to 255."""
-    # Of a large picture every few pixels tell enough.
-    step = max(max(image.shape[:2]) // (2 * _SIDE), 1)
-    image = np.ascontiguousarray(image[::step, ::step])
     scale = _SIDE / max(image.shape[:2])
     if scale < 1:
         size_wh = max(round(image.shape[1] * scale), 1), max(round(image.shape[0] * scale), 1)
+        if scale < 0.5:
+            # Of a large picture every few pixels tell enough.
+            image = cv2.resize(image, (2 * size_wh[0], 2 * size_wh[1]), interpolation=cv2.INTER_NEAREST)
         image = cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA)
     small: Float32Array = image.astype(np.float32)
     return small

@@ -34,6 +34,8 @@ _COARSER: Final = 2
 _FINER: Final = 2
 # Blurs that guess the shading, in 24ths of a face, and their shares: far from skin only the widest still sees any.
 _BLURS: Final = ((2.2, 1.0), (4.5, 0.05), (14.0, 0.002))
+# Cells that a wide blur spans.
+_FINE_ENOUGH: Final = 2.5
 _FEWEST: Final = 12  # pixels that tell a colour
 # What is darker or brighter than skin should be there, or of another colour (logarithm), is hair or cloth.
 _DARKEST_SKIN: Final = 0.52
@@ -284,7 +286,7 @@ def light_on(pixels: Float32Array, scene: illuminant.Scene | None = None) -> Lig
     skin = illuminant.cast_of(middle) - illuminant.cast_of(reference)
     balance = illuminant.gains_of(illuminant.combined(skin, scene))
     # Over 10 on 99 of 100 faces of LFW; a black-and-white photograph with a cast of the scanner has under 3.
-    colour = float(np.abs(pixels @ _FROM_GREY).mean())
+    colour = cv2.norm(pixels @ _FROM_GREY, cv2.NORM_L1) / pixels.size
     saturation = min(max((colour - 3) / 7, 0.0), 1.0)
     return Light(min(max(exposure, 0.3), 1.4), balance, saturation, middle)
 
@@ -294,8 +296,9 @@ def middle_of_skin(pixels: Float32Array) -> Float32Array:
     luma = pixels @ LUMA
     ranks = round(0.25 * (len(luma) - 1)), round(0.85 * (len(luma) - 1))
     low, high = np.partition(luma, ranks)[[*ranks]]
-    middle: Float32Array = pixels[(luma >= low) & (luma <= high)].mean(axis=0) + 1  # black has no logarithm
-    return middle
+    is_middling = ((luma >= low) & (luma <= high)).view(np.uint8)
+    middle = cv2.mean(pixels[:, None], is_middling[:, None])
+    return np.array(middle[:3], np.float32) + 1  # black has no logarithm
 
 
 def shading_of(near: _Near, size: float) -> Shading:
@@ -334,10 +337,20 @@ def shading_of(near: _Near, size: float) -> Shading:
     own = (unit**2 - 1) / 4
     sums = np.zeros_like(small)
     for sigma, share in _BLURS:
-        cv2.scaleAdd(cv2.GaussianBlur(small, (0, 0), math.sqrt(max((sigma * unit) ** 2 + own, 0.2))), share, sums, sums)
+        cv2.scaleAdd(_blurred(small, math.sqrt(max((sigma * unit) ** 2 + own, 0.2))), share, sums, sums)
     total, light = cv2.split(sums)
     gain = cv2.divide(light, cv2.add(total, 1e-6), scale=number / brightness)
     return Shading(np.asarray(cv2.max(cv2.min(gain, 1.5), 0.35), np.float32), region)
+
+
+def _blurred(cells: Float32Array, sigma: float) -> Float32Array:
+    """Cells (h, w, 2) blurred; if that is wide, on few of them."""
+    fewer = int(sigma / _FINE_ENOUGH)
+    if fewer <= 1:
+        return np.asarray(cv2.GaussianBlur(cells, (0, 0), sigma), np.float32)
+    size_wh = cells.shape[1], cells.shape[0]
+    few = cv2.resize(cells, tuple(-(-side // fewer) for side in size_wh), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(cv2.GaussianBlur(few, (0, 0), sigma / fewer), size_wh), np.float32)
 
 
 def blur_of(image: Image, face: Face) -> float:

@@ -288,7 +288,9 @@ def drawn(
             _drawn_finer(_mapped(coarse, maps[:, axis], columns[::_COARSE], rows[::_COARSE], 0.0), (width, height))
             for axis in (2, 3)
         )
-        mm_per_pixel = float(np.median(np.sqrt(np.abs(_determinants(maps[:, 2:, :2])))))
+        squares = np.abs(_determinants(maps[:, 2:, :2]))
+        squares.sort()
+        mm_per_pixel = math.sqrt(squares[len(squares) // 2])
         detail.over(rgba, across, down, mm_per_pixel)
     return Overlay(rgba, left, top, blur=0.0 if is_sharpened else _BLURRED * enlarged)
 
@@ -368,7 +370,7 @@ def bearings(
 
 def fitting_scale(view: View, on_face: Float32Array) -> int:
     """The number of the smallest texture that still has a pixel for every pixel of the face."""
-    spread = [_spread(view), float(np.sqrt(np.square(on_face - on_face.mean(axis=0)).sum(axis=1)).mean())]
+    spread = [_spread(view), _apart(on_face)]
     level = int(math.log2(max(spread[0] / max(spread[1], 1e-6), 1.0)))
     return min(level, len(view.textures) - 1)
 
@@ -376,7 +378,13 @@ def fitting_scale(view: View, on_face: Float32Array) -> int:
 @lru_cache(maxsize=4096)
 def _spread(view: View) -> float:
     """How far a view's control points lie from their middle, pixels."""
-    return float(np.linalg.norm(view.points - view.points.mean(axis=0), axis=1).mean())
+    return _apart(view.points)
+
+
+def _apart(points: Float32Array) -> float:
+    """How far points (K, 2) lie from their middle, pixels."""
+    off = points - points.sum(axis=0) / np.float32(len(points))
+    return float(np.sqrt(np.einsum("kd,kd->k", off, off)).sum()) / len(points)
 
 
 def _signed_areas(corners: Float64Array) -> Float64Array:
