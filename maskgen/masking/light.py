@@ -166,10 +166,9 @@ def appearance_of(image: Image, face: Face, scene: illuminant.Scene | None = Non
     """
     points, size = face.landmarks_68, max(face.size_wh)
     near = _near(image, points, size)
-    skin = near.pixels[near.skin.view(bool)]
     return Appearance(
         size,
-        light_on(skin, illuminant.scene_of(image) if scene is None else scene),
+        light_on(near.of_skin, illuminant.scene_of(image) if scene is None else scene),
         shading_of(near, size),
         blur_of(image, face),
         grain.grain_in(image[_box(image, face)]),
@@ -227,6 +226,12 @@ class _Near:
     left: int
     top: int
     size_wh: tuple[int, int]
+
+    @property
+    def of_skin(self) -> Float32Array:
+        """(N, 3) those of its pixels that are skin."""
+        pixels: Float32Array = self.pixels[self.skin.view(bool)]
+        return pixels
 
 
 def _near(image: Image, points: Float32Array, size: float) -> _Near:
