@@ -55,7 +55,10 @@ class Regions:
 
     def of(self, *kinds: Kind) -> Float32Array:
         """(64, 64) how likely it is one of some kinds, in cells of the crop."""
-        share: Float32Array = self.shares[[KINDS.index(kind) for kind in kinds]].sum(axis=0)
+        first, *others = (self.shares[KINDS.index(kind)] for kind in kinds)
+        share: Float32Array = first.copy()
+        for other in others:
+            share += other
         return share
 
     def at(self, region: tuple[slice, slice], *kinds: Kind) -> Float32Array:
@@ -144,13 +147,13 @@ def face_crop(landmarks_68: Float32Array) -> Float32Array:
     return np.concatenate([turned, middle[:, None]], axis=1).astype(np.float32)
 
 
-def upright_crop(image: Image, matrix: Float32Array) -> Image:
-    """What a similarity (2, 3), image -> crop, cuts from an image (H, W, 3); black beyond its edge."""
+def upright_crop(image: Image, matrix: Float32Array, side: int = CROP_SIDE) -> Image:
+    """What a similarity (2, 3), image -> crop, cuts from an image (H, W, 3); a square, black beyond its edge."""
     shrink = 1 / max(float(np.hypot(matrix[0, 0], matrix[1, 0])), 1e-6)
     if shrink < 2:
-        return np.asarray(cv2.warpAffine(image, matrix, (CROP_SIDE, CROP_SIDE)), np.uint8)
+        return np.asarray(cv2.warpAffine(image, matrix, (side, side)), np.uint8)
     # Averaged before it is sampled, and no more of the image than is seen.
-    rows, columns = window_of(matrix, image.shape)
+    rows, columns = window_of(matrix, image.shape, side)
     part = image[rows, columns]
     step = int(shrink)
     small_wh = max(part.shape[1] // step, 1), max(part.shape[0] // step, 1)
@@ -160,13 +163,13 @@ def upright_crop(image: Image, matrix: Float32Array) -> Image:
     to_image = np.array(
         [[along, 0, columns.start + (along - 1) / 2], [0, down, rows.start + (down - 1) / 2], [0, 0, 1]], np.float32
     )
-    return np.asarray(cv2.warpAffine(small, matrix @ to_image, (CROP_SIDE, CROP_SIDE)), np.uint8)
+    return np.asarray(cv2.warpAffine(small, matrix @ to_image, (side, side)), np.uint8)
 
 
-def window_of(matrix: Float32Array, shape: tuple[int, ...]) -> tuple[slice, slice]:
+def window_of(matrix: Float32Array, shape: tuple[int, ...], side: int = CROP_SIDE) -> tuple[slice, slice]:
     """Rows and columns of an image of that shape which hold all that a similarity (2, 3) brings into the crop."""
     back = cv2.invertAffineTransform(matrix)
-    edge = float(CROP_SIDE)
+    edge = float(side)
     corners = np.array([[0, 0], [edge, 0], [0, edge], [edge, edge]], np.float32) - np.float32(0.5)
     corners = corners @ back[:, :2].T + back[:, 2]
     limit = np.array([shape[1], shape[0]])
@@ -203,11 +206,18 @@ def on_image(
 
 def network_input(crop: Image) -> Float32Array:
     """(1, 3, 128, 128) in [-1, 1] of an RGB crop."""
-    scaled = (crop.astype(np.float32) - np.float32(127.5)) / np.float32(128)
-    return np.ascontiguousarray(scaled.transpose(2, 0, 1)[None])
+    planes = np.empty((1, 3, *crop.shape[:2]), np.float32)
+    for number, plane in enumerate(cv2.split(crop)):
+        planes[0, number] = plane
+    planes -= np.float32(127.5)
+    planes *= np.float32(1 / 128)
+    return planes
 
 
 def _softmax(scores: Float32Array) -> Float32Array:
-    raised = np.exp(scores - scores.max(axis=0))
-    shares: Float32Array = raised / raised.sum(axis=0)
+    highest = scores[0]
+    for plane in scores[1:]:
+        highest = np.maximum(highest, plane)
+    shares: Float32Array = np.exp(scores - highest)
+    shares /= shares.sum(axis=0)
     return shares

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
@@ -31,6 +33,8 @@ MAX_CATALOG_BYTES: Final = 32_000_000
 _FARTHEST: Final = 1e9
 # Below this longer side a smaller copy of a texture is no longer worth keeping.
 _SMALLEST_SCALE: Final = 24
+# What fits is remembered for so many cells of head rotations; the bundled catalog has fewer.
+_MOST_CELLS: Final = 4096
 
 
 def default_catalog_dir() -> Path:
@@ -52,7 +56,7 @@ def user_catalog_dir() -> Path:
     return platformdirs.user_data_path("maskgen", appauthor=False) / "catalog"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # one is another only if it is the same, so that what belongs to it can be looked up
 class View:
     """One mask seen at one head rotation, ready to warp.
 
@@ -216,6 +220,12 @@ class Textures:
         result: Float32Array = np.multiply(stored, np.float32(1 / 255), dtype=np.float32)
         return result
 
+    def alpha_of(self, scale: int) -> Image:
+        """(H, W) the opacity of one scale, 0 to 255."""
+        scale = range(len(self.shapes))[scale]
+        stored = _recent_full_size(self) if scale == 0 else self._smaller[scale - 1]
+        return stored[..., 3]
+
 
 @lru_cache(maxsize=128)
 def _recent_full_size(textures: Textures) -> Image:
@@ -274,6 +284,35 @@ class Design:
 
 
 @dataclass(frozen=True)
+class Fitting:
+    """The designs that have views for a head rotation.
+
+    Attributes
+    ----------
+    designs : tuple of Design
+    views : tuple of tuple of View
+        Of each design, those that fit.
+    limits : tuple of float
+        The weights of the designs, each added to those before it.
+    """
+
+    designs: tuple[Design, ...]
+    views: tuple[tuple[View, ...], ...]
+    limits: tuple[float, ...]
+
+    @classmethod
+    def of(cls, both: Sequence[tuple[Design, tuple[View, ...]]]) -> Fitting:
+        """Designs with those of their views that fit."""
+        designs, views = tuple(design for design, _ in both), tuple(held for _, held in both)
+        return cls(designs, views, tuple(accumulate(design.entry.weight for design in designs)))
+
+    def without(self, kinds: Collection[Kind]) -> Fitting:
+        """Those that are not of some kinds."""
+        both = zip(self.designs, self.views, strict=True)
+        return Fitting.of([(design, held) for design, held in both if design.entry.kind not in kinds])
+
+
+@dataclass(frozen=True)
 class Catalog:
     """Mask designs to choose from.
 
@@ -318,16 +357,37 @@ class Catalog:
         designs = tuple(Design(entry, tuple(_views(root, entry, siblings))) for entry in entries.masks)
         return cls(root, designs, sha256)
 
-    def fitting(self, yaw: float, pitch: float) -> list[tuple[Design, tuple[View, ...]]]:
+    def fitting(self, yaw: float, pitch: float) -> Fitting:
         """The designs with views whose rotation interval holds a head rotation, degrees, in their order."""
-        views, owners, limits = self._intervals
-        # One comparison for the hundreds of views that a catalog has.
-        low_yaw, high_yaw, low_pitch, high_pitch = limits
+        # The ends of all intervals part the rotations into cells, in each of which the same views fit.
+        yaws, pitches, cells = self._cells
+        cell = (
+            bisect_left(yaws, yaw) + bisect_right(yaws, yaw),
+            bisect_left(pitches, pitch) + bisect_right(pitches, pitch),
+        )
+        found = cells.get(cell)
+        if found is None:
+            if len(cells) >= _MOST_CELLS:
+                cells.clear()
+            found = cells[cell] = self._holding(yaw, pitch)
+        return found
+
+    def _holding(self, yaw: float, pitch: float) -> Fitting:
+        views, owners, (low_yaw, high_yaw, low_pitch, high_pitch) = self._intervals
         holding = (low_yaw <= yaw) & (yaw <= high_yaw) & (low_pitch <= pitch) & (pitch <= high_pitch)
         found: dict[int, list[View]] = {}
         for number in np.flatnonzero(holding):
             found.setdefault(owners[number], []).append(views[number])
-        return [(self.designs[owner], tuple(held)) for owner, held in found.items()]
+        return Fitting.of([(self.designs[owner], tuple(held)) for owner, held in found.items()])
+
+    @cached_property
+    def _cells(self) -> tuple[list[float], list[float], dict[tuple[int, int], Fitting]]:
+        """The ends of all intervals, of yaw and of pitch, and what fits in the cells that were asked for."""
+        low_yaw, high_yaw, low_pitch, high_pitch = self._intervals[2]
+        yaws, pitches = (
+            np.unique(np.concatenate(ends)).tolist() for ends in ((low_yaw, high_yaw), (low_pitch, high_pitch))
+        )
+        return yaws, pitches, {}
 
     @cached_property
     def _intervals(self) -> tuple[list[View], list[int], npt.NDArray[np.float64]]:

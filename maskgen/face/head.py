@@ -11,6 +11,7 @@ The frontal pose is InsightFace's: its own pose estimate reads this head as pitc
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -153,31 +154,50 @@ def points_on_face(
     (K, 2) array
         Pixels.
     """
+    placed: Float32Array = placing(names, displaced) @ landmarks_68
+    return placed
+
+
+def placing(names: tuple[str, ...], displaced: Float32Array | None = None) -> Float32Array:
+    """The (K, 68) matrix that takes the landmarks of a face to its control points; parameters as `points_on_face`."""
     home = np.stack([point_in_space(name) for name in names])
     space = home if displaced is None else displaced
-    placed = in_image(space, landmarks_68)
+    matrix = carrying(space)
     for row, name in enumerate(names):
         if name not in ANCHORS and np.array_equal(space[row], home[row]):
-            placed[row] = landmarks_68[int(name)]
-    return placed
+            matrix[row] = 0
+            matrix[row, int(name)] = 1
+    return matrix
 
 
 def towards_camera(camera: Float32Array) -> Float32Array:
     """The unit vector (3,) on the mean head that points to the viewer, under an affine camera (2, 4)."""
-    across = np.cross(camera[0, :3], camera[1, :3])
+    (a, b, c), (d, e, f) = camera[0, :3].tolist(), camera[1, :3].tolist()
+    x, y, z = b * f - c * e, c * d - a * f, a * e - b * d
     # x to the right, y down: they turn so that their product looks to the viewer, unless the head is seen from behind.
-    vector: Float32Array = across * (np.sign(across[2]) / max(float(np.linalg.norm(across)), 1e-12))
-    return vector
+    scale = math.copysign(1 / max(math.hypot(x, y, z), 1e-12), z)
+    return np.array([x * scale, y * scale, z * scale], np.float32)
 
 
 def in_image(points: Float32Array, landmarks_68: Float32Array) -> Float32Array:
     """Where points of the mean head (N, 3), millimetres, lie on a face, (N, 2) pixels: see `points_on_face`."""
-    camera, head_68 = head_to_image(landmarks_68), mean_head().points_68
-    residual = landmarks_68 - (head_68 @ camera[:, :3].T + camera[:, 3])  # (68, 2)
-    # The square of a difference, multiplied out: (N, 68) at once.
-    apart = np.square(points).sum(axis=1)[:, None] + np.square(head_68).sum(axis=1) - 2 * points @ head_68.T
-    weight = np.exp(apart * np.float32(-0.5 / _RESIDUAL_REACH_MM**2))
-    # The 1.0: points that are far from every landmark follow the camera alone.
-    correction = weight @ residual / np.maximum(weight.sum(axis=1, keepdims=True), 1.0)
-    placed: Float32Array = (points @ camera[:, :3].T + camera[:, 3] + correction).astype(np.float32)
+    placed: Float32Array = carrying(points) @ landmarks_68
     return placed
+
+
+def carrying(points: Float32Array) -> Float32Array:
+    """The (N, 68) matrix that takes the landmarks of a face to where points of the mean head (N, 3) lie on it.
+
+    Camera and deviations are linear in the landmarks, so one matrix does for all faces.
+    """
+    head_68, space = mean_head().points_68.astype(np.float64), points.astype(np.float64)
+    # The square of a difference, multiplied out: (N, 68) at once.
+    apart = np.square(space).sum(axis=1)[:, None] + np.square(head_68).sum(axis=1) - 2 * space @ head_68.T
+    weight = np.exp(apart * (-0.5 / _RESIDUAL_REACH_MM**2))
+    # The 1.0: points that are far from every landmark follow the camera alone.
+    weight /= np.maximum(weight.sum(axis=1, keepdims=True), 1.0)
+    by_camera, head_by_camera = (
+        np.concatenate([places, np.ones((len(places), 1))], axis=1) @ _solver() for places in (space, head_68)
+    )
+    matrix: Float32Array = (by_camera + weight @ (np.eye(68) - head_by_camera)).astype(np.float32)
+    return matrix

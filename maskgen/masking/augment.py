@@ -7,8 +7,9 @@ masked = mask_faces(image, faces, observed, catalog, rng, recipe)       # once p
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -18,8 +19,7 @@ from maskgen.catalog.schema import Kind, Wear
 from maskgen.catalog.store import Catalog, View
 from maskgen.detect import Detector
 from maskgen.face import Face
-from maskgen.face.head import points_on_face
-from maskgen.masking import blend, choose, detail, fit, light, occlude, straps, vary, warp, wear
+from maskgen.masking import blend, choose, detail, fit, illuminant, light, occlude, straps, vary, warp, wear
 from maskgen.masking.recipe import PLAIN, Patterns, Recipe
 from maskgen.parse import Parser, Regions
 
@@ -150,12 +150,25 @@ def observe_all(
 ) -> list[Observed | None]:
     """What is known of the faces (largest first) that a recipe takes; None for those that it leaves alone."""
     alone = recipe.left_alone(faces, (image.shape[1], image.shape[0]))
-    return [None if reason else observe(image, face, parser) for face, reason in zip(faces, alone, strict=True)]
+    scene = None if all(alone) else illuminant.scene_of(image)
+    return [None if reason else observe(image, face, parser, scene) for face, reason in zip(faces, alone, strict=True)]
 
 
-def observe(image: Image, face: Face, parser: Parser | None = None) -> Observed:
-    """What is known of a face before anything is painted; the same for all variants of an image."""
-    appearance = light.appearance_of(image, face)
+def observe(image: Image, face: Face, parser: Parser | None = None, scene: illuminant.Scene | None = None) -> Observed:
+    """What is known of a face before anything is painted; the same for all variants of an image.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+        RGB.
+    face : Face
+        One on it.
+    parser : Parser, optional
+        Tells what lies in front of it.
+    scene : illuminant.Scene, optional
+        What the image tells of the light in it; by default it is asked.
+    """
+    appearance = light.appearance_of(image, face, scene)
     if parser is None:
         return Observed(appearance)
     regions = parser.regions(image, face)
@@ -201,7 +214,8 @@ def mask_faces(
         else:
             drawn = vary.draw(recipe, rng)
             photograph = straps.Photograph(bare, seen.appearance, seen.regions)
-            overlay = worn(view, face, size_wh, drawn, recipe.patterns, photograph)
+            step = blend.step_of(seen.appearance, recipe.look)
+            overlay = worn(view, face, size_wh, drawn, recipe.patterns, photograph, step)
             if view.kind == "gaiter" and seen.regions is not None:
                 overlay = occlude.tucked(overlay, seen.regions, face)
             layer = blend.over(image, overlay, seen.appearance, rng, recipe.look, seen.visible)
@@ -224,6 +238,7 @@ def worn(
     drawn: vary.Drawn = vary.AS_IT_IS,
     patterns: Patterns = PLAIN.patterns,
     photograph: straps.Photograph | None = None,
+    step: float = 1.0,
 ) -> warp.Overlay:
     """The mask of a view on a face.
 
@@ -241,20 +256,27 @@ def worn(
         What `drawn` may choose from.
     photograph : Photograph, optional
         What the straps run over; without one only those are seen that are part of the texture.
+    step : float
+        How many times smaller than the image it is drawn.
 
     Returns
     -------
     Overlay
         Clipped to the image; empty (0 pixels) where the mask lies outside.
     """
-    on_face = points_on_face(view.names, face.landmarks_68, wear.displaced(view.names, drawn.wear))
-    on_face = fit.fitted(on_face, view.names, drawn.fit, face.landmarks_68)
-    texture, points = warp.fitting_scale(view, on_face)
-    texture = vary.applied(texture, drawn, patterns)
-    on_skin = None
+    landmarks = warp.shrunk(face.landmarks_68, step)
+    on_face = wear.placing(view.names, drawn.wear) @ landmarks
+    on_face = fit.fitted(on_face, view.names, drawn.fit, landmarks)
+    scale = warp.fitting_scale(view, on_face)
+    texture = vary.applied(view.textures[scale], drawn, patterns)
+    (height, width), full = texture.shape[:2], view.textures.shapes[0]
+    small_wh = math.ceil(size_wh[0] / step), math.ceil(size_wh[1] / step)
+    placed = warp.Placed.of(warp.mesh_of(view), on_face, small_wh)
+    on_it = None
     if drawn.wrinkling is not None and view.surface is not None:
-        on_skin = warp.OnSkin(fit.along_skin(view.names), detail.Detail(view.surface, drawn.wrinkling))
-    overlay = warp.warp(texture, points, on_face, view.triangles, size_wh, on_skin)
+        on_it = detail.Detail(view.surface, drawn.wrinkling)
+    overlay = warp.drawn(placed, texture, (width / full[1], height / full[0]), placed.box, on_it)
+    overlay = replace(overlay, step=step)
     if photograph is None:
         return overlay
-    return straps.with_straps(overlay, view, on_face, face.landmarks_68, photograph)
+    return straps.with_straps(overlay, view, on_face, landmarks, photograph)

@@ -11,7 +11,8 @@ Gains multiply sRGB values as they are stored, so a gain of 0.5 is about a fifth
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Final
 
 import cv2
@@ -19,13 +20,18 @@ import numpy as np
 
 from maskgen.arrays import Float32Array, Image
 from maskgen.images import LUMA
-from maskgen.masking.grain import with_grain
+from maskgen.masking.grain import drawn, strength_on
 from maskgen.masking.light import Appearance, Light
 from maskgen.masking.occlude import Visible
 from maskgen.masking.recipe import DEFAULT_LOOK, Look
 from maskgen.masking.warp import Overlay
 
-_BLOCK: Final = 1_000_000  # pixels
+# A mask is drawn so many times smaller than the image that its blur is this wide, pixels, or wider; but no face smaller
+# than so many pixels.
+_NARROWEST: Final = 0.7
+_SMALLEST: Final = 96
+# What drawing it larger again blurs, pixels squared.
+_RESIZING: Final = 1 / 6
 # Brightness from which highlights are compressed.
 _KNEE: Final = np.float32(0.9)
 
@@ -38,15 +44,22 @@ class Blended:
     ----------
     image : (H, W, 3) uint8 array
         RGB.
-    alpha : (h, w) float32 array
-        How much of the mask is seen, 0 to 1, in a part of the image.
     region : tuple of 2 slices
-        Rows and columns of that part.
+        Rows and columns of the part that has changed.
     """
 
     image: Image
-    alpha: Float32Array
     region: tuple[slice, slice]
+    _opacity: Image
+    _step: float = 1.0
+    _share: Image | None = None
+
+    @property
+    def alpha(self) -> Float32Array:
+        """(h, w) how much of the mask is seen in that part, 0 to 1."""
+        size_wh = self.region[1].stop - self.region[1].start, self.region[0].stop - self.region[0].start
+        opacity = _enlarged(self._opacity, self._step, size_wh).astype(np.float32) / 255
+        return opacity if self._share is None else opacity * (self._share / np.float32(255))
 
 
 def over(
@@ -79,113 +92,116 @@ def over(
     Blended
         A new image. Pixels farther from the mask than its shadow reaches keep every bit.
     """
-    if not overlay.rgba.size or not overlay.rgba[..., 3].any():
-        return Blended(image.copy(), np.zeros((0, 0), np.float32), (slice(0, 0), slice(0, 0)))
-    rows, columns = _grown(overlay.region, round(0.05 * appearance.size) + 2, image.shape)
-    result, alpha = image.copy(), np.empty((rows.stop - rows.start, columns.stop - columns.start), np.float32)
-    # So many rows at a time: each step of a face that fills a large picture would need as much memory as the picture.
-    step = max(_BLOCK // alpha.shape[1], 1)
-    around = _reach(appearance, look) if step < alpha.shape[0] else 0
-    for first in range(rows.start, rows.stop, step):
-        block = slice(first, min(first + step, rows.stop))
-        part = _part(overlay, _grown((block, slice(columns.start, columns.stop)), (around, 0), image.shape))
-        mixed, seen = _mixed(image, part, block, appearance, rng, look, visible)
-        # Rounds to the nearest; a pixel that nothing lies on comes back as it was.
-        result[block, columns] = cv2.convertScaleAbs(mixed, alpha=255)
-        alpha[block.start - rows.start : block.stop - rows.start] = seen
-    return Blended(result, alpha, (rows, columns))
-
-
-def _mixed(
-    image: Image,
-    overlay: Overlay,
-    rows: slice,
-    appearance: Appearance,
-    rng: np.random.Generator,
-    look: Look,
-    visible: Visible | None,
-) -> tuple[Float32Array, Float32Array]:
-    """Some rows of the overlay over the image, (H, W, 3) 0 to 1, and how much of it is seen there, (H, W)."""
-    rgba, size = overlay.rgba, appearance.size
-    if look.exposure or look.white_balance:
-        rgba = relit(rgba, appearance.light, look.exposure, look.white_balance)
-    if look.shading:
-        rgba = shaded(rgba, appearance.shading.at(overlay.region))
-    if look.exposure or look.white_balance or look.shading:
-        rgba = rolled_off(rgba)
-    softness = look.feather * size
-    if look.sharpness:
-        softness = float(np.hypot(softness, appearance.blur))
-    rgba = blurred(rgba, softness)
-    own = slice(rows.start - overlay.top, rows.stop - overlay.top)
-    shadow = rim_shadow(rgba[..., 3], size)[own] if look.shadow else None
-    rgba = rgba[own]
-    if visible is not None:
-        # After the shadow, which does not fall on what lies in front of the mask.
-        share = visible.at((rows, overlay.region[1]))
-        rgba = rgba * cv2.merge([share] * 4)
-        shadow = None if shadow is None else shadow * share
-    below: Float32Array = (image[rows, overlay.region[1]] / np.float32(255)).astype(np.float32)
-    if shadow is not None:
-        below *= _three(1 - shadow)
-    if look.noise:
-        rgba = with_grain(rgba, appearance.noise, rng)
-    return composite(below, rgba), rgba[..., 3]
-
-
-def _reach(appearance: Appearance, look: Look) -> int:
-    """How far a pixel of the mask may show, in pixels; OpenCV cuts a Gaussian at four deviations."""
-    blur = np.hypot(look.feather * appearance.size, appearance.blur if look.sharpness else 0.0)
-    return int(np.ceil(4 * blur + 4.5 * _shadow_reach(appearance.size))) + 4
-
-
-def composite(below: Float32Array, rgba: Float32Array) -> Float32Array:
-    """Premultiplied ``rgba`` (H, W, 4) over ``below`` (H, W, 3), 0 to 1 [1]_.
-
-    Colour above its opacity, which gains may leave, is cut to it.
-
-    References
-    ----------
-    .. [1] T. Porter, T. Duff, "Compositing Digital Images", SIGGRAPH 1984.
-    """
-    alpha = _three(rgba[..., 3])
-    rgb = np.clip(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), 0, alpha)
-    mixed: Float32Array = rgb + below * (1 - alpha)
-    return mixed
-
-
-def _grown(region: tuple[slice, slice], margin: int | tuple[int, int], shape: tuple[int, ...]) -> tuple[slice, slice]:
-    """Rows and columns with a margin, one for both or one each, as far as an image of that shape reaches."""
-    down, along = (margin, margin) if isinstance(margin, int) else margin
-    rows, columns = region
-    return (
-        slice(max(rows.start - down, 0), min(rows.stop + down, shape[0])),
-        slice(max(columns.start - along, 0), min(columns.stop + along, shape[1])),
+    if not overlay.rgba.size or not cv2.extractChannel(overlay.rgba, 3).any():
+        return Blended(image.copy(), (slice(0, 0), slice(0, 0)), np.zeros((0, 0), np.uint8))
+    step, size = overlay.step, appearance.size
+    overlay = _padded(overlay, round(0.05 * size / step) + 2, image.shape)
+    rows, columns = (
+        slice(round(side.start * step), min(round(side.stop * step), length))
+        for side, length in zip(overlay.region, image.shape, strict=False)
     )
+    size_wh = columns.stop - columns.start, rows.stop - rows.start
+    rgba, through = _seen_by_camera(overlay, appearance, look)
+    below = image[rows, columns]
+    above = _enlarged(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), step, size_wh)
+    let = _enlarged(through, step, size_wh)
+    # A pixel that nothing lies on comes back as it was.
+    mixed = cv2.add(cv2.multiply(below, cv2.cvtColor(let, cv2.COLOR_GRAY2RGB), scale=1 / 255), above)
+    if look.noise:
+        grain = drawn(rng, size_wh)
+        if appearance.noise > 0:
+            mixed = grain.on(mixed, _enlarged(strength_on(rgba, appearance.noise), step, size_wh))
+    share = None if visible is None else visible.at((rows, columns))
+    if share is not None:
+        mixed = _mixed(below, mixed, share)
+    result = image.copy()
+    result[rows, columns] = mixed
+    return Blended(result, (rows, columns), cv2.extractChannel(rgba, 3), step, share)
 
 
-def _part(overlay: Overlay, region: tuple[slice, slice]) -> Overlay:
-    """What an overlay has in some rows and columns of the image; clear where it has nothing."""
-    (rows, columns), (own_rows, own_columns) = region, overlay.region
-    top, left = max(rows.start, own_rows.start), max(columns.start, own_columns.start)
-    bottom, right = max(min(rows.stop, own_rows.stop), top), max(min(columns.stop, own_columns.stop), left)
-    rgba = np.zeros((rows.stop - rows.start, columns.stop - columns.start, 4), np.float32)
-    rgba[top - rows.start : bottom - rows.start, left - columns.start : right - columns.start] = overlay.rgba[
-        top - overlay.top : bottom - overlay.top, left - overlay.left : right - overlay.left
-    ]
-    return Overlay(rgba, columns.start, rows.start)
+def step_of(appearance: Appearance, look: Look) -> float:
+    """How many times smaller than the image a mask may be drawn without losing anything that its blur leaves."""
+    blur = _softness(appearance, look)
+    most = max(appearance.size / _SMALLEST, 1.0)
+    # In halves: so many whole pixels are as many in the image.
+    return max(math.floor(2 * min(blur / _NARROWEST, most)), 2) / 2
 
 
-def relit(rgba: Float32Array, light: Light, exposure: bool, white_balance: bool) -> Float32Array:
-    """The overlay under another light."""
-    gain = np.ones(4, np.float32)
+def _softness(appearance: Appearance, look: Look) -> float:
+    """Standard deviation of the blur of a mask, pixels of the image."""
+    return math.hypot(look.feather * appearance.size, appearance.blur if look.sharpness else 0.0)
+
+
+def _seen_by_camera(overlay: Overlay, appearance: Appearance, look: Look) -> tuple[Image, Image]:
+    """An overlay as the camera sees it, (H, W, 4) uint8 and premultiplied, and what it lets through, (H, W) 0 to 255."""
+    rgba, step = overlay.rgba, overlay.step
+    if look.exposure or look.white_balance or look.shading:
+        shading = appearance.shading.at(overlay.region, step) if look.shading else None
+        rgba = rolled_off(lit(rgba, appearance.light, shading, look.exposure, look.white_balance))
+    blur = (_softness(appearance, look) / step) ** 2
+    if step > 1:
+        # Of a mask that is drawn at full size the texture would have been sharpened first.
+        blur -= _RESIZING + overlay.blur**2
+    rgba = blurred(rgba, math.sqrt(max(blur, 0.0)))
+    alpha = cv2.extractChannel(rgba, 3)
+    through = cv2.subtract(1.0, alpha)
+    if look.shadow:
+        through = cv2.multiply(through, cv2.subtract(1.0, rim_shadow(alpha, appearance.size / step)))
+    # Colour above its opacity, which gains may leave, is cut to it.
+    rgba = cv2.min(rgba, cv2.merge([alpha] * 4))
+    return cv2.convertScaleAbs(rgba, alpha=255), cv2.convertScaleAbs(through, alpha=255)
+
+
+def _padded(overlay: Overlay, margin: int, shape: tuple[int, ...]) -> Overlay:
+    """An overlay with a clear margin, as far as an image of that shape reaches."""
+    bounds = []
+    for side, length in zip(overlay.region, shape, strict=False):
+        start, stop = max(side.start - margin, 0), min(side.stop + margin, math.ceil(length / overlay.step))
+        # Pairs: an odd number of pixels need not be a whole number in the image.
+        bounds.append((start // 2 * 2, stop + stop % 2) if overlay.step > 1 else (start, stop))
+    (top, bottom), (left, right) = bounds
+    rows, columns = overlay.region
+    rgba = cv2.copyMakeBorder(
+        overlay.rgba,
+        *(rows.start - top, bottom - rows.stop, columns.start - left, right - columns.stop),
+        cv2.BORDER_CONSTANT,
+        value=0,
+    )
+    return replace(overlay, rgba=rgba, left=left, top=top)
+
+
+def _enlarged(small: Image, step: float, size_wh: tuple[int, int]) -> Image:
+    """A picture drawn `step` times larger, as much as there is room."""
+    if step > 1:
+        whole_wh = round(small.shape[1] * step), round(small.shape[0] * step)
+        small = np.asarray(cv2.resize(small, whole_wh, interpolation=cv2.INTER_LINEAR), np.uint8)
+    return small[: size_wh[1], : size_wh[0]]
+
+
+def _mixed(below: Image, above: Image, share: Image) -> Image:
+    """Two images (H, W, 3) by the share (H, W) of the second, 0 to 255."""
+    rest = cv2.cvtColor(cv2.bitwise_not(share), cv2.COLOR_GRAY2RGB)
+    shares = cv2.cvtColor(share, cv2.COLOR_GRAY2RGB)
+    mixed = cv2.add(cv2.multiply(below, rest, scale=1 / 255), cv2.multiply(above, shares, scale=1 / 255))
+    return np.asarray(mixed, np.uint8)
+
+
+def lit(
+    rgba: Float32Array, light: Light, shading: Float32Array | None, exposure: bool, white_balance: bool
+) -> Float32Array:
+    """The overlay (H, W, 4) under another light, which falls on it with gains (H, W)."""
+    gain = np.ones(3)
     if exposure:
-        gain[:3] *= light.exposure
+        gain *= light.exposure
     if white_balance:
-        gain[:3] *= 1 + (light.balance - 1) * light.saturation
+        gain *= 1 + (light.balance - 1) * light.saturation
         if light.saturation < 1:
-            rgba = rgba @ _saturation_matrix(light.saturation)
-    return rgba * gain
+            rgba = cv2.transform(rgba, _saturation_matrix(light.saturation).T)
+    if shading is None:
+        shading = np.ones(rgba.shape[:2], np.float32)
+    gains = [cv2.multiply(shading, float(one)) for one in gain]
+    result: Float32Array = cv2.multiply(rgba, cv2.merge([*gains, np.ones_like(shading)]))
+    return result
 
 
 def _saturation_matrix(saturation: float) -> Float32Array:
@@ -195,23 +211,18 @@ def _saturation_matrix(saturation: float) -> Float32Array:
     return matrix
 
 
-def shaded(rgba: Float32Array, gain: Float32Array) -> Float32Array:
-    """The overlay, its colour times a gain (H, W)."""
-    result: Float32Array = rgba * cv2.merge([gain, gain, gain, np.ones_like(gain)])
-    return result
-
-
 def rolled_off(rgba: Float32Array) -> Float32Array:
     """The overlay with its highlights compressed, as a camera does: the brighter, the more, and none is cut off."""
-    alpha = _three(rgba[..., 3])
+    alpha = _three(cv2.extractChannel(rgba, 3))
     rgb = cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB)
-    excess = np.maximum(rgb - _KNEE * alpha, 0)
+    excess = np.maximum(cv2.scaleAdd(alpha, -_KNEE, rgb), 0)
     if not excess.any():
         return rgba
     room = (1 - _KNEE) * alpha
     # x / (1 + x) of the room above the knee: it goes on at the same slope, and never comes to 1.
-    lowered = rgb - excess + excess * room / (room + excess + np.float32(1e-9))
-    result: Float32Array = cv2.merge([*cv2.split(lowered), rgba[..., 3]])
+    rgb -= excess * excess / (room + excess + np.float32(1e-9))
+    lowered = cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA)
+    result: Float32Array = cv2.insertChannel(cv2.extractChannel(rgba, 3), lowered, 3)
     return result
 
 
@@ -230,7 +241,8 @@ def rim_shadow(alpha: Float32Array, size: float) -> Float32Array:
     shift = np.array([[1, 0, 0], [0, 1, 0.5 * reach]], np.float32)
     low = cv2.warpAffine(low, shift, (alpha.shape[1], alpha.shape[0]))
     # The tail of a Gaussian would reach beyond the overlay's margin.
-    shadow: Float32Array = 0.3 * cv2.threshold(low, 0.02, 0, cv2.THRESH_TOZERO)[1] * (1 - alpha)
+    low = cv2.threshold(low, 0.02, 0, cv2.THRESH_TOZERO)[1]
+    shadow: Float32Array = cv2.multiply(low, cv2.subtract(1.0, alpha), scale=0.3)
     return shadow
 
 

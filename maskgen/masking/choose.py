@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Collection, Sequence
 
 import numpy as np
 
 from maskgen.catalog.schema import Kind
-from maskgen.catalog.store import Catalog, Design, View
+from maskgen.catalog.store import Catalog, View
 from maskgen.face import Face
 
 
@@ -32,24 +33,23 @@ def choose(catalog: Catalog, face: Face, rng: np.random.Generator, without: Coll
     """
     draw = rng.random()
     fitting = catalog.fitting(face.pose.yaw, face.pose.pitch)
-    if not fitting:
+    if not fitting.designs:
         return None
-    drawn, share = _drawn(fitting, draw)
-    others = [one for one in fitting if one[0].entry.kind not in without]
-    if others and fitting[drawn][0].entry.kind in without:
+    drawn, share = _drawn(fitting.limits, draw)
+    if fitting.designs[drawn].entry.kind in without and (others := fitting.without(without)).designs:
         # Where in its share the number fell is as good as a new one, so that other faces keep their masks.
-        fitting, (drawn, _) = others, _drawn(others, share)
-    _, views = fitting[drawn]
+        fitting, (drawn, _) = others, _drawn(others.limits, share)
+    views = fitting.views[drawn]
     # Where intervals overlap, the view that was seen from closest by.
-    return min(views, key=lambda view: _distance(view, face))
+    return views[0] if len(views) == 1 else min(views, key=lambda view: _distance(view, face))
 
 
-def _drawn(fitting: Sequence[tuple[Design, tuple[View, ...]]], draw: float) -> tuple[int, float]:
+def _drawn(limits: Sequence[float], draw: float) -> tuple[int, float]:
     """The number of the design that a number between 0 and 1 draws by weight, and where in its share it falls."""
-    limits = np.cumsum([0.0, *(design.entry.weight for design, _ in fitting)])
     place = draw * limits[-1]
-    drawn = min(int(np.searchsorted(limits[1:], place, side="right")), len(fitting) - 1)
-    return drawn, float((place - limits[drawn]) / (limits[drawn + 1] - limits[drawn]))
+    drawn = min(bisect_right(limits, place), len(limits) - 1)
+    start = limits[drawn - 1] if drawn else 0.0
+    return drawn, (place - start) / (limits[drawn] - start)
 
 
 def _distance(view: View, face: Face) -> float:

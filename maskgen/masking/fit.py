@@ -9,12 +9,12 @@ head are degrees about the vertical axis, 0 towards the viewer.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
 
-from maskgen.arrays import BoolArray, Float32Array, Float64Array
+from maskgen.arrays import Float32Array, Float64Array
 from maskgen.face.head import ANCHORS, AXIS_Z_MM, head_to_image, point_in_space
 
 _QUARTILES: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -90,41 +90,72 @@ def fitted(points: Float32Array, names: tuple[str, ...], fit: Fit, landmarks_68:
     """
     if fit == AS_IN_CATALOG:
         return points
-    place, moves = _places(names)
-    x, y, z = place.T
-    angle, radius = np.arctan2(x, z - AXIS_Z_MM), np.hypot(x, z - AXIS_Z_MM)
-    # Nothing changes in the middle, all of it beyond the cheeks.
-    outside = np.clip(np.abs(np.degrees(angle)) / 25, 0, 1)
-    below = np.clip((y - 30) / 70, 0, 1)
-    turned = angle * (1 + outside * ((fit.width - 1) + below * (fit.taper - 1)))
+    home = _home(names)
+    x, y = home.place[:, 0], home.place[:, 1]
+    turned = home.angle * (1 + home.outside * ((fit.width - 1) + home.below * (fit.taper - 1)))
     tilt = np.radians(fit.tilt_deg)
-    front = np.exp(-np.square(np.degrees(angle) / 35)) * np.clip((y - 10) / 30, 0, 1)
-    moved = np.stack(
+    shift = np.stack(
         [
-            radius * np.sin(turned) - tilt * (y - 60),
-            y
-            + tilt * x
-            + fit.drop_mm * np.clip(1 - (y - 30) / 110, 0.25, 1)
-            + fit.opened_mm * np.clip((y - 45) / 75, 0, 1)
-            + fit.uneven_mm * np.clip(x / 55, -1, 1),
-            radius * np.cos(turned) + AXIS_Z_MM + fit.slack_mm * front,
-        ],
-        axis=1,
+            home.radius * np.sin(turned) - tilt * (y - 60) - x,
+            tilt * x + fit.drop_mm * home.upper + fit.opened_mm * home.lower + fit.uneven_mm * home.aside,
+            home.radius * np.cos(turned) + AXIS_Z_MM + fit.slack_mm * home.front - home.place[:, 2],
+        ]
     )
     camera = head_to_image(landmarks_68)
-    shift = (np.where(moves[:, None], moved - place, 0)) @ camera[:, :3].T
-    result: Float32Array = (points + shift).astype(np.float32)
+    result: Float32Array = points + (camera[:, :3] @ (shift * home.moves)).T.astype(np.float32)
     return result
 
 
 def along_skin(names: tuple[str, ...]) -> Float32Array:
     """(K, 2) where control points lie on the skin unrolled: millimetres round the head and down."""
-    x, y, z = _places(names)[0].T
+    x, y, z = _home(names).place.T
     return np.stack([1.5 * np.degrees(np.arctan2(x, z - AXIS_Z_MM)), y], axis=1).astype(np.float32)
 
 
-@cache
-def _places(names: tuple[str, ...]) -> tuple[Float64Array, BoolArray]:
-    """Where control points lie on the mean head, (K, 3), and whether they move with a mask."""
+@dataclass(frozen=True)
+class _Home:
+    """Where control points lie on the mean head, and how much each trait moves them: (K,) arrays.
+
+    Attributes
+    ----------
+    place : (K, 3) array
+        Millimetres.
+    moves : array
+        1 where they move with a mask, 0 where they stay.
+    angle, radius : arrays
+        About the head's axis, radians and millimetres.
+    outside, below, upper, lower, aside, front : arrays
+        Shares of the face's sides, lower half, upper edge, chin, right or left, and of its middle.
+    """
+
+    place: Float64Array
+    moves: Float64Array
+    angle: Float64Array
+    radius: Float64Array
+    outside: Float64Array
+    below: Float64Array
+    upper: Float64Array
+    lower: Float64Array
+    aside: Float64Array
+    front: Float64Array
+
+
+@lru_cache(maxsize=64)
+def _home(names: tuple[str, ...]) -> _Home:
     still = [name in ANCHORS and name.startswith(("box_", "ear_")) for name in names]
-    return np.stack([point_in_space(name) for name in names]).astype(np.float64), ~np.array(still)
+    place = np.stack([point_in_space(name) for name in names]).astype(np.float64)
+    x, y, z = place.T
+    angle = np.arctan2(x, z - AXIS_Z_MM)
+    return _Home(
+        place,
+        1.0 - np.array(still),
+        angle,
+        np.hypot(x, z - AXIS_Z_MM),
+        # Nothing changes in the middle, all of it beyond the cheeks.
+        outside=np.clip(np.abs(np.degrees(angle)) / 25, 0, 1),
+        below=np.clip((y - 30) / 70, 0, 1),
+        upper=np.clip(1 - (y - 30) / 110, 0.25, 1),
+        lower=np.clip((y - 45) / 75, 0, 1),
+        aside=np.clip(x / 55, -1, 1),
+        front=np.exp(-np.square(np.degrees(angle) / 35)) * np.clip((y - 10) / 30, 0, 1),
+    )

@@ -15,6 +15,8 @@ References
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import cv2
@@ -46,6 +48,9 @@ NEUTRAL_CHROMA: Final = 6.0
 _WHITE: Final = 0.9  # of cloth, sRGB
 
 
+Extremes = tuple[Float32Array, Float32Array]
+
+
 class Cue(NamedTuple):
     """What one of the cues says: a cast (2,), and whether it says anything."""
 
@@ -56,7 +61,21 @@ class Cue(NamedTuple):
 _SILENT: Final = Cue(np.zeros(2), False)
 
 
-def combined(skin: Float64Array | None, small: Float32Array | None) -> Float64Array:
+class Scene(NamedTuple):
+    """What a whole picture says of the light in it, whoever's face it falls on."""
+
+    highlights: Cue
+    edges: Cue
+
+
+def scene_of(image: Image) -> Scene:
+    """What a picture (H, W, 3) says."""
+    small = reduced(image)
+    extremes = _extremes(small)
+    return Scene(highlights(small, extremes), edges(small, extremes))
+
+
+def combined(skin: Float64Array | None, scene: Scene | None) -> Float64Array:
     """The cast (2,) of the light on a face.
 
     White cloth keeps a chroma under `NEUTRAL_CHROMA`, unless skin and picture agree on more.
@@ -65,12 +84,12 @@ def combined(skin: Float64Array | None, small: Float32Array | None) -> Float64Ar
     ----------
     skin : (2,) array or None
         How far the cast of the skin lies from that of skin in neutral light.
-    small : (h, w, 3) array or None
-        The picture as `reduced` gives it.
+    scene : Scene or None
+        What the picture says.
     """
     cues = [] if skin is None else [(Cue(skin, True), _SKIN_SD)]
-    scene = [] if small is None else [(highlights(small), _HIGHLIGHTS_SD), (edges(small), _EDGES_SD)]
-    weight, cast = _mean([*cues, *scene])
+    seen = [] if scene is None else [(scene.highlights, _HIGHLIGHTS_SD), (scene.edges, _EDGES_SD)]
+    weight, cast = _mean([*cues, *seen])
     cast = cast * (weight / (weight + _CAST_SD**-2))
     if chroma_under(cast) <= NEUTRAL_CHROMA:
         return cast
@@ -78,7 +97,7 @@ def combined(skin: Float64Array | None, small: Float32Array | None) -> Float64Ar
     for _ in range(3):  # the chroma does not grow quite as the cast does
         neutral = neutral * min(0.99 * NEUTRAL_CHROMA / chroma_under(neutral), 1.0)
     length = float(np.hypot(*cast))
-    agreed = min(float(_mean(side)[1] @ cast) / length for side in (cues, scene))
+    agreed = min(float(_mean(side)[1] @ cast) / length for side in (cues, seen))
     return cast * min(max(float(np.hypot(*neutral)), agreed) / length, 1.0)
 
 
@@ -98,42 +117,47 @@ def chroma_under(cast: Float64Array) -> float:
 
 def _mean(cues: list[tuple[Cue, float]]) -> tuple[float, Float64Array]:
     """The summed weight of cues with their deviations, and their weighted mean (2,)."""
-    weights = [sd**-2 if cue.is_there else 0.0 for cue, sd in cues]
-    total = sum(weights)
-    casts = [weight * np.clip(cue.cast, -_FARTHEST, _FARTHEST) for weight, (cue, _) in zip(weights, cues, strict=True)]
-    return total, np.sum(casts, axis=0) / total if total else np.zeros(2)
+    heard = [(cue.cast.tolist(), sd**-2) for cue, sd in cues if cue.is_there]
+    total = sum(weight for _, weight in heard)
+    means = [
+        sum(weight * min(max(cast[axis], -_FARTHEST), _FARTHEST) for cast, weight in heard) / max(total, 1e-9)
+        for axis in (0, 1)
+    ]
+    return total, np.array(means)
 
 
-def cast_of(rgb: Float32Array | Float64Array) -> Float64Array:
+def cast_of(rgb: Iterable[float]) -> Float64Array:
     """The cast (2,) of a colour (3,) that would be neutral without one."""
-    red, green, blue = (float(np.log(max(value, 1.0))) for value in rgb)
+    red, green, blue = (math.log(max(float(value), 1.0)) for value in rgb)
     return np.array([red - green, blue - green])
 
 
-def highlights(small: Float32Array) -> Cue:
+def highlights(small: Float32Array, extremes: Extremes | None = None) -> Cue:
     """What the bright, nearly neutral parts of a picture (h, w, 3) say, 0 to 255."""
     luma = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
-    highest, lowest = _extremes(small)
+    highest, lowest = extremes or _extremes(small)
     rank = round(_BRIGHTEST * (luma.size - 1))
     bright = max(float(np.partition(luma, rank, axis=None)[rank]), _BRIGHT)
-    chosen = small[(luma >= bright) & (highest < _CLIPPED) & (highest - lowest < _NEUTRAL * highest)]
-    return Cue(cast_of(chosen.mean(axis=0)), True) if len(chosen) >= _FEWEST else _SILENT
+    chosen = (luma >= bright) & (highest < _CLIPPED) & (highest - lowest < np.float32(_NEUTRAL) * highest)
+    mask = chosen.view(np.uint8)
+    return Cue(cast_of(cv2.mean(small, mask)[:3]), True) if cv2.countNonZero(mask) >= _FEWEST else _SILENT
 
 
-def edges(small: Float32Array) -> Cue:
+def edges(small: Float32Array, extremes: Extremes | None = None) -> Cue:
     """What the edges of a picture (h, w, 3) say: their mean is grey."""
-    along, down = cv2.Sobel(small, cv2.CV_32F, 1, 0), cv2.Sobel(small, cv2.CV_32F, 0, 1)
-    # Fourth powers: strong edges count most. Clipped ones have lost what they had to say.
-    power = cv2.multiply(along, along) + cv2.multiply(down, down)
-    is_whole = (_extremes(small)[0] < _CLIPPED).astype(np.uint8)
-    count = cv2.countNonZero(is_whole)
-    if count < _FEWEST:
+    highest, _ = extremes or _extremes(small)
+    # Clipped ones have lost what they had to say.
+    is_whole = (highest < _CLIPPED).view(np.uint8)
+    if cv2.countNonZero(is_whole) < _FEWEST:
         return _SILENT
-    level = np.sqrt(np.sqrt(cv2.mean(cv2.multiply(power, power), is_whole)[:3]))
-    return Cue(cast_of(level), bool(level.min() > _FAINT))
+    along, down = cv2.Sobel(small, cv2.CV_32F, 1, 0), cv2.Sobel(small, cv2.CV_32F, 0, 1)
+    # Fourth powers: strong edges count most.
+    power = cv2.accumulateSquare(down, cv2.multiply(along, along))
+    level = [math.sqrt(math.sqrt(value)) for value in cv2.mean(cv2.multiply(power, power), is_whole)[:3]]
+    return Cue(cast_of(level), min(level) > _FAINT)
 
 
-def _extremes(small: Float32Array) -> tuple[Float32Array, Float32Array]:
+def _extremes(small: Float32Array) -> Extremes:
     """(h, w) the highest and the lowest of the channels of (h, w, 3)."""
     red, green, blue = cv2.split(small)
     return cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue)
@@ -141,12 +165,12 @@ def _extremes(small: Float32Array) -> tuple[Float32Array, Float32Array]:
 
 def reduced(image: Image) -> Float32Array:
     """A picture (h, w, 3), small, 0 to 255."""
-    # Of a large picture every few pixels tell enough.
-    step = max(max(image.shape[:2]) // (2 * _SIDE), 1)
-    image = np.ascontiguousarray(image[::step, ::step])
     scale = _SIDE / max(image.shape[:2])
     if scale < 1:
         size_wh = max(round(image.shape[1] * scale), 1), max(round(image.shape[0] * scale), 1)
+        if scale < 0.5:
+            # Of a large picture every few pixels tell enough.
+            image = cv2.resize(image, (2 * size_wh[0], 2 * size_wh[1]), interpolation=cv2.INTER_NEAREST)
         image = cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA)
     small: Float32Array = image.astype(np.float32)
     return small

@@ -12,7 +12,7 @@ References
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import cv2
@@ -20,8 +20,8 @@ import numpy as np
 
 from maskgen.arrays import Float32Array, Image
 from maskgen.face import Face
-from maskgen.masking.warp import Overlay
-from maskgen.parse import Kind, Regions, grid_map, on_image, window_of
+from maskgen.masking.warp import Overlay, shrunk, shrunk_map
+from maskgen.parse import CROP_SIDE, Kind, Regions, grid_map, on_image, upright_crop, window_of
 
 IN_FRONT: Final[tuple[Kind, ...]] = ("hair", "glasses", "hat", "other")
 COVERED: Final = 0.5
@@ -41,7 +41,9 @@ _TURNED_DEG: Final = (35.0, 55.0)
 _DOUBTED: Final = 0.4
 # A mask lies below these rows of the grid, which are the forehead's.
 _FOREHEAD_ROWS: Final = 12
-_BLOCK: Final = 1_000_000  # pixels
+# So many pixels of the image, both ways, are told by one; on large faces by no more pixels than these crops have.
+_COARSEST: Final = 2.0
+_FINEST: Final = 3
 # How far below the chin a gaiter may be hidden wholly, in lengths of the face from the nose bridge down; and the shares
 # of clothes and background from which it goes under, and at which it is gone.
 _TUCKED: Final = 0.12
@@ -57,27 +59,31 @@ class Visible:
     ----------
     values : (h, w) uint8 array
         255 where it may, 0 where something lies in front.
+    image_to_values : (2, 3) float32 array
+        The similarity that takes pixels of the image to those of the values; beyond them a mask may be drawn.
     region : tuple of 2 slices
-        Rows and columns of the image that they span; beyond it a mask may be drawn.
+        Rows and columns of the image that hold all of the values.
     """
 
     values: Image
+    image_to_values: Float32Array
     region: tuple[slice, slice]
 
-    def at(self, region: tuple[slice, slice]) -> Float32Array:
-        """(H, W) 0 to 1 in some rows and columns of the image."""
-        (rows, columns), (own_rows, own_columns) = region, self.region
-        share = np.ones((rows.stop - rows.start, columns.stop - columns.start), np.float32)
-        top, bottom = max(rows.start, own_rows.start), min(rows.stop, own_rows.stop)
-        left, right = max(columns.start, own_columns.start), min(columns.stop, own_columns.stop)
-        if top < bottom and left < right:
-            inside = self.values[
-                top - own_rows.start : bottom - own_rows.start, left - own_columns.start : right - own_columns.start
-            ]
-            share[top - rows.start : bottom - rows.start, left - columns.start : right - columns.start] = (
-                inside * np.float32(1 / 255)
-            )
-        return share
+    def at(self, region: tuple[slice, slice]) -> Image | None:
+        """(H, W) 0 to 255 in some rows and columns of the image; None if a mask may be drawn everywhere there."""
+        if any(
+            one.start >= other.stop or other.start >= one.stop for one, other in zip(region, self.region, strict=True)
+        ):
+            return None
+        rows, columns = region
+        place = self.image_to_values.copy()
+        place[:, 2] += place[:, :2] @ np.array([columns.start, rows.start], np.float32)
+        size_wh = columns.stop - columns.start, rows.stop - rows.start
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        share = cv2.warpAffine(
+            self.values, place, size_wh, flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=(255,)
+        )
+        return None if share.min() == 255 else np.asarray(share, np.uint8)
 
 
 def visible_of(image: Image, face: Face, regions: Regions) -> Visible | None:
@@ -85,41 +91,49 @@ def visible_of(image: Image, face: Face, regions: Regions) -> Visible | None:
     turned = min(max((abs(face.pose.yaw) - _TURNED_DEG[0]) / (_TURNED_DEG[1] - _TURNED_DEG[0]), 0.0), 1.0)
     front = _sure(regions.of("hair", "glasses", "hat") + np.float32(1 - _DOUBTED * turned) * regions.of("other"))
     front[:_FOREHEAD_ROWS] = 0
-    window = _window(front, regions.image_to_crop, image.shape)
-    if window is None:
+    if not (front > _RAMP[0] / 2).any():
         return None
-    cells = cv2.resize(regions.crop, front.shape[::-1], interpolation=cv2.INTER_AREA) * np.float32(1 / 255)
-    model = guided(cells, front)
-    rows, columns = window
-    values = np.empty((rows.stop - rows.start, columns.stop - columns.start), np.uint8)
-    step = max(_BLOCK // values.shape[1], 1)
-    # 0 to 255, as the pixels are, and from high to low; the fourth channel of the pixels is 255.
+    matrix, crop, side = regions.image_to_crop, regions.crop, front.shape[0]
+    small = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA) * np.float32(1 / 255)
+    model = guided(small, front)
+    finer = _finer(matrix)
+    if finer > 1:
+        matrix = matrix * np.float32(finer)
+        matrix[:, 2] += np.float32((finer - 1) / 2)
+        crop = upright_crop(image, matrix, finer * CROP_SIDE)
+    # numpy sums a last axis of four slowly; the fourth channel of the pixels is 255.
+    pixels = cv2.cvtColor(crop, cv2.COLOR_RGB2RGBA)
+    placed = cv2.resize(model, crop.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    # 0 to 255, as the pixels are, and from high to low.
     low, high = _ramp(regions)
     gain = 1 / (high - low)
     to_shown = np.array([[-gain] * 4 + [255 * gain * high]], np.float32)
-    for first in range(rows.start, rows.stop, step):
-        block = slice(first, min(first + step, rows.stop)), columns
-        placed = on_image(model, regions.image_to_crop, block)  # (h, W, 4)
-        # numpy sums a last axis of four slowly.
-        pixels = cv2.cvtColor(np.ascontiguousarray(image[block]), cv2.COLOR_RGB2RGBA)
-        shown = cv2.transform(cv2.multiply(placed, pixels, dtype=cv2.CV_32F), to_shown)
-        values[block[0].start - rows.start : block[0].stop - rows.start] = np.clip(shown, 0, 255)
-    return Visible(values, window)
+    shown = cv2.transform(cv2.multiply(placed, pixels, dtype=cv2.CV_32F), to_shown)
+    values = cv2.convertScaleAbs(cv2.max(shown, 0.0))
+    values[: _FOREHEAD_ROWS // 2 * len(values) // side] = 255
+    return Visible(np.asarray(values, np.uint8), matrix, window_of(matrix, image.shape, len(values)))
+
+
+def _finer(image_to_crop: Float32Array) -> int:
+    """How many times larger than the crop the face is looked at, so that hair stays fine on a large one."""
+    shrink = 1 / max(float(np.hypot(*image_to_crop[:, 0])), 1e-6)
+    return min(max(int(shrink / _COARSEST), 1), _FINEST)
 
 
 def tucked(overlay: Overlay, regions: Regions, face: Face) -> Overlay:
     """A gaiter that goes under the collar: below the chin it is seen on the neck alone."""
-    points = face.landmarks_68
+    points = shrunk(face.landmarks_68, overlay.step)
     down = points[8] - points[27]
     length = max(float(np.hypot(*down)), 1.0)
     rows, columns = overlay.region
     x = np.arange(columns.start, columns.stop, dtype=np.float32) - points[8, 0]
     y = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] - points[8, 1]
     below = np.clip((x * down[0] + y * down[1]) / (length * _TUCKED * length), 0, 1)
-    cells = on_image(regions.of("background"), regions.image_to_crop, overlay.region, beyond=1.0)
+    to_crop = shrunk_map(regions.image_to_crop, overlay.step)
+    cells = on_image(regions.of("background"), to_crop, overlay.region, beyond=1.0)
     clothed = np.clip((cells - _COLLAR[0]) / (_COLLAR[1] - _COLLAR[0]), 0, 1)
     shown = (1 - below * clothed).astype(np.float32)
-    return Overlay(overlay.rgba * shown[..., None].astype(overlay.rgba.dtype), overlay.left, overlay.top)
+    return replace(overlay, rgba=overlay.rgba * cv2.merge([shown] * 4))
 
 
 def guided(guide: Float32Array, share: Float32Array) -> Float32Array:
@@ -179,22 +193,6 @@ def _ramp(regions: Regions) -> tuple[float, float]:
     enlarged = float(np.hypot(*regions.image_to_crop[0, :2])) - 1
     more = min(max(enlarged, 0.0) * _SMALLER, 0.15)
     return _RAMP[0] + more, _RAMP[1] + more
-
-
-def _window(front: Float32Array, image_to_crop: Float32Array, shape: tuple[int, ...]) -> tuple[slice, slice] | None:
-    """Rows and columns of the image that hold all that lies in front; None if that is nothing."""
-    near = cv2.dilate((front > _RAMP[0] / 2).astype(np.uint8), np.ones((4 * _RADIUS + 1,) * 2, np.uint8))
-    if not near.any():
-        return None
-    left, top, width, height = cv2.boundingRect(near)
-    rows, columns = window_of(image_to_crop, shape)
-    back = cv2.invertAffineTransform(grid_map(image_to_crop, _ORIGIN))
-    corners = np.array([[left, top], [left + width, top], [left, top + height], [left + width, top + height]]) - 0.5
-    corners = corners @ back[:, :2].T + back[:, 2]
-    low, high = np.floor(corners.min(axis=0)).astype(int), np.ceil(corners.max(axis=0)).astype(int) + 1
-    rows = slice(max(rows.start, int(low[1])), min(rows.stop, int(high[1])))
-    columns = slice(max(columns.start, int(low[0])), min(columns.stop, int(high[0])))
-    return (rows, columns) if rows.start < rows.stop and columns.start < columns.stop else None
 
 
 def _blurred(cells: Float32Array) -> Float32Array:

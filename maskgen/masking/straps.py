@@ -11,19 +11,21 @@ pixels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache
+import math
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
 from typing import Final
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from maskgen.arrays import BoolArray, Float32Array, Float64Array, Image
 from maskgen.catalog.schema import Corner, Straps
 from maskgen.catalog.store import View
-from maskgen.face.head import head_to_image, in_image, towards_camera
+from maskgen.face.head import carrying, head_to_image, point_in_space, towards_camera
 from maskgen.masking.light import Appearance
-from maskgen.masking.warp import Overlay, carried
+from maskgen.masking.warp import Overlay, bearings, unshrunk
 from maskgen.parse import Regions
 
 # Degrees to millimetres, at the cheek.
@@ -40,6 +42,8 @@ _WAYS: Final[dict[str, dict[str, tuple[tuple[float, float], ...]]]] = {
 _SAG: Final = {"upper": -0.03, "lower": 0.05}
 _THICKNESS_MM: Final = 2.0
 _STEPS: Final = 24
+# How much of what is left between head and cloth each step keeps.
+_NEAR_CLOTH: Final = np.square(np.linspace(1, 0, _STEPS, dtype=np.float32))[:, None]
 # Steps in a row that must be hidden before a strap ends: a strand of hair does not end it.
 _RUN: Final = 2
 # Cosine between the skin's normal and the way to the camera below which the head has turned away.
@@ -73,7 +77,7 @@ class Photograph:
     regions: Regions | None = None
 
     def is_skin(self, points: Float32Array) -> BoolArray:
-        """(N,) whether skin is seen at points (N, 2), pixels, or glasses on it."""
+        """(N,) whether skin is seen at points (N, 2) of the image, pixels, or glasses on it."""
         if self.regions is not None:
             return self.regions.at_points(points, "skin", "glasses") >= 0.5
         height, width = self.image.shape[:2]
@@ -117,16 +121,18 @@ def with_straps(
     view : View
         Its fastenings say where straps leave the cloth, its straps what they are.
     on_face : (K, 2) array
-        Where the view's control points lie in the image, pixels.
+        Where the view's control points lie, pixels of the overlay.
     landmarks_68 : (68, 2) array
-        Of the face, pixels.
+        Of the face, pixels of the overlay.
     photograph : Photograph
         A strap ends where no skin is seen any more.
     """
     if view.straps is None or view.straps.kind == "none" or not view.fastenings or not overlay.rgba.size:
         return overlay
-    found = seen(view, on_face, landmarks_68, photograph)
-    drawn = [layer for strap in found if (layer := _drawn(strap, view.straps, photograph.image.shape)) is not None]
+    found = seen(view, on_face, landmarks_68, photograph, overlay.step)
+    height, width = (math.ceil(side / overlay.step) for side in photograph.image.shape[:2])
+    layers = [_drawn(side, view.straps, (height, width), overlay.step) for side in _by_side(found)]
+    drawn = [layer for layer in layers if layer is not None]
     return _under(overlay, drawn) if drawn else overlay
 
 
@@ -135,53 +141,94 @@ def seen(
     on_face: Float32Array,
     landmarks_68: Float32Array,
     photograph: Photograph,
+    step: float = 1.0,
 ) -> list[Strap]:
-    """The straps of a view that the camera sees; parameters as `with_straps`."""
+    """The straps of a view that the camera sees; as `with_straps`, one pixel being `step` of the image."""
+    assert view.straps is not None
+    ways = _ways(view)
+    around = on_face[ways.around]  # (C, 3, 2)
+    a, b = around[:, 1] - around[:, 0], around[:, 2] - around[:, 0]
+    is_front = (a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0] > 0) & ways.is_inside
+    if not is_front.any():
+        return []
+    starts = (ways.shares[:, None] @ around)[:, 0]
+    paths = (ways.carrying @ landmarks_68).reshape(-1, _STEPS, 2)
+    # What is left between the head and the cloth, which stands off it, goes with the distance from the cloth.
+    paths += (starts - paths[:, 0])[:, None] * _NEAR_CLOTH
+    is_skin = photograph.is_skin(unshrunk(paths.reshape(-1, 2), step)).reshape(paths.shape[:2])
+    camera = head_to_image(landmarks_68)
+    hidden = (ways.normals @ towards_camera(camera) < _EDGE_ON) | ~is_skin
+    width = view.straps.width_mm * float(np.sqrt(np.square(camera[:, :3]).sum(axis=1)).mean())
+    result = []
+    for path, step_mm, is_hidden, front in zip(paths, ways.step_mm, hidden.tolist(), is_front, strict=True):
+        if not front or (number := _first_run(is_hidden)) < 2:
+            continue
+        from_end = np.arange(number - 1, -1, -1) * step_mm
+        result.append(Strap(path[:number], width, np.minimum((from_end + 0.3) / _FADE_MM, 1)))
+    return result
+
+
+@dataclass(frozen=True)
+class _Ways:
+    """The straps of a view on the mean head: C of them, N steps each.
+
+    Attributes
+    ----------
+    around, shares, is_inside : (C, 3), (C, 3) and (C,) arrays
+        Where they leave the cloth, as `maskgen.masking.warp.bearings` gives it.
+    carrying : (C N, 68) float32 array
+        Takes landmarks to the points of their ways.
+    normals : (C, N, 3) float32 array
+        Of the skin under those.
+    step_mm : (C,) array
+        From point to point.
+    """
+
+    around: npt.NDArray[np.int32]
+    shares: Float32Array
+    is_inside: BoolArray
+    carrying: Float32Array
+    normals: Float32Array
+    step_mm: Float64Array
+
+
+@lru_cache(maxsize=4096)
+def _ways(view: View) -> _Ways:
     assert view.straps is not None
     corners = [*view.fastenings]
-    starts, is_front = carried(
-        np.array([view.fastenings[corner] for corner in corners], np.float32), view.points, on_face, view.triangles
-    )
-    camera = head_to_image(landmarks_68)
+    starts = np.array([view.fastenings[corner] for corner in corners], np.float32)
+    around, shares, is_inside = bearings(starts, view.points, view.triangles)
+    # The affine camera under which the mean head lies as the picture shows the mask.
+    space = np.stack([point_in_space(name) for name in view.names]).astype(np.float64)
+    system = np.concatenate([space, np.ones((len(space), 1))], axis=1)
+    camera = np.linalg.lstsq(system, view.points.astype(np.float64), rcond=None)[0].T.astype(np.float32)
     towards = towards_camera(camera)
     ways = [
-        (start, *_way(corner, view.straps.kind, start, camera, towards))
-        for corner, start, front in zip(corners, starts, is_front, strict=True)
-        if front
+        _way(corner, view.straps.kind, start, camera, towards) for corner, start in zip(corners, starts, strict=True)
     ]
-    if not ways:
-        return []
-    points = np.stack([way for _, way, _ in ways])  # (S, N, 3)
-    paths = in_image(points.reshape(-1, 3), landmarks_68).reshape(*points.shape[:2], 2)
-    # What is left between the head and the cloth, which stands off it, goes with the distance from the cloth.
-    offset = np.stack([start for start, _, _ in ways]) - paths[:, 0]
-    paths += offset[:, None] * np.square(np.linspace(1, 0, _STEPS, dtype=np.float32))[:, None]
-    is_skin = photograph.is_skin(paths.reshape(-1, 2)).reshape(paths.shape[:2])
-    hidden = (np.stack([facing for *_, facing in ways]) < _EDGE_ON) | ~is_skin
-    width = view.straps.width_mm * float(np.linalg.norm(camera[:, :3], axis=1).mean())
-    result = []
-    for path, way, is_hidden in zip(paths, points, hidden, strict=True):
-        number = _first_run(is_hidden)
-        if number < 2:
-            continue
-        step_mm = float(np.linalg.norm(way[1] - way[0]))
-        from_end = np.arange(number)[::-1] * step_mm
-        result.append(Strap(path[:number], width, np.clip((from_end + 0.3) / _FADE_MM, 0, 1)))
-    return result
+    points = np.stack([way for way, _ in ways])
+    return _Ways(
+        around,
+        shares.astype(np.float32),
+        is_inside,
+        carrying(points.reshape(-1, 3)),
+        np.stack([normals for _, normals in ways]),
+        np.linalg.norm(points[:, 1] - points[:, 0], axis=1).astype(np.float64),
+    )
 
 
 def _way(
     corner: Corner, kind: str, start: Float32Array, camera: Float32Array, towards: Float32Array
 ) -> tuple[Float32Array, Float32Array]:
-    """Points (N, 3) of a strap on the head, and the cosines (N,) between the skin there and the way to the camera."""
+    """Points (N, 3) of a strap on the head, and the normals (N, 3) of the skin there."""
     # The net is that of image right; at image left the camera is mirrored instead.
     mirror = np.array([1 if "image_right" in corner else -1, 1, 1], np.float32)
-    axes, towards = camera[:, :3] * mirror, towards * mirror
+    axes = camera[:, :3] * mirror
     end = "upper" if corner.endswith("upper") else "lower"
     skin = _skin()
     apart = np.square(skin.points @ axes.T + (camera[:, 3] - start)).sum(axis=-1)
     # Of two places one behind the other the camera sees the nearer one.
-    apart[skin.normals @ towards < -0.2] = np.inf
+    apart[skin.normals @ (towards * mirror) < -0.2] = np.inf
     row, column = np.unravel_index(int(apart.argmin()), apart.shape)
     knots = np.array([(skin.angles[column], skin.heights[row]), *_WAYS[kind][end]], np.float32)
     along = np.concatenate([[0], np.cumsum(np.hypot(*(np.diff(knots, axis=0) * [_ARC_MM_PER_DEG, 1.0]).T))])
@@ -190,10 +237,10 @@ def _way(
     share = fine / max(along[-1], 1e-6)
     height += _SAG[end] * along[-1] * 4 * share * (1 - share)
     points, normals = skin.at(angle, height)
-    return points * mirror, normals @ towards
+    return points * mirror, normals * mirror
 
 
-def _first_run(hidden: BoolArray) -> int:
+def _first_run(hidden: list[bool]) -> int:
     """Where the first run of hidden steps begins; the number of steps if there is none."""
     count = 0
     for number, is_hidden in enumerate(hidden):
@@ -240,63 +287,60 @@ def _skin() -> _Skin:
     )
 
 
-def _drawn(strap: Strap, straps: Straps, shape: tuple[int, ...]) -> Overlay | None:
-    """A strap as a picture; None if it lies outside an image of this shape."""
-    reach = strap.width / 2 + 1.5
-    low = np.maximum(np.floor(strap.path.min(axis=0) - reach), 0).astype(int)
-    high = np.minimum(np.ceil(strap.path.max(axis=0) + reach) + 1, [shape[1], shape[0]]).astype(int)
-    width, height = (int(value) for value in high - low)
-    if width <= 0 or height <= 0:
+def _by_side(found: list[Strap]) -> list[list[Strap]]:
+    """Straps that are drawn together, because they lie near each other."""
+    middle = sum(float(strap.path[0, 0]) for strap in found) / max(len(found), 1)
+    sides = [[one for one in found if (one.path[0, 0] < middle) == is_left] for is_left in (True, False)]
+    return [side for side in sides if side]
+
+
+def _drawn(found: list[Strap], straps: Straps, shape: tuple[int, int], step: float) -> Overlay | None:
+    """Straps as a picture; None if they lie outside an image of this shape."""
+    width = found[0].width
+    reach, every = width / 2 + 1.5, np.concatenate([strap.path for strap in found])
+    (x1, y1), (x2, y2) = (every.min(axis=0) - reach).tolist(), (every.max(axis=0) + reach).tolist()
+    left, top = max(math.floor(x1), 0), max(math.floor(y1), 0)
+    size_wh = min(math.ceil(x2) + 1, shape[1]) - left, min(math.ceil(y2) + 1, shape[0]) - top
+    if min(size_wh) <= 0:
         return None
-    # Thinner than a few pixels it would be drawn too wide: it is drawn large, and made smaller.
-    scale = int(np.clip(np.ceil(_FINE / max(strap.width, 0.1)), 1, 16))
-    path = (strap.path - low + 0.5) * scale - 0.5
-    large = (height * scale, width * scale)
-    coverage = [
-        cv2.resize(_ribbon(path, share * strap.width * scale, large), (width, height), interpolation=cv2.INTER_AREA)
-        # A strap as thin as a pixel or two has no rims to be seen.
-        for share in ((1.0, 0.5) if strap.width > _ROUND else (1.0,))
-    ]
-    alpha = coverage[0] * np.float32(1 / 255) * _along(strap, low, (height, width))
+    # Thinner than a few pixels they would be drawn too wide: they are drawn large, and made smaller.
+    scale = min(max(math.ceil(_FINE / max(width, 0.1)), 1), 16)
+    origin = np.array([left - 0.5, top - 0.5], np.float32)
+    large = size_wh[1] * scale, size_wh[0] * scale
+    coverage = []
+    # A strap as thin as a pixel or two has no rims to be seen.
+    for share in (1.0, 0.5) if width > _ROUND else (1.0,):
+        canvas = np.zeros(large, np.uint8)
+        for strap in found:
+            _ribbon(canvas, (strap.path - origin) * scale - 0.5, share * width * scale, strap.opacity)
+        small = canvas if scale == 1 else cv2.resize(canvas, size_wh, interpolation=cv2.INTER_AREA)
+        coverage.append(small.astype(np.float32))
+    alpha = coverage[0] * np.float32(1 / 255)
     shaded = alpha * np.float32((1 + _RIM) / 2)
     if len(coverage) > 1:
-        shaded = alpha * (np.float32(_RIM) + coverage[1] * np.float32((1 - _RIM) / 255))
+        shaded = np.minimum(alpha * np.float32(_RIM) + coverage[1] * np.float32((1 - _RIM) / 255), alpha)
     rgba = cv2.merge([*(shaded * np.float32(channel / 255) for channel in straps.color_rgb), alpha])
-    return Overlay(rgba, int(low[0]), int(low[1]))
+    return Overlay(rgba, left, top, step)
 
 
-def _ribbon(path: Float32Array, width: float, shape: tuple[int, int]) -> Image:
-    """(H, W) 255 within a ribbon along a path."""
-    along = np.gradient(path, axis=0)
-    along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-6)
+def _ribbon(canvas: Image, path: Float32Array, width: float, opacity: Float64Array) -> None:
+    """Draw a ribbon along a path (N, 2) into a canvas (H, W), 255 where it is opaque."""
+    along = np.empty_like(path)
+    along[1:-1], along[0], along[-1] = path[2:] - path[:-2], path[1] - path[0], path[-1] - path[-2]
+    along /= np.maximum(np.sqrt(np.square(along).sum(axis=1, keepdims=True)), 1e-6)
     # What is drawn without jags reaches half a pixel farther.
-    across = along[:, ::-1] * [-1, 1] * max(width / 2 - 0.5, 0.25)
-    rim = np.concatenate([path + across, (path - across)[::-1]])
-    canvas = np.zeros(shape, np.uint8)
-    cv2.fillPoly(canvas, [np.round(rim * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    return canvas
-
-
-def _along(strap: Strap, low: Float64Array, shape: tuple[int, int]) -> Float32Array:
-    """(H, W) a strap's opacity, carried to the pixels beside it across its end."""
-    faded = np.flatnonzero(strap.opacity < 1)
-    if not len(faded):
-        return np.ones(shape, np.float32)
-    first = max(int(faded[0]) - 1, 0)
-    end = strap.path[-1] - low
-    way = strap.path[-1] - strap.path[first]
-    length = float(np.linalg.norm(way))
-    if length < 1e-6:
-        return np.ones(shape, np.float32)
-    way = way / length
-    x = np.arange(shape[1], dtype=np.float32) - np.float32(end[0])
-    y = np.arange(shape[0], dtype=np.float32)[:, None] - np.float32(end[1])
-    last = np.float32(strap.opacity[-1])
-    # Before the end, along its last piece.
-    fading = last - (way[0] * x + way[1] * y) * ((1 - last) / np.float32(length))
-    near = x * x + y * y < np.float32((1.5 * length + strap.width) ** 2)
-    faded_only: Float32Array = np.where(near, np.clip(fading, last, 1), np.float32(1))
-    return faded_only
+    across = along[:, ::-1] * np.array([-16, 16], np.float32) * max(width / 2 - 0.5, 0.25)
+    path = path * np.float32(16)
+    one, other = np.round(path + across).astype(np.int32), np.round(path - across).astype(np.int32)
+    # Piece by piece where it fades, from its end on.
+    whole = int(np.count_nonzero(opacity >= 1))
+    first = max(whole - 1, 0)
+    for number in range(len(path) - 2, first - 1, -1):
+        piece = np.array([one[number], one[number + 1], other[number + 1], other[number]])
+        shade = 127.5 * float(opacity[number] + opacity[number + 1])
+        cv2.fillConvexPoly(canvas, piece, shade, cv2.LINE_AA, 4)
+    if first:
+        cv2.fillPoly(canvas, [np.concatenate([one[: first + 1], other[first::-1]])], 255, cv2.LINE_AA, 4)
 
 
 def _under(overlay: Overlay, layers: list[Overlay]) -> Overlay:
@@ -314,4 +358,4 @@ def _under(overlay: Overlay, layers: list[Overlay]) -> Overlay:
     for layer in layers:
         above = rgba[place(layer.region)]
         above += layer.rgba * (1 - above[..., 3:])
-    return Overlay(rgba, left, top)
+    return replace(overlay, rgba=rgba, left=left, top=top)

@@ -7,7 +7,6 @@ Textures are premultiplied RGBA, 0 to 1, sRGB values as they are stored.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -97,9 +96,11 @@ def draw(recipe: Recipe, rng: np.random.Generator) -> Drawn:
     """
     if not recipe.varies:
         return AS_IT_IS
-    # A copy tells the seed, so that the generator stays as it is; spawning children would change it, and fail for one
-    # that no SeedSequence made.
-    child = np.random.default_rng(copy.deepcopy(rng).integers(2**64, dtype=np.uint64))
+    # The generator is put back as it was; spawning children would change it, and fail for one that no SeedSequence
+    # made.
+    state = rng.bit_generator.state
+    child = np.random.default_rng(rng.integers(2**64, dtype=np.uint64))
+    rng.bit_generator.state = state
     worn = drawn_wear(recipe.wear, child)
     is_recolored, is_patterned = child.random(2) < (recipe.recolor_share, recipe.pattern_share)
     hue, saturation, brightness, tint_hue, tint = child.random(5)

@@ -11,25 +11,30 @@ asks where it came from, so there are no holes.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from maskgen.arrays import BoolArray, Float32Array
+from maskgen.arrays import BoolArray, Float32Array, Float64Array, IntArray
 from maskgen.catalog.store import View
 from maskgen.masking.detail import Detail
+from maskgen.masking.fit import along_skin
 
 _NOWHERE: Final = -1e4  # texture coordinate of a pixel that no triangle covers
-_BLOCK: Final = 200_000  # pixels
-_LARGE: Final = 8_000_000  # pixels
 # Where pixels lie on the skin is worked out for one of so many, both ways.
 _COARSE: Final = 4
 # A texture that is drawn larger than this many times is sharpened, and by how much.
 _SHARPENED_FROM: Final = 1.4
 _STEEPER: Final = 2.5
+# How wide a blur enlarging leaves, for each time that a texture is enlarged.
+_BLURRED: Final = 0.4
+# What of a texture is clear is told in cells of about so many along its longer side.
+_CELLS: Final = 64
 
 
 @dataclass(frozen=True)
@@ -39,36 +44,174 @@ class Overlay:
     Attributes
     ----------
     rgba : (H, W, 4) float32 array
-        Premultiplied, 0 to 1; float16 if it is large, so that a face that fills a photograph fits into memory.
+        Premultiplied, 0 to 1.
     left, top : int
-        Image pixel of the overlay's top-left pixel; the overlay lies wholly inside the image.
+        Pixel of the image, made `step` times smaller, at the overlay's top-left pixel; it lies wholly inside.
+    step : float
+        Pixels of the image along a side of one of the overlay.
+    blur : float
+        Standard deviation of the blur that enlarging its texture has left, in its own pixels.
     """
 
     rgba: Float32Array
     left: int
     top: int
+    step: float = 1.0
+    blur: float = 0.0
 
     @property
     def region(self) -> tuple[slice, slice]:
-        """Rows and columns of the image that it covers."""
+        """Rows and columns that it covers, in its own pixels."""
         height, width = self.rgba.shape[:2]
         return slice(self.top, self.top + height), slice(self.left, self.left + width)
 
 
+def shrunk(points: Float32Array, step: float) -> Float32Array:
+    """Points (N, 2) of an image on the same made `step` times smaller."""
+    return points if step == 1 else (points + np.float32(0.5)) / np.float32(step) - np.float32(0.5)
+
+
+def unshrunk(points: Float32Array, step: float) -> Float32Array:
+    """The inverse of `shrunk`."""
+    return points if step == 1 else (points + np.float32(0.5)) * np.float32(step) - np.float32(0.5)
+
+
+def shrunk_map(from_image: Float32Array, step: float) -> Float32Array:
+    """A map (2, 3) of an image's pixels as one of those of the same made `step` times smaller."""
+    to_image = np.array([[step, 0, (step - 1) / 2], [0, step, (step - 1) / 2], [0, 0, 1]], np.float32)
+    result: Float32Array = from_image @ to_image
+    return result
+
+
 @dataclass(frozen=True)
-class OnSkin:
-    """What lies on a mask beyond its texture.
+class Mesh:
+    """The triangles of a texture, with all that does not depend on the face.
 
     Attributes
     ----------
-    points : (K, 2) float32 array
-        Where the control points lie on the unrolled skin, millimetres.
-    detail : Detail
-        Creases and weave.
+    triangles : (T, 3) int32 array
+        Indices into the control points.
+    side : (T,) array
+        The sign of each triangle's area.
+    origin : (T, 4) array
+        The first corner: where it lies in the texture, pixels, and on the unrolled skin, millimetres.
+    edges : (T, 4, 2) array
+        The way from there to the two others.
+    filled : (T, 4, 3) array
+        The corners of what the texture fills of each triangle, or of more, as shares of its corners.
+    is_filled : (T,) bool array
+        Whether it fills any of it.
     """
 
-    points: Float32Array
-    detail: Detail
+    triangles: npt.NDArray[np.int32]
+    side: Float64Array
+    origin: Float64Array
+    edges: Float64Array
+    filled: Float64Array
+    is_filled: BoolArray
+
+    @classmethod
+    def of(
+        cls,
+        points: Float32Array,
+        triangles: npt.NDArray[np.int32],
+        on_skin: Float32Array,
+        is_opaque: BoolArray,
+        size_wh: tuple[int, int],
+    ) -> Mesh:
+        """The mesh of control points (K, 2) in a texture of a size, where cells (h, w) of it are not clear.
+
+        Other parameters as `warp`; `on_skin` (K, 2) is where the points lie on the unrolled skin.
+        """
+        corners = np.concatenate([points, on_skin], axis=1).astype(np.float64)[triangles]  # (T, 3, 4)
+        source = corners[..., :2]
+        area = _signed_areas(source)
+        per_cell = np.array(size_wh) / np.array(is_opaque.shape[::-1])
+        low, high = source.min(axis=1), source.max(axis=1)
+        boxes = np.zeros((len(triangles), 2, 2))
+        is_filled = np.zeros(len(triangles), bool)
+        first = np.clip(np.floor((low - 1) / per_cell), 0, None).astype(int)
+        last = np.clip(np.floor((high + 1) / per_cell) + 1, 0, is_opaque.shape[::-1]).astype(int)
+        for number, ((left, top), (right, bottom)) in enumerate(zip(first, last, strict=True)):
+            part = is_opaque[top:bottom, left:right]
+            if area[number] == 0 or not part.any():
+                continue
+            rows, columns = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
+            begin, end = np.array([left + columns[0], top + rows[0]]), np.array([left + columns[-1], top + rows[-1]])
+            is_filled[number] = True
+            boxes[number] = np.clip([begin * per_cell - 1, (end + 1) * per_cell], low[number], high[number])
+        (x1, y1), (x2, y2) = boxes[:, 0].T, boxes[:, 1].T
+        frame = np.stack([np.stack(xy, axis=-1) for xy in ((x1, y1), (x2, y1), (x2, y2), (x1, y2))], axis=1)
+        to = frame - source[:, :1]
+        along, down = source[:, 1] - source[:, 0], source[:, 2] - source[:, 0]
+        safe = np.where(area == 0, 1.0, area)[:, None]
+        u = (to[..., 0] * down[:, None, 1] - to[..., 1] * down[:, None, 0]) / safe
+        v = (along[:, None, 0] * to[..., 1] - along[:, None, 1] * to[..., 0]) / safe
+        edges = np.stack([corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]], axis=-1)
+        return cls(triangles, np.sign(area), corners[:, 0], edges, np.stack([1 - u - v, u, v], axis=-1), is_filled)
+
+
+@lru_cache(maxsize=4096)
+def mesh_of(view: View) -> Mesh:
+    """The mesh of a view."""
+    height, width = view.textures.shapes[0]
+    cell = max(round(max(height, width) / _CELLS), 1)
+    is_opaque = view.textures.alpha_of(0) > 0
+    padded = np.pad(is_opaque, ((0, -height % cell), (0, -width % cell)))
+    cells = padded.reshape(padded.shape[0] // cell, cell, -1, cell).any(axis=(1, 3))
+    size_wh = padded.shape[1], padded.shape[0]
+    return Mesh.of(view.points, view.triangles, along_skin(view.names), cells, size_wh)
+
+
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom, pixels; the last two lie outside."""
+NOWHERE: Final[Box] = (0, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A mesh on a face.
+
+    Attributes
+    ----------
+    mesh : Mesh
+    corners : (T, 3, 2) float64 array
+        Where its triangles lie in the image, pixels.
+    is_seen : (T,) bool array
+        A triangle that turns over on its way to the image is the hidden side: not drawn.
+    size_wh : (int, int)
+        Width and height of the image.
+    """
+
+    mesh: Mesh
+    corners: Float64Array
+    is_seen: BoolArray
+    size_wh: tuple[int, int]
+
+    @classmethod
+    def of(cls, mesh: Mesh, points_in_image: Float32Array, size_wh: tuple[int, int]) -> Placed:
+        """A mesh whose control points (K, 2) lie so in an image."""
+        corners = points_in_image.astype(np.float64)[mesh.triangles]
+        area = _signed_areas(corners) * mesh.side
+        return cls(mesh, corners, area > 1e-3, size_wh)
+
+    @property
+    def box(self) -> Box:
+        """What the texture fills of the image, or a little more."""
+        drawn = np.flatnonzero(self.is_seen & self.mesh.is_filled)
+        if not len(drawn):
+            return NOWHERE
+        corners = self.corners[drawn]
+        # What it fills of each triangle, carried over by the triangle's map; its own corners bound that as well.
+        filled = self.mesh.filled[drawn] @ corners
+        lowest = np.maximum(filled.min(axis=1), corners.min(axis=1)).min(axis=0)
+        highest = np.minimum(filled.max(axis=1), corners.max(axis=1)).max(axis=0)
+        width, height = self.size_wh
+        left, top = max(int(min(lowest[0], width)), 0), max(int(min(lowest[1], height)), 0)
+        right, bottom = (
+            math.ceil(min(max(value + 1, 0), limit)) for value, limit in zip(highest, self.size_wh, strict=True)
+        )
+        return (left, top, right, bottom) if left < right and top < bottom else NOWHERE
 
 
 def warp(
@@ -77,7 +220,6 @@ def warp(
     points_in_image: Float32Array,
     triangles: npt.NDArray[np.int32],
     size_wh: tuple[int, int],
-    on_skin: OnSkin | None = None,
 ) -> Overlay:
     """A texture drawn so that its control points land on given points.
 
@@ -91,81 +233,100 @@ def warp(
         Indices into the points. A triangle that turns over on its way to the image is the hidden side: not drawn.
     size_wh : (int, int)
         Width and height of the image.
-    on_skin : OnSkin, optional
+    """
+    size = texture.shape[1], texture.shape[0]
+    mesh = Mesh.of(points_in_texture, triangles, points_in_texture, texture[..., 3] > 0, size)
+    placed = Placed.of(mesh, points_in_image, size_wh)
+    return drawn(placed, texture, (1.0, 1.0), placed.box)
+
+
+def drawn(
+    placed: Placed, texture: Float32Array, ratio: tuple[float, float], box: Box, detail: Detail | None = None
+) -> Overlay:
+    """A texture drawn on a face.
+
+    Parameters
+    ----------
+    placed : Placed
+        Its mesh.
+    texture : (H, W, 4) float32 array
+        Premultiplied RGBA, at one of its scales.
+    ratio : (float, float)
+        Width and height of that scale, against the full size that the mesh is for.
+    box : Box
+        What of the image to draw.
+    detail : Detail, optional
         What lies on the mask beyond its texture.
     """
-    drawn = _drawn_triangles(texture, points_in_texture, points_in_image, triangles)
-    corners = points_in_image[drawn]  # (T, 3, 2)
-    left, top, right, bottom = _bounds(texture, points_in_texture[drawn], corners, size_wh)
-    if right <= left or bottom <= top:
+    left, top, right, bottom = box
+    if left >= right or top >= bottom:
         return Overlay(np.zeros((0, 0, 4), np.float32), 0, 0)
-    shape = (bottom - top, right - left)
-    which = np.zeros(shape, np.uint16)  # 1 + index of the triangle that covers the pixel
-    offset = np.array([left, top], np.float32)
-    subpixel = np.round((corners - offset) * 16).astype(np.int32)
-    for index, triangle in enumerate(subpixel):
-        cv2.fillConvexPoly(which, triangle, index + 1, cv2.LINE_8, 4)
-    by_triangle = _with_nowhere(_inverse_maps(points_in_texture[drawn], corners - offset))
-    if on_skin is not None:
-        to_skin = _inverse_maps(on_skin.points[drawn], corners - offset)
+    width, height = right - left, bottom - top
+    corners = placed.corners - np.array([left, top], np.float64)
+    low, high = corners.min(axis=1), corners.max(axis=1)
+    within = (high[:, 0] >= -1) & (high[:, 1] >= -1) & (low[:, 0] <= width) & (low[:, 1] <= height)
+    chosen = np.flatnonzero(placed.is_seen & within)
+    corners = corners[chosen]
+    which = np.zeros((height, width), np.uint8)  # 1 + index of the triangle that covers the pixel
+    for index, triangle in enumerate(np.round(corners * 16).astype(np.int32), 1):
+        cv2.fillConvexPoly(which, triangle, index, cv2.LINE_8, 4)
+    maps = _inverse_maps(placed.mesh, chosen, corners)
+    columns, rows = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
+    map_x, map_y = (
+        _mapped(which, maps[:, axis] * scale + [0, 0, (scale - 1) / 2], columns, rows, _NOWHERE)
+        for axis, scale in enumerate(ratio)
+    )
+    rgba = cv2.remap(texture, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+    enlarged = _enlargement(placed.mesh, chosen, np.abs(_signed_areas(corners)), ratio)
+    is_sharpened = enlarged >= _SHARPENED_FROM
+    if is_sharpened:
+        rgba = _sharpened(rgba, enlarged)
+    if detail is not None and len(chosen):
         # Where a pixel lies on the skin changes slowly: a few pixels tell of those between.
-        skin_maps = _with_nowhere(to_skin)[which[::_COARSE, ::_COARSE]]
-        coarse_x, coarse_y = (np.arange(0, n, _COARSE, dtype=np.float32) for n in shape[::-1])
-        on_skin_mm = [
-            skin_maps[..., axis, 0] * coarse_x + skin_maps[..., axis, 1] * coarse_y[:, None] + skin_maps[..., axis, 2]
-            for axis in (0, 1)
-        ]
-        mm_per_pixel = float(np.median(np.sqrt(np.abs(np.linalg.det(to_skin[:, :, :2].astype(np.float64))))))
-    enlarged = _enlargement(points_in_texture[drawn], corners)
-    # Rows beyond a block that sharpening looks at.
-    margin = _sharp_reach(enlarged)
-    rgba = np.empty((*shape, 4), np.float32 if shape[0] * shape[1] <= _LARGE else np.float16)
-    columns = np.arange(shape[1], dtype=np.float32)
-    # So many rows at a time: the maps of a whole face need twice the memory of what is drawn.
-    step = max(_BLOCK // shape[1], 1)
-    for first in range(0, shape[0], step):
-        top_row, bottom_row = max(first - margin, 0), min(first + step + margin, shape[0])
-        rows = np.arange(top_row, bottom_row, dtype=np.float32)[:, None]
-        maps = by_triangle[which[top_row:bottom_row]]  # (h, W, 2, 3)
-        map_x = maps[..., 0, 0] * columns + maps[..., 0, 1] * rows + maps[..., 0, 2]
-        map_y = maps[..., 1, 0] * columns + maps[..., 1, 1] * rows + maps[..., 1, 2]
-        part = cv2.remap(texture, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
-        part = _sharpened(part, enlarged)
-        if on_skin is not None:
-            finer = np.array([[1 / _COARSE, 0, 0], [0, 1 / _COARSE, top_row / _COARSE]])
-            across, down = (_drawn_finer(values, finer, part.shape[1::-1]) for values in on_skin_mm)
-            on_skin.detail.over(part, across, down, mm_per_pixel)
-        rgba[first : first + step] = part[first - top_row : first - top_row + step]
-    return Overlay(rgba, left, top)
+        coarse = np.ascontiguousarray(which[::_COARSE, ::_COARSE])
+        across, down = (
+            _drawn_finer(_mapped(coarse, maps[:, axis], columns[::_COARSE], rows[::_COARSE], 0.0), (width, height))
+            for axis in (2, 3)
+        )
+        squares = np.abs(_determinants(maps[:, 2:, :2]))
+        squares.sort()
+        mm_per_pixel = math.sqrt(squares[len(squares) // 2])
+        detail.over(rgba, across, down, mm_per_pixel)
+    return Overlay(rgba, left, top, blur=0.0 if is_sharpened else _BLURRED * enlarged)
 
 
-def _drawn_finer(values: Float32Array, finer: npt.NDArray[np.float64], size_wh: tuple[int, int]) -> Float32Array:
-    """Values of a coarse grid at every pixel of a part of the image."""
+def _mapped(
+    which: npt.NDArray[np.uint8], maps: Float64Array, columns: Float32Array, rows: Float32Array, beyond: float
+) -> Float32Array:
+    """(H, W) one coordinate of where each pixel comes from, by the maps (T, 3) of the triangles that cover them."""
+    table = np.zeros((3, 256), np.float32)
+    table[:, 1 : len(maps) + 1] = maps.T
+    table[2, 0] = beyond
+    values: Float32Array = cv2.LUT(which, table[0])
+    values *= columns
+    by_row = cv2.LUT(which, table[1])
+    by_row *= rows
+    values += by_row
+    values += cv2.LUT(which, table[2])
+    return values
+
+
+def _drawn_finer(values: Float32Array, size_wh: tuple[int, int]) -> Float32Array:
+    """Values of a coarse grid at every pixel."""
+    finer = np.array([[1 / _COARSE, 0, 0], [0, 1 / _COARSE, 0]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     result: Float32Array = cv2.warpAffine(values, finer, size_wh, flags=flags, borderMode=cv2.BORDER_REPLICATE)
     return result
 
 
-def _with_nowhere(maps: Float32Array) -> Float32Array:
-    """Maps (T, 2, 3) after one for pixels that no triangle covers."""
-    return np.concatenate([np.full((1, 2, 3), [[0, 0, _NOWHERE]], np.float32), maps])
-
-
-def _enlargement(source: Float32Array, target: Float32Array) -> float:
-    """How much larger triangles (T, 3, 2) are drawn than they are in the texture: a factor of length."""
-    before, after = np.abs(_signed_areas(source)).sum(), np.abs(_signed_areas(target)).sum()
-    return float(np.sqrt(after / max(before, 1e-6)))
-
-
-def _sharp_reach(enlarged: float) -> int:
-    """How far, in pixels, sharpening looks around."""
-    return 0 if enlarged < _SHARPENED_FROM else int(np.ceil(4 * 0.55 * enlarged)) + 1
+def _enlargement(mesh: Mesh, chosen: IntArray, areas: Float64Array, ratio: tuple[float, float]) -> float:
+    """How much larger triangles are drawn, their areas given, than they are in the texture: a factor of length."""
+    before = np.abs(_determinants(mesh.edges[chosen, :2])).sum() * ratio[0] * ratio[1]
+    return math.sqrt(float(areas.sum()) / max(float(before), 1e-6))
 
 
 def _sharpened(rgba: Float32Array, enlarged: float) -> Float32Array:
     """A premultiplied picture whose edges are as steep as before it was enlarged; they overshoot nowhere."""
-    if enlarged < _SHARPENED_FROM:
-        return rgba
     soft = cv2.GaussianBlur(rgba, (0, 0), 0.55 * enlarged)
     steep = cv2.addWeighted(rgba, 1 + _STEEPER, soft, -_STEEPER, 0)
     reach = max(round(0.5 * enlarged), 1)
@@ -174,15 +335,19 @@ def _sharpened(rgba: Float32Array, enlarged: float) -> Float32Array:
     return sharp
 
 
-def carried(
-    places: Float32Array,
-    points_in_texture: Float32Array,
-    points_in_image: Float32Array,
-    triangles: npt.NDArray[np.int32],
-) -> tuple[Float32Array, BoolArray]:
-    """Where places (P, 2) of a texture come to lie in the image, (P, 2), and whether they are seen there, (P,).
+def bearings(
+    places: Float32Array, points_in_texture: Float32Array, triangles: npt.NDArray[np.int32]
+) -> tuple[npt.NDArray[np.int32], Float64Array, BoolArray]:
+    """Where places (P, 2) of a texture lie among its control points.
 
-    Other parameters as `warp`. What lies in no triangle, or in one that turns over, is not seen.
+    Returns
+    -------
+    (P, 3) int32 array
+        The three control points around each.
+    (P, 3) array
+        Their shares of it.
+    (P,) bool array
+        Whether they really lie around it, and not beside it.
     """
     corners = points_in_texture[triangles].astype(np.float64)  # (T, 3, 2)
     origin, along, down = corners[:, 0], corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
@@ -196,68 +361,53 @@ def carried(
     triangle = outside.argmin(axis=1)  # (P,)
     row = np.arange(len(places))
     share = np.stack([1 - u - v, u, v], axis=-1)[row, triangle]  # (P, 3)
-    target = points_in_image[triangles[triangle]].astype(np.float64)  # (P, 3, 2)
-    landed = np.einsum("pk,pkd->pd", share, target).astype(np.float32)
-    kept = area[triangle] * _signed_areas(target.astype(np.float32)) > 0
-    return landed, kept & (outside[row, triangle] < 1e-6)
+    # In the order that makes the area positive: if it is negative in the image, the triangle has turned over.
+    around = triangles[triangle].copy()
+    turned = area[triangle] < 0
+    around[turned], share[turned] = around[turned][:, [0, 2, 1]], share[turned][:, [0, 2, 1]]
+    return around, share, outside[row, triangle] < 1e-6
 
 
-def fitting_scale(view: View, on_face: Float32Array) -> tuple[Float32Array, Float32Array]:
-    """The smallest texture that still has a pixel for every pixel of the face, and the control points in it."""
-    spread = [float(np.linalg.norm(p - p.mean(axis=0), axis=1).mean()) for p in (view.points, on_face)]
-    level = int(np.log2(max(spread[0] / max(spread[1], 1e-6), 1.0)))
-    level = min(level, len(view.textures) - 1)
-    texture, (height, width) = view.textures[level], view.textures.shapes[0]
-    ratio = np.array([texture.shape[1] / width, texture.shape[0] / height], np.float32)
-    # Pixel centres: the first pixel of a halved texture covers the first two.
-    return texture, (view.points + 0.5) * ratio - 0.5
+def fitting_scale(view: View, on_face: Float32Array) -> int:
+    """The number of the smallest texture that still has a pixel for every pixel of the face."""
+    spread = [_spread(view), _apart(on_face)]
+    level = int(math.log2(max(spread[0] / max(spread[1], 1e-6), 1.0)))
+    return min(level, len(view.textures) - 1)
 
 
-def _drawn_triangles(
-    texture: Float32Array,
-    points_in_texture: Float32Array,
-    points_in_image: Float32Array,
-    triangles: npt.NDArray[np.int32],
-) -> npt.NDArray[np.int32]:
-    """Triangles that keep their side and touch the texture."""
-    before, after = _signed_areas(points_in_texture[triangles]), _signed_areas(points_in_image[triangles])
-    low, high = points_in_texture[triangles].min(axis=1), points_in_texture[triangles].max(axis=1)
-    touches = ((high >= -1) & (low <= [texture.shape[1], texture.shape[0]])).all(axis=1)
-    kept = (before * after > 0) & (np.abs(after) > 1e-3) & touches
-    result: npt.NDArray[np.int32] = triangles[kept]
+@lru_cache(maxsize=4096)
+def _spread(view: View) -> float:
+    """How far a view's control points lie from their middle, pixels."""
+    return _apart(view.points)
+
+
+def _apart(points: Float32Array) -> float:
+    """How far points (K, 2) lie from their middle, pixels."""
+    off = points - points.sum(axis=0) / np.float32(len(points))
+    return float(np.sqrt(np.einsum("kd,kd->k", off, off)).sum()) / len(points)
+
+
+def _signed_areas(corners: Float64Array) -> Float64Array:
+    """Twice the signed areas (T,) of triangles (T, 3, 2)."""
+    a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    areas: Float64Array = a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
+    return areas
+
+
+def _determinants(matrices: Float64Array) -> Float64Array:
+    """Of (T, 2, 2)."""
+    result: Float64Array = matrices[:, 0, 0] * matrices[:, 1, 1] - matrices[:, 0, 1] * matrices[:, 1, 0]
     return result
 
 
-def _signed_areas(corners: Float32Array) -> Float32Array:
-    """Twice the signed areas (T,) of triangles (T, 3, 2)."""
-    a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    return a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
-
-
-def _bounds(
-    texture: Float32Array, source: Float32Array, target: Float32Array, size_wh: tuple[int, int]
-) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom in the image of the part of the triangles that the texture fills."""
-    if not len(target):
-        return 0, 0, 0, 0
-    # The texture's frame, cut to each triangle's own frame and carried over by its map: cheap, and never too small.
-    height, width = texture.shape[:2]
-    low = np.clip(source.min(axis=1), [-1, -1], [width, height])
-    high = np.clip(source.max(axis=1), [-1, -1], [width, height])
-    forward = _inverse_maps(target, source)  # texture -> image
-    frame = np.stack([low, np.stack([high[:, 0], low[:, 1]], 1), high, np.stack([low[:, 0], high[:, 1]], 1)], axis=1)
-    carried = np.einsum("tij,tcj->tci", forward[:, :, :2], frame) + forward[:, None, :, 2]
-    # A triangle's own corners bound it as well.
-    lowest = np.maximum(carried.min(axis=1), target.min(axis=1)).min(axis=0)
-    highest = np.minimum(carried.max(axis=1), target.max(axis=1)).max(axis=0)
-    left, top = (int(v) for v in np.floor(np.clip(lowest, 0, size_wh)))
-    right, bottom = (int(v) for v in np.ceil(np.clip(highest + 1, 0, size_wh)))
-    return left, top, right, bottom
-
-
-def _inverse_maps(source: Float32Array, target: Float32Array) -> Float32Array:
-    """The (T, 2, 3) affine maps that take target triangles (T, 3, 2) to source triangles (T, 3, 2)."""
-    ones = np.ones((*target.shape[:2], 1))
-    system = np.concatenate([target.astype(np.float64), ones], axis=2)  # (T, 3, 3)
-    solution = np.linalg.solve(system, source.astype(np.float64))  # (T, 3, 2)
-    return np.transpose(solution, (0, 2, 1)).astype(np.float32)
+def _inverse_maps(mesh: Mesh, chosen: IntArray, corners: Float64Array) -> Float64Array:
+    """(T, 4, 3): take pixels of triangles (T, 3, 2) to the full-size texture, and to the unrolled skin."""
+    first = corners[:, 0]
+    ways = np.stack([corners[:, 1] - first, corners[:, 2] - first], axis=-1)  # (T, 2, 2)
+    inverse = np.empty_like(ways)
+    inverse[:, 0, 0], inverse[:, 1, 1] = ways[:, 1, 1], ways[:, 0, 0]
+    inverse[:, 0, 1], inverse[:, 1, 0] = -ways[:, 0, 1], -ways[:, 1, 0]
+    inverse /= _determinants(ways)[:, None, None]
+    linear = mesh.edges[chosen] @ inverse  # (T, 4, 2)
+    shift = mesh.origin[chosen][..., None] - linear @ first[..., None]
+    return np.concatenate([linear, shift], axis=2)

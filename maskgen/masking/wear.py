@@ -12,13 +12,14 @@ head are degrees about the vertical axis, 0 towards the viewer.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 
 import numpy as np
 
 from maskgen.arrays import Float32Array
 from maskgen.catalog.schema import Wear, WearShares
+from maskgen.face import head
 from maskgen.face.head import ANCHORS, AXIS_Z_MM, point_in_space
 
 
@@ -83,6 +84,12 @@ def displaced(names: tuple[str, ...], wear: Wear) -> Float32Array | None:
     if wear == "correct":
         return None
     return np.stack([_slid(name, wear) for name in names])
+
+
+@lru_cache(maxsize=256)
+def placing(names: tuple[str, ...], wear: Wear) -> Float32Array:
+    """The (K, 68) matrix that takes a face's landmarks to where control points lie when the mask is worn so."""
+    return head.placing(names, displaced(names, wear))
 
 
 @cache

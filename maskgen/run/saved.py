@@ -46,8 +46,10 @@ def _visible(shape: tuple[int, ...], observed: Sequence[Observed | None]) -> Ima
     visible: Image = np.full(shape[:2], 255, np.uint8)
     for face in observed:
         if face is not None and face.visible is not None:
-            part = visible[face.visible.region]
-            np.minimum(part, face.visible.values, out=part)
+            share = face.visible.at(face.visible.region)
+            if share is not None:
+                part = visible[face.visible.region]
+                np.minimum(part, share, out=part)
     return visible
 
 

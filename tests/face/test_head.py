@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import face_at, poses, seen
 
-from maskgen.face.head import ANCHORS, POINT_NAMES, mean_head, point_in_space, points_on_face
+from maskgen.face.head import (
+    ANCHORS,
+    POINT_NAMES,
+    head_to_image,
+    in_image,
+    mean_head,
+    point_in_space,
+    points_on_face,
+)
 
 NAMES = tuple(sorted(POINT_NAMES))
 
@@ -41,3 +49,20 @@ def test_head_is_symmetric():
 def test_unknown_point_is_refused():
     with pytest.raises(KeyError):
         point_in_space("68")
+
+
+def plain_places(points, landmarks_68):
+    """Where points of the mean head lie on a face: by the camera, then moved as the landmarks near them deviate."""
+    camera, head_68 = head_to_image(landmarks_68), mean_head().points_68
+    residual = landmarks_68 - (head_68 @ camera[:, :3].T + camera[:, 3])
+    weight = np.exp(-np.square(points[:, None] - head_68).sum(axis=-1) / (2 * 35.0**2))
+    correction = weight @ residual / np.maximum(weight.sum(axis=1, keepdims=True), 1.0)
+    return points @ camera[:, :3].T + camera[:, 3] + correction
+
+
+@given(poses(yaw=60, pitch=30), st.integers(0, 1000))
+def test_one_matrix_carries_points_where_camera_and_deviations_put_them(pose, seed):
+    rng = np.random.default_rng(seed)
+    landmarks = face_at(pose, 1.7, (300, 280)).landmarks_68 + rng.normal(0, 4, (68, 2)).astype(np.float32)
+    points = rng.uniform(-120, 120, (30, 3)).astype(np.float32)
+    assert np.allclose(in_image(points, landmarks), plain_places(points, landmarks), atol=0.02)

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 from strategies import face_at
 
+from maskgen.catalog.store import Catalog
+from maskgen.face import HeadPose
 from maskgen.masking import blend, grain, light
+from maskgen.masking.augment import worn
 from maskgen.masking.occlude import Visible
 from maskgen.masking.recipe import DEFAULT_LOOK, PLAIN_LOOK
 from maskgen.masking.warp import Overlay
@@ -123,8 +126,9 @@ def test_noise_of_the_photograph_lies_on_the_mask():
 
 
 def test_grain_is_as_wide_as_it_is_high():
-    gray = np.float32([0.5, 0.5, 0.5, 1]) * np.ones((200, 200, 1), np.float32)
-    noise = grain.with_grain(gray, 0.02, rng())[..., 0] - 0.5
+    gray = np.full((200, 200, 4), (128, 128, 128, 255), np.uint8)
+    grey = grain.drawn(rng(), (200, 200)).on(gray[..., :3], grain.strength_on(gray, 0.02))
+    noise = grey[..., 0].astype(float) - grey.mean()
     along, down = ((noise[cut] * noise[kept]).mean() / noise.var() for cut, kept in (
         ((slice(None), slice(1, None)), (slice(None), slice(None, -1))),
         (slice(1, None), slice(None, -1)),
@@ -181,7 +185,8 @@ def test_the_default_look_softens_the_edge_of_the_mask():
 
 def test_what_lies_in_front_of_the_face_stays_as_it_is():
     image = portrait()
-    visible = Visible(np.zeros((image.shape[0], 125), np.uint8), (slice(0, image.shape[0]), slice(0, 125)))
+    region = slice(0, image.shape[0]), slice(0, 125)
+    visible = Visible(np.zeros((image.shape[0], 125), np.uint8), np.eye(2, 3, dtype=np.float32), region)
     appearance = light.appearance_of(image, FACE)
     layer = blend.over(image, cloth((30, 90, 200)), appearance, rng(), PLAIN_LOOK, visible)
     assert np.array_equal(layer.image[:, :125], image[:, :125])
@@ -192,16 +197,57 @@ def test_what_lies_in_front_of_the_face_stays_as_it_is():
     assert (alpha[145:195, 126:160] == 1).all()
 
 
-@pytest.mark.parametrize("block", [100 * 5, 100 * 37])
-def test_a_mask_that_is_painted_a_few_rows_at_a_time_has_no_seams(monkeypatch, block):
-    look, overlay = dataclasses.replace(DEFAULT_LOOK, noise=False), cloth((30, 90, 200), 0.9)
-    appearance = light.appearance_of(portrait(), FACE)
-    whole = blend.over(portrait(), overlay, appearance, rng(), look)
-    monkeypatch.setattr(blend, "_BLOCK", block)
-    parts = blend.over(portrait(), overlay, appearance, rng(), look)
-    assert np.array_equal(whole.image, parts.image)
-    assert np.allclose(whole.alpha, parts.alpha, atol=1e-5)
-    assert whole.region == parts.region
+def on_large_face(look, step, yaw=0):
+    """A mask on a face of a thousand pixels, drawn so many times smaller; the layer that was mixed and the image."""
+    face = face_at(HeadPose(yaw, 0, 0), 5.5, (600, 450))
+    image = np.full((1200, 1210, 3), (120, 110, 100), np.uint8)
+    image[light.skin_region(face, (1210, 1200))] = (170, 125, 100)
+    view = Catalog.load().select(names=["surgical-blue"]).designs[0].views_for(yaw, 0)[0]
+    appearance = dataclasses.replace(light.appearance_of(image, face), blur=1.0)
+    overlay = worn(view, face, (1210, 1200), step=step or blend.step_of(appearance, look))
+    return blend.over(image, overlay, appearance, rng(), look), image
+
+
+def test_a_mask_is_drawn_no_finer_than_its_blur_leaves_and_looks_the_same():
+    look = dataclasses.replace(DEFAULT_LOOK, noise=False)
+    (whole, _), (small, _) = on_large_face(look, 1.0), on_large_face(look, None)
+    assert small._step >= 2
+    assert small._opacity.size < whole._opacity.size / 4
+    inside = np.zeros(whole.image.shape[:2], bool)
+    inside[small.region] = small.alpha > 0.02
+    difference = np.abs(whole.image.astype(float) - small.image)
+    assert difference[inside].mean() < 1
+    assert difference[~inside].mean() < 0.1
+
+
+@pytest.mark.parametrize("step", [1.0, 1.5, 2.5])
+def test_alpha_tells_how_much_of_the_mask_is_seen_however_it_was_drawn(step):
+    look = dataclasses.replace(PLAIN_LOOK, feather=0.002)
+    layer, image = on_large_face(look, step, yaw=20)
+    part, alpha = image[layer.region].astype(float), layer.alpha
+    assert alpha.shape == part.shape[:2]
+    changed = np.abs(layer.image[layer.region].astype(float) - part).max(axis=2)
+    # What is too clear to be told in whole numbers may round to the next.
+    assert changed[alpha == 0].max() <= 1
+    assert changed[alpha > 0.9].mean() > 20
+    outside = np.ones(image.shape[:2], bool)
+    outside[layer.region] = False
+    assert np.array_equal(layer.image[outside], image[outside])
+
+
+@pytest.mark.parametrize("shape", [(1201, 1211), (1199, 1203)])
+def test_a_mask_that_is_drawn_smaller_is_cut_at_the_edge_of_an_image_of_any_size(shape):
+    face = face_at(HeadPose(0, 0, 0), 7.5, (1100, 700))
+    image = np.full((*shape, 3), (150, 120, 100), np.uint8)
+    view = Catalog.load().select(names=["surgical-blue"]).designs[0].views_for(0, 0)[0]
+    appearance = light.appearance_of(image, face)
+    step = blend.step_of(appearance, DEFAULT_LOOK)
+    overlay = worn(view, face, (shape[1], shape[0]), step=step)
+    layer = blend.over(image, overlay, appearance, rng())
+    assert step > 1
+    assert layer.region[0].stop == shape[0]
+    assert layer.alpha.shape == layer.image[layer.region].shape[:2]
+    assert (layer.image[-1] != 150).any()
 
 
 def moved(array, offset):

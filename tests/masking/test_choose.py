@@ -6,9 +6,11 @@ import json
 import numpy as np
 import pytest
 from catalogs import small_catalog
-from hypothesis import given
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from strategies import face_at, poses
 
+from maskgen.catalog import store
 from maskgen.catalog.store import CATALOG_FILE, Catalog
 from maskgen.errors import CatalogError
 from maskgen.face import HeadPose
@@ -85,3 +87,23 @@ def test_what_a_face_must_not_wear_goes_to_another_and_nobody_else_changes():
 def test_a_catalog_of_nothing_else_is_worn_all_the_same():
     catalog = Catalog.load().select(kinds=["gaiter"])
     assert choose(catalog, face_at(), np.random.default_rng(0), ("gaiter",)).kind == "gaiter"
+
+
+@settings(deadline=None)
+@given(st.one_of(poses(yaw=89, pitch=60), st.builds(HeadPose, *[st.sampled_from(range(-90, 91, 5))] * 2, st.just(0))))
+def test_cells_of_head_rotations_hold_what_looking_at_every_view_finds(pose):
+    catalog = Catalog.load()
+    held = [(design, views) for design in catalog.designs if (views := design.views_for(pose.yaw, pose.pitch))]
+    for _ in range(2):
+        fitting = catalog.fitting(pose.yaw, pose.pitch)
+        assert list(zip(fitting.designs, fitting.views, strict=True)) == held
+    assert fitting.limits == tuple(np.cumsum([design.entry.weight for design, _ in held]).tolist())
+
+
+def test_what_is_remembered_of_head_rotations_does_not_grow_without_bound(monkeypatch):
+    monkeypatch.setattr(store, "_MOST_CELLS", 5)
+    catalog = Catalog.load()
+    rng = np.random.default_rng(0)
+    for yaw, pitch in rng.uniform(-60, 60, (60, 2)):
+        catalog.fitting(yaw, pitch)
+        assert len(catalog._cells[2]) <= 5

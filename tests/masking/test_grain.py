@@ -69,3 +69,21 @@ def test_a_mask_on_a_small_blurred_face_is_as_blurred_as_the_face():
     sharp, soft = (light.blur_of(one, small) for one in (image, cv2.GaussianBlur(image, (0, 0), 2.5)))
     assert sharp < 0.5
     assert soft > 1.2 or soft == pytest.approx(0.03 * max(small.size_wh), rel=0.01)
+
+
+def test_grain_of_a_large_part_is_measured_on_some_of_it_and_the_same():
+    rng = np.random.default_rng(5)
+    large = np.clip(120 + rng.normal(0, 3, (900, 700, 1)), 0, 255).round().astype(np.uint8).repeat(3, axis=2)
+    assert grain.grain_in(large) == pytest.approx(grain.grain_of(large[..., 0].astype(np.float32)), rel=0.05)
+    small = large[:200, :200]
+    assert grain.grain_in(small) == grain.grain_of(small[..., 0].astype(np.float32))
+    assert grain.grain_in(large[:0]) == 0
+
+
+@pytest.mark.parametrize("size_wh", [(30, 20), (512, 512), (700, 1300)])
+def test_grain_of_any_size_is_cut_from_one_piece_and_follows_the_seed(size_wh):
+    first, again, other = (grain.drawn(np.random.default_rng(seed), size_wh) for seed in (1, 1, 2))
+    assert first.lighter.shape == first.darker.shape == size_wh[::-1]
+    assert np.array_equal(first.lighter, again.lighter)
+    assert not np.array_equal(first.lighter, other.lighter)
+    assert not ((first.lighter > 0) & (first.darker > 0)).any()

@@ -48,7 +48,7 @@ def test_white_cloth_turns_warm_where_skin_and_picture_agree():
 def test_white_cloth_looks_neutral_unless_skin_and_picture_agree(skin, scene):
     small = np.full((40, 40, 3), 60, np.float32)
     small[:20] = 200 * illuminant.gains_of(scene * 0.3)
-    cast = illuminant.combined(skin, small)
+    cast = illuminant.combined(skin, illuminant.Scene(illuminant.highlights(small), illuminant.edges(small)))
     length = float(np.hypot(*cast))
     agreed = np.clip(skin, -0.4, 0.4) @ cast / max(length, 1e-9)
     assert illuminant.chroma_under(cast) <= NEUTRAL_CHROMA + 0.05 or agreed >= length - 1e-6
@@ -67,7 +67,7 @@ def test_nothing_known_is_no_cast():
 @pytest.mark.parametrize("size", [(1, 1), (3, 500), (500, 2)])
 def test_pictures_of_any_shape_tell_or_are_silent(size):
     image = np.full((*size, 3), 200, np.uint8)
-    assert np.isfinite(illuminant.combined(None, illuminant.reduced(image))).all()
+    assert np.isfinite(illuminant.combined(None, illuminant.scene_of(image))).all()
 
 
 def test_highlights_roll_off_and_are_not_clipped():

@@ -105,20 +105,71 @@ def test_a_small_face_gets_a_small_texture_whose_detail_is_averaged(tmp_path):
 def test_a_texture_has_a_pixel_for_every_pixel_of_the_face_and_hardly_more_than_two(tmp_path, pixels_per_mm):
     view = Catalog.load(small_catalog(tmp_path, {"red": 1})).designs[0].views[0]
     on_face = points_on_face(view.names, face_at(HeadPose(0, 0, 0), pixels_per_mm, (400, 300)).landmarks_68)
-    texture, points = fitting_scale(view, on_face)
+    texture = view.textures[fitting_scale(view, on_face)]
+    points = view.points * (texture.shape[1] / view.textures.shapes[0][1])
     per_pixel = np.ptp(points, axis=0).max() / np.ptp(on_face, axis=0).max()
     assert per_pixel < 2.05 or min(texture.shape[:2]) < 50
     assert per_pixel > 0.95 or texture.shape == view.textures[0].shape
 
 
-def test_a_mask_that_is_drawn_a_few_rows_at_a_time_or_needs_little_memory_is_the_same(monkeypatch):
-    view = next(iter(Catalog.load().designs)).views_for(0, 0)[0]
-    face = face_at(HeadPose(5, 0, 0), 1.0, (150, 110))
-    whole = worn(view, face, (300, 320))
-    monkeypatch.setattr(warping, "_BLOCK", 2000)
-    assert np.array_equal(worn(view, face, (300, 320)).rgba, whole.rgba)
-    monkeypatch.setattr(warping, "_LARGE", 2000)
-    small = worn(view, face, (300, 320)).rgba
-    assert small.dtype == np.float16
-    assert whole.rgba.max() > 0.9
-    assert np.abs(small - whole.rgba).max() < 1e-3
+def plain_warp(view, on_face, size_wh):
+    """(H, W, 4): one affine warp of the full texture per triangle."""
+    texture, points = view.textures[0], view.points
+    result = np.zeros((size_wh[1], size_wh[0], 4), np.float32)
+    for triangle in view.triangles:
+        matrix = cv2.getAffineTransform(points[triangle], on_face[triangle])
+        if np.linalg.det(matrix[:, :2]) <= 0:
+            continue
+        drawn = cv2.warpAffine(texture, matrix, size_wh, flags=cv2.INTER_LINEAR)
+        inside = np.zeros((size_wh[1], size_wh[0]), np.uint8)
+        cv2.fillConvexPoly(inside, np.round(on_face[triangle] * 16).astype(np.int32), 1, cv2.LINE_8, 4)
+        result[inside > 0] = drawn[inside > 0]
+    return result
+
+
+@pytest.mark.parametrize("yaw", [0, 25, -45])
+def test_all_triangles_at_once_draw_what_one_after_the_other_draws(yaw):
+    catalog = Catalog.load()
+    face = face_at(HeadPose(yaw, 5, 3), 2.2, (220, 170))
+    for design in catalog.designs[:3]:
+        view = design.views_for(yaw, 5)[0]
+        on_face = points_on_face(view.names, face.landmarks_68)
+        overlay = worn(view, face, (450, 480))
+        plain = plain_warp(view, on_face, (450, 480))
+        whole = np.zeros_like(plain)
+        whole[overlay.region] = overlay.rgba
+        assert np.abs(whole - plain).mean() < 1e-3
+        assert whole[..., 3].max() == pytest.approx(1, abs=1e-5)
+
+
+def test_nothing_of_a_mask_lies_outside_what_is_drawn():
+    for yaw in (0, 30, 60):
+        face = face_at(HeadPose(yaw, 0, 0), 1.4, (200, 150))
+        for design in Catalog.load().designs[::9]:
+            view = design.views_for(yaw, 0)[0]
+            plain = plain_warp(view, points_on_face(view.names, face.landmarks_68), (400, 400))
+            outside = np.ones((400, 400), bool)
+            outside[worn(view, face, (400, 400)).region] = False
+            assert plain[outside][:, 3].max(initial=0) < 0.02
+
+
+@pytest.mark.parametrize("step", [1.5, 2.0, 3.0])
+def test_a_mask_that_is_drawn_smaller_lies_where_it_lies_at_full_size(step):
+    view = Catalog.load().designs[0].views_for(0, 0)[0]
+    face = face_at(HeadPose(5, 0, 0), 4.0, (500, 400))
+    whole, small = worn(view, face, (1000, 1100)), worn(view, face, (1000, 1100), step=step)
+    assert small.step == step
+    centres = []
+    for overlay in (whole, small):
+        rows, columns = np.mgrid[overlay.region].astype(float)
+        weight = overlay.rgba[..., 3] / overlay.rgba[..., 3].sum()
+        centre = np.float32([[(columns * weight).sum(), (rows * weight).sum()]])
+        centres.append(warping.unshrunk(centre, overlay.step))
+    assert np.abs(centres[0] - centres[1]).max() < 0.3
+    assert small.rgba[..., 3].sum() * step**2 == pytest.approx(whole.rgba[..., 3].sum(), rel=0.01)
+
+
+@given(st.floats(1, 8), st.floats(-500, 500), st.floats(-500, 500))
+def test_what_is_shrunk_can_be_enlarged_again(step, x, y):
+    points = np.float32([[x, y]])
+    assert np.allclose(warping.unshrunk(warping.shrunk(points, step), step), points, atol=1e-2)

@@ -825,7 +825,7 @@ def test_each_face_is_observed_once_on_the_bare_photograph_whatever_the_variants
     source, seen = tmp_path / "in", []
     write_picture(source / "1.png", "two_faces")
     appearance_of = light.appearance_of
-    monkeypatch.setattr(light, "appearance_of", lambda image, face: seen.append(image) or appearance_of(image, face))
+    monkeypatch.setattr(light, "appearance_of", lambda image, *rest: seen.append(image) or appearance_of(image, *rest))
     mask(job_of(source, variants=3, faces="all"))
     assert len(seen) == 2
     assert all(np.array_equal(image, images.read(source / "1.png").pixels) for image in seen)
@@ -835,7 +835,7 @@ def test_faces_that_get_no_mask_are_not_observed(tmp_path, job_of, monkeypatch):
     source, seen = tmp_path / "in", []
     write_picture(source / "1.png", "two_faces")
     appearance_of = light.appearance_of
-    monkeypatch.setattr(light, "appearance_of", lambda image, face: seen.append(face) or appearance_of(image, face))
+    monkeypatch.setattr(light, "appearance_of", lambda image, face, *rest: seen.append(face) or appearance_of(image, face, *rest))
     mask(job_of(source))
     assert len(seen) == 1
 
