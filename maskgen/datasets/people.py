@@ -24,6 +24,7 @@ from maskgen.datasets.texts import Made
 from maskgen.errors import ConfigError, ImageError
 from maskgen.face import Face
 from maskgen.face.align import are_crops
+from maskgen.formats import Format
 
 AlignedBy = Literal["settings", "run", "sizes"]
 """Who says whether pictures are aligned: the caller, the run that wrote them, or the sizes of some of them."""
@@ -96,6 +97,8 @@ class People:
         Number of an item -> its face, as in `Item`.
     read : callable
         Gives a picture (H, W, 3), RGB, upright, or raises ImageError; small enough to be sent to other processes.
+    container : Path or None
+        The one file in which all pictures lie, if `originals` do not say where they do.
     """
 
     names: Sequence[str]
@@ -111,6 +114,7 @@ class People:
     keypoints: Float32Array | None = None
     faces: Mapping[int, Face] = field(default_factory=dict)
     read: Callable[[str], Image] = read_picture
+    container: Path | None = None
 
     @property
     def items(self) -> Sequence[Item]:
@@ -149,11 +153,54 @@ class _Items(Lazy[Item]):
 
 
 def people_of(
-    pictures: Iterable[tuple[str, str]], is_aligned: bool, read: Callable[[str], Image] = read_picture
+    pictures: Iterable[tuple[str, str]],
+    is_aligned: bool,
+    read: Callable[[str], Image] = read_picture,
+    container: Path | None = None,
 ) -> People:
     """Pictures of which only names and places are known, as one identity."""
     names, places = zip(*pictures, strict=True) if (pictures := list(pictures)) else ((), ())
-    return People(names, places, np.zeros(len(names), np.intp), ("",), is_aligned, read=read)
+    return People(names, places, np.zeros(len(names), np.intp), ("",), is_aligned, read=read, container=container)
+
+
+def pictures_at(path: Path, in_format: Format | None = None, aligned: bool | None = None) -> People:
+    """All pictures of a dataset of any format, whoever is on them; of an output of ``maskgen augment`` the originals.
+
+    Parameters
+    ----------
+    path, aligned
+        As for `open_people`.
+    in_format : str, optional
+        What it is; by default what the path says.
+
+    Raises
+    ------
+    ConfigError
+        If there is nothing that can be read.
+    """
+    from maskgen.datasets.augmented import augmented, output_of
+
+    in_format = in_format or format_of_path(path)
+    root = output_of(path, in_format)
+    if root is not None:
+        return augmented(root, None, aligned)
+    if in_format == "bin":
+        from maskgen.datasets.verification import read_bin
+
+        pictures = read_bin(path)
+        names = [str(number) for number in range(len(pictures.pictures))]
+        return People(
+            names, names, np.zeros(len(names), np.intp), ("",), aligned is not False, read=pictures.read, container=path
+        )
+    found = listed(path, in_format)
+    if not len(found.names):
+        raise ConfigError(f"{path}: no pictures")
+    is_aligned = seem_aligned(found.places) if aligned is None else aligned
+    aligned_by: AlignedBy = "sizes" if aligned is None else "settings"
+    # Nobody's are given to the first identity: who is on them does not matter here.
+    whose = np.maximum(found.whose, 0)
+    identities = found.identities or ("",)
+    return People(found.names, found.places, whose, identities, is_aligned, aligned_by, found.left_out, found.starts)
 
 
 def open_people(path: Path, original: Path | None = None, aligned: bool | None = None) -> People:
