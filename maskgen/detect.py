@@ -17,6 +17,7 @@ from maskgen.face import Face, HeadPose
 from maskgen.face.align import ARCFACE_SIDE, aligned_bbox
 from maskgen.face.landmarks import keypoints_of
 from maskgen.face.pose import pose_from_68, pose_from_106
+from maskgen.images.checking import refuse_other
 from maskgen.packs.find import BUNDLED, MEAN_HEAD_KEY, model_sha256, pack_dir, pack_sha256
 from maskgen.packs.session import Device, face_analysis
 from maskgen.parse import FaceParser, Parser
@@ -121,6 +122,13 @@ class FaceDetector:
     ------
     ModelError
         If the pack or the device is missing or unusable.
+
+    Examples
+    --------
+    >>> from skimage.data import astronaut
+    >>> (face,) = FaceDetector().detect(astronaut())
+    >>> face.keypoints.shape, face.landmarks_68.shape, abs(face.pose.yaw) < 15
+    ((5, 2), (68, 2), True)
     """
 
     def __init__(
@@ -161,8 +169,9 @@ class FaceDetector:
         Raises
         ------
         ImageError
-            If the detector expects aligned crops and the image is not square.
+            If it is no such array, or the detector expects aligned crops and the image is not square.
         """
+        refuse_other(image)
         boxes, scores, turns = self._aligned_box(image) if self.aligned else self._boxes(image)
         order = np.argsort(-np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), kind="stable")
         return [self._face(image, boxes[i], float(scores[i]), turns) for i in order]

@@ -56,12 +56,12 @@ def look(
     'maskgen train --faces CACHE', 'maskgen eval --faces CACHE' and maskgen.RandomMask then mask its pictures without
     running a network. The same command again looks only at what is new or has changed. More: 'maskgen help faces'.
     """
-    from maskgen.datasets.people import pictures_at
+    from maskgen.datasets.people import open_dataset
     from maskgen.detect import DetectorSpec
     from maskgen.parallel import LocalExecutor
     from maskgen.recognition.faces import Progress, faces_of
 
-    dataset = pictures_at(data, in_format, aligned)
+    dataset = open_dataset(data, in_format, aligned)
     console.note(f"aligned    {aligned_said(dataset.is_aligned, dataset.aligned_by)}")
     detectors = DetectorSpec(model, aligned=dataset.is_aligned)
     started, now = time.monotonic(), Progress(0, 0)

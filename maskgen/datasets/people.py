@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from os import PathLike
 from pathlib import Path
 from typing import Final, Literal
 
@@ -163,21 +164,43 @@ def people_of(
     return People(names, places, np.zeros(len(names), np.intp), ("",), is_aligned, read=read, container=container)
 
 
-def pictures_at(path: Path, in_format: Format | None = None, aligned: bool | None = None) -> People:
+def open_dataset(path: str | PathLike[str], in_format: Format | None = None, aligned: bool | None = None) -> People:
     """All pictures of a dataset of any format, whoever is on them; of an output of ``maskgen augment`` the originals.
+
+    Nothing is unpacked: items are made, and pictures read, when they are asked for.
 
     Parameters
     ----------
-    path, aligned
-        As for `open_people`.
+    path : path
+        The dataset.
     in_format : str, optional
         What it is; by default what the path says.
+    aligned : bool, optional
+        Whether pictures are ArcFace crops already; by default what an output of augment knows, or what the sizes of
+        some pictures say.
+
+    Returns
+    -------
+    People
+        Its items have a name, which is their key, and an identity, which is empty where nobody is named.
 
     Raises
     ------
     ConfigError
         If there is nothing that can be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> (folder / "ann").mkdir()
+    >>> Image.new("RGB", (60, 40)).save(folder / "ann" / "1.png")
+    >>> dataset = open_dataset(folder)
+    >>> [(item.name, item.identity, dataset.read(item.original).shape) for item in dataset.items]
+    [('ann/1.png', 'ann', (40, 60, 3))]
     """
+    path = Path(path)
     from maskgen.datasets.augmented import augmented, output_of
 
     in_format = in_format or format_of_path(path)
@@ -197,9 +220,8 @@ def pictures_at(path: Path, in_format: Format | None = None, aligned: bool | Non
         raise ConfigError(f"{path}: no pictures")
     is_aligned = seem_aligned(found.places) if aligned is None else aligned
     aligned_by: AlignedBy = "sizes" if aligned is None else "settings"
-    # Nobody's are given to the first identity: who is on them does not matter here.
-    whose = np.maximum(found.whose, 0)
-    identities = found.identities or ("",)
+    whose = np.where(found.whose == NOBODY, len(found.identities), found.whose)
+    identities = (*found.identities, "")
     return People(found.names, found.places, whose, identities, is_aligned, aligned_by, found.left_out, found.starts)
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from strategies import face_at
 
 from maskgen import run
-from maskgen.datasets.people import open_people, pictures_at
+from maskgen.datasets.people import open_dataset, open_people
 from maskgen.errors import ConfigError
 from maskgen.face import HeadPose
 from maskgen.masking.light import appearance_of
@@ -64,7 +64,7 @@ def folder(tmp_path):
 
 
 def search(folder, detectors, executor=None, **options):
-    dataset = pictures_at(folder, aligned=False)
+    dataset = open_dataset(folder, aligned=False)
     return faces_of(dataset, folder.parent / "cache", detectors, executor or InProcess(), **options)
 
 
@@ -108,7 +108,7 @@ def test_of_a_file_of_many_pictures_only_those_are_looked_at_again_whose_bytes_c
 
     def converted():
         run.run(run.Job(folder, tmp_path / "packed", run.AugmentSettings(masks=False, out_format=out_format)))
-        dataset = pictures_at(tmp_path / "packed", aligned=False)
+        dataset = open_dataset(tmp_path / "packed", aligned=False)
         return faces_of(dataset, tmp_path / "cache", detectors, InProcess())
 
     first = converted()
@@ -142,7 +142,7 @@ def test_a_search_that_was_stopped_goes_on_where_it_was(folder, detectors):
 
 def test_processes_find_what_one_does(folder, detectors, tmp_path):
     alone = search(folder, detectors)
-    dataset = pictures_at(folder, aligned=False)
+    dataset = open_dataset(folder, aligned=False)
     others = faces_of(dataset, tmp_path / "other", detectors, LocalExecutor(2))
     for key in alone:
         one, other = alone.get(key), others.get(key)
@@ -219,7 +219,7 @@ def test_pictures_of_a_verification_set_have_their_numbers_as_keys(tmp_path, det
     path = tmp_path / "set.bin"
     path.write_bytes(pickle.dumps(([encoded(number) for number in range(4)], [True, False])))
     for expected in (4, 0):
-        cache = faces_of(pictures_at(path), tmp_path / "cache", detectors, InProcess())
+        cache = faces_of(open_dataset(path), tmp_path / "cache", detectors, InProcess())
         assert sorted(cache) == ["0", "1", "2", "3"]
         assert looks(detectors) == expected
     assert cache.info.aligned
