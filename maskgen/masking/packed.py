@@ -1,6 +1,6 @@
 """What was observed of a face as a few numbers and bytes of fixed meaning, to be kept, and back.
 
-Shares of regions are kept in 8 bits, gains of shading in 16: what is read is what was packed to within that. Whoever
+Shares of regions are kept in steps of 2 %, which halves their size, gains of shading in 16 bits. Whoever
 keeps observed faces masks what `unpack` gives, also where nothing was kept yet, so that masks do not depend on it.
 """
 
@@ -42,6 +42,8 @@ NUMBERS: Final = np.dtype(
 _EVERYWHERE, _KEPT, _FROM_PICTURE = range(3)
 # A map of what is visible is kept up to so many pixels; of larger pictures it is worked out again from the regions.
 _LARGEST: Final = 128 * 128
+# How finely shares are kept.
+_STEPS: Final = 51
 # All but the first kind: the shares sum to 1.
 _SHARES: Final = (len(KINDS) - 1, GRID_SIDE, GRID_SIDE)
 
@@ -83,7 +85,7 @@ def pack(observed: Observed) -> Packed:
     if regions is None:
         return Packed(numbers, maps, b"")
     numbers["has_regions"], numbers["image_to_crop"] = 1, regions.image_to_crop
-    return Packed(numbers, maps, np.round(regions.shares[1:] * 255).astype(np.uint8).tobytes())
+    return Packed(numbers, maps, np.round(regions.shares[1:] * _STEPS).astype(np.uint8).tobytes())
 
 
 def sizes(numbers: Any) -> tuple[int, int]:
@@ -146,7 +148,7 @@ def unpack(packed: Packed, image: Image, face: Face) -> Observed:
 def _shares(raw: bytes) -> Float32Array:
     """(6, 64, 64) shares that sum to 1."""
     shares = np.empty((len(KINDS), *_SHARES[1:]), np.float32)
-    np.multiply(np.frombuffer(raw, np.uint8).reshape(_SHARES), np.float32(1 / 255), out=shares[1:])
+    np.multiply(np.frombuffer(raw, np.uint8).reshape(_SHARES), np.float32(1 / _STEPS), out=shares[1:])
     np.subtract(1, shares[1:].sum(axis=0), out=shares[0])
     np.maximum(shares[0], 0, out=shares[0])
     return shares

@@ -273,7 +273,7 @@ def test_stamps_tell_what_still_holds(cache):
     assert not fresh("file", None, "10-5", observed=True)
 
 
-def test_a_packed_face_is_read_to_within_8_bits_of_its_regions():
+def test_what_was_packed_once_is_packed_alike_again():
     image = np.random.default_rng(0).integers(0, 256, (200, 200, 3)).astype(np.uint8)
     looked = look_at(image, None, known=face_at(HeadPose(0, 0, 0), 0.8, (100, 90)))
     (observed,) = looked.observed(image)
