@@ -324,6 +324,12 @@ class Catalog:
         In the order of ``catalog.json``.
     sha256 : str
         Of ``catalog.json``, which holds the hash of every picture.
+
+    Examples
+    --------
+    >>> catalog = Catalog.load()
+    >>> {design.entry.kind for design in catalog.select(kinds=["surgical"]).designs}
+    {'surgical'}
     """
 
     root: Path

@@ -26,6 +26,7 @@ from maskgen.cli.console import Lazy, LazyGroup
         "convert": Lazy("maskgen.cli.convert:convert", "Bring a dataset into another format; no masks."),
         "doctor": Lazy("maskgen.cli.doctor:doctor", "Check this installation."),
         "eval": Lazy("maskgen.cli.eval:evaluate", "Measure recognition networks."),
+        "faces": Lazy("maskgen.cli.faces:look", "Look at the faces of a dataset, for training and transforms."),
         "help": Lazy("maskgen.cli.help:help_", "Print the reference, topic by topic."),
         "inspect": Lazy("maskgen.cli.inspect:inspect", "Say what a dataset is and what is in it."),
         "merge": Lazy("maskgen.cli.merge:merge", "Bring outputs together."),

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from maskgen.evaluate.embed import Embed
     from maskgen.evaluate.report import Pictures
     from maskgen.evaluate.results import EvalReport
-    from maskgen.face import Face
 
 
 @click.command("eval", cls=console.Command, short_help="Measure recognition networks.")
@@ -61,6 +60,12 @@ if TYPE_CHECKING:
 @click.option(
     "--model", "pack", default="bundled", show_default=True, metavar="NAME|DIR", help="Pack that finds the faces."
 )
+@click.option(
+    "--faces",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="CACHE",
+    help="Observed faces, as 'maskgen faces' keeps them; what lacks is added.  [default: in --out]",
+)
 @click.option("--catalog", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Mask catalog.")
 @click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Decides which masks are put on."
@@ -85,6 +90,7 @@ def evaluate(
     before: str | None,
     aligned: bool | None,
     pack: str,
+    faces: Path | None,
     catalog: Path | None,
     seed: int,
     workers: int,
@@ -112,7 +118,7 @@ def evaluate(
         wants_masks = any(condition != "none" for condition in conditions)
         masks = Catalog.load(catalog) if wants_masks else None
         listed = _listed(pairs_file, root, bin_file, aligned)
-        pictures = _collect(listed, masks, pack, seed, workers, None if bin_file else out)
+        pictures = _collect(listed, masks, pack, seed, workers, faces, out)
         rows, curves = [], []
         for name, embed in embedders:
             found, drawn = reporting.evaluate(name, embed, listed.pairs, pictures, tuple(dict.fromkeys(conditions)))
@@ -148,6 +154,7 @@ class _Listed(NamedTuple):
     """Name -> what `read` takes."""
     read: Callable[[str], Image]
     is_aligned: bool
+    container: Path | None = None
 
 
 def _listed(pairs_file: Path | None, root: Path | None, bin_file: Path | None, aligned: bool | None) -> _Listed:
@@ -159,7 +166,7 @@ def _listed(pairs_file: Path | None, root: Path | None, bin_file: Path | None, a
     if bin_file is not None:
         bin_set = verification.read_bin(bin_file)
         listed = pairs.of_bin(bin_set.is_same)
-        return _Listed(listed, {name: name for name in listed.names}, bin_set.read, True)
+        return _Listed(listed, {name: name for name in listed.names}, bin_set.read, True, bin_file)
     assert pairs_file is not None
     assert root is not None
     is_packed = format_of_path(root) not in ("folder", "metadata")
@@ -188,31 +195,38 @@ def _names_files(pairs_file: Path, root: Path) -> bool:
 
 
 def _collect(
-    listed: _Listed, masks: Catalog | None, pack: str, seed: int, workers: int, cache: Path | None
+    listed: _Listed,
+    masks: Catalog | None,
+    pack: str,
+    seed: int,
+    workers: int,
+    cache: Path | None,
+    out: Path | None,
 ) -> Pictures:
     from maskgen.datasets.people import people_of
     from maskgen.detect import DetectorSpec
     from maskgen.evaluate import report as reporting
     from maskgen.parallel import LocalExecutor
     from maskgen.recognition.crops import Cropper
-    from maskgen.recognition.faces import faces_of
+    from maskgen.recognition.faces import cache_in, faces_of
 
     pairs = listed.pairs
-    faces: dict[str, Face | str] = dict.fromkeys(pairs.missing, "missing")
-    if masks is not None or not listed.is_aligned:
-        there = ((name, listed.keys[name]) for name in pairs.names if name not in pairs.missing)
-        dataset = people_of(there, listed.is_aligned, listed.read)
-        with scratch() as forgotten, console.progress("faces") as show:
-            faces |= faces_of(
-                dataset,
-                cache or forgotten,
-                DetectorSpec(pack, aligned=listed.is_aligned),
+    cropper = Cropper(listed.read, listed.is_aligned, masks)
+    faces = None
+    with scratch() as forgotten, console.progress("faces") as show:
+        if masks is not None or not listed.is_aligned:
+            there = ((name, listed.keys[name]) for name in pairs.names if name not in pairs.missing)
+            detectors = DetectorSpec(pack, aligned=listed.is_aligned)
+            faces = faces_of(
+                people_of(there, listed.is_aligned, listed.read, listed.container),
+                cache or cache_in(out or forgotten, detectors, listed.is_aligned),
+                detectors,
                 LocalExecutor(workers),
-                on_progress=lambda done, total: show(console.Advance(done, total)),
+                observed=masks is not None,
+                on_progress=lambda now: show(console.Advance(now.done, now.total, failed=now.failed)),
                 on_fault=console.note,
             )
-    cropper = Cropper(listed.read, listed.is_aligned, masks, None if masks is None else DetectorSpec(pack))
-    return reporting.collect(pairs.names, listed.keys, faces, cropper, seed)
+        return reporting.collect(pairs.names, listed.keys, pairs.missing, faces, cropper, seed)
 
 
 def _say(report: EvalReport, as_json: bool, out: Path | None) -> None:

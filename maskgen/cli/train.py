@@ -85,6 +85,13 @@ _setting = partial(setting, TrainSettings)
 )
 @_setting("--model", "model", metavar="NAME|DIR", help="Pack that finds faces where DATA does not give them.")
 @_setting(
+    "--faces",
+    "faces",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="CACHE",
+    help="Observed faces, as 'maskgen faces' keeps them; what lacks is added.  [default: in OUT]",
+)
+@_setting(
     "--distill",
     "distill",
     type=float,

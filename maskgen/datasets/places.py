@@ -8,15 +8,17 @@ Files of many pictures are opened once per process, by the readers that list the
 from __future__ import annotations
 
 import re
+import zlib
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from maskgen import images
+from maskgen import files, images
 from maskgen.arrays import Image
 from maskgen.datasets.base import Entry
 from maskgen.datasets.recordio import RecordReader
 from maskgen.datasets.webdataset import Located, Span, WebDatasetReader
+from maskgen.errors import ImageError
 
 _PACKED: Final = re.compile(r"(?s)(.*)#([^#]*)@(\d{1,18})(?:\+(\d{1,18}))?")
 
@@ -35,6 +37,24 @@ def member_place(path: Path, name: str, offset: int, size: int) -> str:
 def file_of(place: str) -> Path | None:
     """The file that a picture is; None if it lies in one of many pictures."""
     return None if _PACKED.fullmatch(place) else Path(place)
+
+
+def container_of(place: str) -> Path | None:
+    """The file of many pictures in which a picture lies; None if it is a file of its own."""
+    match = _PACKED.fullmatch(place)
+    return None if match is None else Path(match[1])
+
+
+def stamp_of(place: str) -> str | None:
+    """What changes when a picture does: size and time of a file, length and CRC-32 of a part of one; None if gone."""
+    match = _PACKED.fullmatch(place)
+    if match is None:
+        return files.stamp_of(Path(place))
+    try:
+        raw = read_raw(place)
+    except ImageError:
+        return None
+    return f"{len(raw)}-{zlib.crc32(raw):08x}"
 
 
 def read_raw(place: str) -> bytes:

@@ -17,6 +17,7 @@ from maskgen.errors import ImageError, ModelError
 from maskgen.face import Face
 from maskgen.face.align import ARCFACE_SIDE, aligned_bbox
 from maskgen.face.landmarks import keypoints_of
+from maskgen.images.checking import refuse_other
 from maskgen.packs.find import BUNDLED, model_sha256, pack_dir, pack_sha256
 from maskgen.packs.session import Device, face_analysis
 from maskgen.parse import FaceParser, Parser
@@ -129,6 +130,13 @@ class FaceDetector:
     ------
     ModelError
         If the pack or the device is missing or unusable.
+
+    Examples
+    --------
+    >>> from skimage.data import astronaut
+    >>> (face,) = FaceDetector().detect(astronaut())
+    >>> face.keypoints.shape, face.landmarks_68.shape, abs(face.pose.yaw) < 15
+    ((5, 2), (68, 2), True)
     """
 
     def __init__(
@@ -169,8 +177,9 @@ class FaceDetector:
         Raises
         ------
         ImageError
-            If the detector expects aligned crops and the image is not square.
+            If it is no such array, or the detector expects aligned crops and the image is not square.
         """
+        refuse_other(image)
         seen = [_aligned(image)] if self.aligned else self._seen(image)
         seen.sort(key=lambda sighting: -sighting.area)
         faces = (self._face(image, sighting) for sighting in seen)

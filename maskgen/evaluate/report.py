@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,8 +18,8 @@ from maskgen.evaluate import figures
 from maskgen.evaluate.embed import Embed, embeddings_of
 from maskgen.evaluate.figures import Roc
 from maskgen.evaluate.results import Condition, ConditionReport, EvalReport
-from maskgen.face import Face
 from maskgen.face.align import ARCFACE_SIDE
+from maskgen.recognition.cache import FaceCache
 from maskgen.recognition.crops import Cropper
 
 _BATCH: Final = 64
@@ -50,7 +50,8 @@ class Pictures:
 def collect(
     names: tuple[str, ...],
     keys: Mapping[str, str],
-    faces: Mapping[str, Face | str],
+    missing: Collection[str],
+    faces: FaceCache | None,
     cropper: Cropper,
     seed: int,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
@@ -63,8 +64,10 @@ def collect(
         The pictures; a mask depends on the seed and on the place of its picture in this tuple.
     keys : mapping
         Name -> what the cropper reads.
-    faces : mapping
-        Name -> face, or why there is none; of aligned crops without masks only those are needed that are missing.
+    missing : collection of str
+        Names of pictures that are not there.
+    faces : FaceCache or None
+        Knows the faces of the others; aligned crops without masks need none.
     cropper : Cropper
         Reads and masks.
     seed : int
@@ -78,16 +81,16 @@ def collect(
     is_usable = np.zeros(len(names), bool)
     left_out: dict[str, int] = {}
     for index, name in enumerate(names):
-        face = faces.get(name)
-        reason: str | None = None
+        seen = None if faces is None or name in missing else faces.get(name)
+        reason: str | None = "missing" if name in missing else None if seen is None else seen.reason
         try:
-            if isinstance(face, str) or (face is None and (wants_masks or not cropper.is_aligned)):
-                reason = face if isinstance(face, str) else "no_face"
+            if reason is not None:
+                pass
             elif masked is None:
-                clean[index] = cropper.clean(keys[name], None if face is None else face.keypoints)
+                clean[index] = cropper.clean(keys[name], None if seen is None else seen.face.keypoints)
             else:
-                assert face is not None
-                clean[index], worn = cropper.masked(keys[name], face, np.random.default_rng([seed, index]))
+                assert seen is not None
+                clean[index], worn = cropper.masked(keys[name], seen, np.random.default_rng([seed, index]))
                 if worn is None:
                     reason = "no_view_for_pose"
                 else:

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from maskgen.arrays import Float32Array, Image
+from maskgen.face.face import Face, HeadPose
 from maskgen.face.head import mean_head
 from maskgen.face.landmarks import bbox_of_points, keypoints_of
 
@@ -82,3 +83,29 @@ def aligned_bbox() -> Float32Array:
     bbox = bbox_of_points((head * scale + [left, top]).astype(np.float32))
     bbox.setflags(write=False)
     return bbox
+
+
+def moved(face: Face, matrix: Float32Array) -> Face:
+    """A face as it lies in what a similarity (2, 3) cuts from its image."""
+    turn, shift = matrix[:, :2], matrix[:, 2]
+    scale, angle_deg = float(np.hypot(*turn[:, 0])), float(np.degrees(np.arctan2(turn[1, 0], turn[0, 0])))
+    landmarks = np.concatenate([face.landmarks[:, :2] @ turn.T + shift, face.landmarks[:, 2:] * scale], axis=1)
+    middle = (face.bbox[:2] + face.bbox[2:]) / 2 @ turn.T + shift
+    half = (face.bbox[2:] - face.bbox[:2]) / 2 * scale  # the box keeps its size, and so does what is told by it
+    pose = HeadPose(face.pose.yaw, face.pose.pitch, (face.pose.roll + angle_deg + 180) % 360 - 180)
+    return Face(
+        np.concatenate([middle - half, middle + half]).astype(np.float32),
+        (face.keypoints @ turn.T + shift).astype(np.float32),
+        landmarks.astype(np.float32),
+        pose,
+        face.score,
+    )
+
+
+def crop_matrix(size_wh: tuple[int, int], keypoints: Float32Array, is_aligned: bool) -> Float32Array:
+    """The similarity (2, 3) from a picture to its ArcFace crop: by keypoints (5, 2), or by size if it is a crop."""
+    if not is_aligned:
+        return alignment(keypoints)
+    scale = ARCFACE_SIDE / max(size_wh)
+    # Pixel centres: the first pixel of a picture of half the size covers the first two.
+    return np.array([[scale, 0, (scale - 1) / 2], [0, scale, (scale - 1) / 2]], np.float32)

@@ -19,6 +19,7 @@ from maskgen.catalog.schema import Kind, Wear
 from maskgen.catalog.store import Catalog, View
 from maskgen.detect import Detector
 from maskgen.face import Face
+from maskgen.images.checking import refuse_other
 from maskgen.masking import blend, choose, detail, fit, illuminant, light, occlude, straps, vary, warp, wear
 from maskgen.masking.recipe import PLAIN, Patterns, Recipe
 from maskgen.parse import Parser, Regions
@@ -140,7 +141,22 @@ def augment_image(
     -------
     Masked
         The new image, and one entry for every face found.
+
+    Raises
+    ------
+    ImageError
+        If the image is no such array.
+
+    Examples
+    --------
+    >>> from skimage.data import astronaut
+    >>> from maskgen import Catalog, FaceDetector, FaceParser
+    >>> rng = np.random.default_rng(0)
+    >>> masked = augment_image(astronaut(), FaceDetector(), Catalog.load(), rng, FaceParser())
+    >>> masked.image.shape, len(masked.faces), masked.is_masked
+    ((512, 512, 3), 1, True)
     """
+    refuse_other(image)
     faces = detector.detect(image)
     return mask_faces(image, faces, observe_all(image, faces, parser, recipe), catalog, rng, recipe)
 
@@ -199,7 +215,24 @@ def mask_faces(
         Decides which mask; the same state gives the same image.
     recipe : Recipe
         Who gets a mask, how it is worn, recoloured, patterned, and what it takes on of the photograph.
+
+    Raises
+    ------
+    ImageError
+        If the image is no such array.
+
+    Examples
+    --------
+    >>> from skimage.data import astronaut
+    >>> from maskgen import Catalog, FaceDetector, observe
+    >>> image, catalog = astronaut(), Catalog.load()
+    >>> faces = FaceDetector().detect(image)
+    >>> observed = [observe(image, face) for face in faces]
+    >>> variants = [mask_faces(image, faces, observed, catalog, np.random.default_rng(n)).image for n in (1, 2)]
+    >>> np.array_equal(*variants)
+    False
     """
+    refuse_other(image)
     size_wh = image.shape[1], image.shape[0]
     outcomes, layers, bare = list[MaskedFace](), list[blend.Blended](), image
     for face, seen, reason in zip(faces, observed, recipe.left_alone(faces, size_wh), strict=True):

@@ -26,11 +26,12 @@ from maskgen.detect import DetectorSpec
 from maskgen.errors import ConfigError, ImageError
 from maskgen.evaluate.pairs import draw_pairs
 from maskgen.evaluate.report import Pictures
-from maskgen.face import Face
 from maskgen.face.align import ARCFACE_SIDE
 from maskgen.parallel import InProcess, LocalExecutor
+from maskgen.recognition.cache import FaceCache
 from maskgen.recognition.crops import Cropper
-from maskgen.recognition.faces import faces_of
+from maskgen.recognition.faces import cache_in, faces_of
+from maskgen.recognition.seen import Seen
 from maskgen.train.order import LARGE, Batches, layout_of, order
 from maskgen.train.settings import TrainSettings
 
@@ -44,16 +45,40 @@ _HELD_OUT, _NOT_LEARNT = -1, -2
 
 @dataclass(frozen=True)
 class Person:
-    """An original to learn from: the item, the number of its identity, and its face if one had to be looked for."""
+    """An original to learn from: the item, the number of its identity, and what was seen on it if that was needed."""
 
     item: Item
     label: int
-    face: Face | None
+    seen: Seen | None
 
     @property
     def keypoints(self) -> Float32Array | None:
         """(5, 2) pixels; None if the picture is aligned already."""
-        return self.item.keypoints if self.face is None else self.face.keypoints
+        return self.item.keypoints if self.seen is None else self.seen.face.keypoints
+
+
+@dataclass(frozen=True)
+class Faces:
+    """The faces that a training needs.
+
+    Attributes
+    ----------
+    cache : FaceCache or None
+        Where they are; None if none are needed.
+    of_all : bool
+        Whether they are needed of all items, and not only of those without keypoints.
+    """
+
+    cache: FaceCache | None = None
+    of_all: bool = False
+
+    def needs(self, item: Item) -> bool:
+        """Whether that of an item is needed."""
+        return self.cache is not None and (self.of_all or item.keypoints is None)
+
+    def seen(self, item: Item) -> Seen | None:
+        """What was seen on an item; None if that is not needed."""
+        return self.cache.get(item.name) if self.cache is not None and self.needs(item) else None
 
 
 class Persons(Lazy[Person]):
@@ -67,11 +92,11 @@ class Persons(Lazy[Person]):
         Of the items.
     labels : (N,) int array
         Of the identities.
-    faces : mapping
-        Name of an item -> face that had to be looked for.
+    faces : Faces
+        Knows the faces that had to be looked for.
     """
 
-    def __init__(self, dataset: People, numbers: IntArray, labels: IntArray, faces: Mapping[str, Face | str]) -> None:
+    def __init__(self, dataset: People, numbers: IntArray, labels: IntArray, faces: Faces) -> None:
         self._dataset, self._numbers, self._faces = dataset, numbers, faces
         self.labels = labels
 
@@ -81,9 +106,7 @@ class Persons(Lazy[Person]):
     def at(self, number: int) -> Person:
         """As `Lazy.at`."""
         item = self._dataset.items[int(self._numbers[number])]
-        face = self._faces.get(item.name)
-        assert not isinstance(face, str)
-        return Person(item, int(self.labels[number]), face)
+        return Person(item, int(self.labels[number]), self._faces.seen(item))
 
     @property
     def copies(self) -> IntArray:
@@ -184,17 +207,23 @@ def collect(
     wants_masks = settings.mask_prob is not None
     catalog = Catalog.load(settings.catalog) if wants_masks else None
     left_out = Counter(dataset.left_out)
-    faces: Mapping[str, Face | str] = {}
+    faces = Faces()
     usable: IntArray = np.arange(len(dataset.names))
     if wants_masks or not dataset.is_aligned:
         detectors = DetectorSpec(settings.model, aligned=dataset.is_aligned)
-        # Keypoints are enough to align; only masks that are put on while loading need landmarks.
-        unknown = [item for item in dataset.items if wants_masks or item.keypoints is None]
+        # Keypoints are enough to align; only masks that are put on while loading need more.
+        unknown = usable if wants_masks else _without_keypoints(dataset)
         executor = LocalExecutor(settings.workers) if settings.workers else InProcess()
-        faces = faces_of(dataset, cache, detectors, executor, unknown, on_progress, on_fault)
-        reasons = [faces.get(name) for name in dataset.names]
-        left_out.update(reason for reason in reasons if isinstance(reason, str))
-        usable = usable[[not isinstance(reason, str) for reason in reasons]]
+        path = settings.faces or cache_in(cache, detectors, dataset.is_aligned)
+        items = dataset.items if wants_masks else [dataset.items[number] for number in unknown.tolist()]
+        if len(items):
+            known = faces_of(
+                dataset, path, detectors, executor, items, wants_masks, lambda now: on_progress(*now[:2]), on_fault
+            )
+            faces = Faces(known, wants_masks)
+            reasons = known.reasons([item.name for item in items])
+            left_out.update(reason for reason in reasons if reason is not None)
+            usable = np.setdiff1d(usable, unknown[[reason is not None for reason in reasons]])
     numbers = np.bincount(dataset.whose[usable], minlength=len(dataset.identities))  # (I,)
     by_name = sorted(np.flatnonzero(numbers).tolist(), key=lambda who: dataset.identities[who])
     held_out, nobody = _held_out(by_name, numbers, settings)
@@ -210,12 +239,19 @@ def collect(
         Persons(dataset, usable[labels >= 0], labels[labels >= 0], faces),
         Persons(dataset, usable[labels == _HELD_OUT], labels[labels == _HELD_OUT], faces),
         tuple(dataset.identities[who] for who in learnt),
-        Cropper(dataset.read, dataset.is_aligned, catalog, DetectorSpec(settings.model) if wants_masks else None),
+        Cropper(dataset.read, dataset.is_aligned, catalog),
         settings.mask_prob,
         +left_out,
         nobody,
         dataset.aligned_by,
     )
+
+
+def _without_keypoints(dataset: People) -> IntArray:
+    """The numbers of the items whose keypoints are not known."""
+    if dataset.keypoints is None:
+        return np.arange(len(dataset.names))
+    return np.flatnonzero(np.isnan(dataset.keypoints[:, 0, 0]))
 
 
 def _held_out(by_name: list[int], numbers: IntArray, settings: TrainSettings) -> tuple[frozenset[int], str]:
@@ -316,8 +352,8 @@ def crops_of(collection: Collection, person: Person, is_masked: bool, rng: np.ra
         If a picture cannot be read.
     """
     cropper, item = collection.cropper, person.item
-    if collection.mask_prob is not None and person.face is not None and rng.random() < collection.mask_prob:
-        clean, masked = cropper.masked(item.original, person.face, rng)
+    if collection.mask_prob is not None and person.seen is not None and rng.random() < collection.mask_prob:
+        clean, masked = cropper.masked(item.original, person.seen, rng)
         return clean, clean if masked is None else masked
     clean = cropper.clean(item.original, person.keypoints)
     if is_masked:
@@ -381,8 +417,8 @@ def validation(collection: Collection, seed: int) -> tuple[Pairs, Pictures] | No
 
 def _validation_crops(collection: Collection, person: Person, rng: np.random.Generator) -> tuple[Image, Image | None]:
     if collection.mask_prob is not None:
-        assert person.face is not None
-        return collection.cropper.masked(person.item.original, person.face, rng)
+        assert person.seen is not None
+        return collection.cropper.masked(person.item.original, person.seen, rng)
     clean = collection.cropper.clean(person.item.original, person.keypoints)
     copies = person.item.masked
     return clean, collection.cropper.clean(copies[0], person.keypoints) if copies else None

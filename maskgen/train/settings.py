@@ -28,7 +28,7 @@ MARGINS: Final[dict[str, tuple[float, float, float]]] = {
 SETTINGS_FILE: Final = "settings.json"
 METRICS_FILE: Final = "metrics.json"
 # Settings that may differ when a training goes on, because no number of the result depends on them.
-_FREE: Final = frozenset({"workers", "device", "tensorboard", "log_every", "checkpoint_every", "pack"})
+_FREE: Final = frozenset({"workers", "device", "tensorboard", "log_every", "checkpoint_every", "pack", "faces"})
 
 
 class TrainSettings(Strict):
@@ -58,6 +58,8 @@ class TrainSettings(Strict):
         Put masks on originals while loading, with this probability; None to use the masked copies, one to one.
     model : str
         The pack that finds faces where the data do not give them.
+    faces : Path or None
+        The cache of observed faces; None for one in the folder of the training.
     catalog : Path or None
         The masks for ``mask_prob``; None for those that ship with maskgen.
     distill : float or None
@@ -105,6 +107,7 @@ class TrainSettings(Strict):
     holdout: Annotated[float, Field(ge=0, lt=1)] = 0.02
     mask_prob: Share | None = None
     model: str = "bundled"
+    faces: Path | None = None
     catalog: Path | None = None
     distill: NotNegative | None = None
     lr: Positive | None = None

@@ -2,10 +2,16 @@
 
 import pytest
 
-from maskgen.recognition import crops
+from maskgen import parallel
+from maskgen.recognition import faces
 
 
 @pytest.fixture(autouse=True)
 def nothing_lies_in_front(monkeypatch):
     """Pictures made by code are no faces: the network would take them for things in front of one."""
-    monkeypatch.setattr(crops, "_parser", lambda detectors: None)
+    pytest.importorskip("torch", reason="training needs the extra [train]")
+    from maskgen.train import data
+
+    monkeypatch.setattr(faces, "_parser", lambda detectors: None)
+    # What is replaced here is not replaced in other processes.
+    monkeypatch.setattr(data, "LocalExecutor", lambda workers: parallel.InProcess())

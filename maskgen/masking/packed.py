@@ -1,0 +1,164 @@
+"""What was observed of a face as a few numbers and bytes of fixed meaning, to be kept, and back.
+
+Shares of regions are kept in steps of 2 %, which halves their size, gains of shading in 16 bits. Whoever
+keeps observed faces masks what `unpack` gives, also where nothing was kept yet, so that masks do not depend on it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from maskgen.arrays import Float32Array, Image
+from maskgen.face import Face
+from maskgen.masking.augment import Observed
+from maskgen.masking.light import Appearance, Light, Shading
+from maskgen.masking.occlude import Visible, visible_of
+from maskgen.parse import GRID_SIDE, KINDS, Regions, upright_crop
+
+VERSION: Final = 1
+"""Of all below; what was packed by another one is observed anew."""
+NUMBERS: Final = np.dtype(
+    [
+        ("is_there", "u1"),
+        ("has_regions", "u1"),
+        ("visible", "u1"),  # one of the three below
+        ("size", "<f8"),
+        ("exposure", "<f8"),
+        ("balance", "<f4", 3),
+        ("saturation", "<f8"),
+        ("skin", "<f4", 3),
+        ("blur", "<f8"),
+        ("noise", "<f8"),
+        ("gain_shape", "<u2", 2),
+        ("gain_region", "<i4", 4),
+        ("covered", "<f8"),
+        ("visible_region", "<i4", 4),
+        ("image_to_crop", "<f4", (2, 3)),
+    ]
+)
+"""What of an observed face has a fixed size."""
+_EVERYWHERE, _KEPT, _FROM_PICTURE = range(3)
+# A map of what is visible is kept up to so many pixels; of larger pictures it is worked out again from the regions.
+_LARGEST: Final = 128 * 128
+# How finely shares are kept.
+_STEPS: Final = 51
+# All but the first kind: the shares sum to 1.
+_SHARES: Final = (len(KINDS) - 1, GRID_SIDE, GRID_SIDE)
+
+
+class Packed(NamedTuple):
+    """An observed face.
+
+    Attributes
+    ----------
+    numbers : () array of `NUMBERS`
+        What has a fixed size.
+    maps : bytes
+        Shading, and where a mask may be drawn.
+    shares : bytes
+        Of the regions; empty where none were told apart. The same in every picture that shows the same face.
+    """
+
+    numbers: Any
+    maps: bytes
+    shares: bytes
+
+
+def pack(observed: Observed) -> Packed:
+    """An observed face as numbers and bytes."""
+    seen, regions, visible = observed.appearance, observed.regions, observed.visible
+    numbers = np.zeros((), NUMBERS)
+    numbers["is_there"] = 1
+    numbers["size"], numbers["blur"], numbers["noise"] = seen.size, seen.blur, seen.noise
+    light = seen.light
+    numbers["exposure"], numbers["balance"] = light.exposure, light.balance
+    numbers["saturation"], numbers["skin"] = light.saturation, light.skin
+    numbers["gain_shape"], numbers["gain_region"] = seen.shading.gain.shape, _edges(seen.shading.region)
+    numbers["covered"] = observed.covered
+    maps = seen.shading.gain.astype("<f2").tobytes()
+    if visible is not None:
+        is_small = visible.values.size <= _LARGEST or regions is None
+        numbers["visible"], numbers["visible_region"] = _KEPT if is_small else _FROM_PICTURE, _edges(visible.region)
+        maps += visible.values.tobytes() if is_small else b""
+    if regions is None:
+        return Packed(numbers, maps, b"")
+    numbers["has_regions"], numbers["image_to_crop"] = 1, regions.image_to_crop
+    return Packed(numbers, maps, np.round(regions.shares[1:] * _STEPS).astype(np.uint8).tobytes())
+
+
+def sizes(numbers: Any) -> tuple[int, int]:
+    """How many bytes the maps and the shares have that belong to some numbers."""
+    if not numbers["is_there"]:
+        return 0, 0
+    size = 2 * int(np.prod(numbers["gain_shape"], dtype=int))
+    if numbers["visible"] == _KEPT:
+        top, bottom, left, right = numbers["visible_region"].tolist()
+        size += (bottom - top) * (right - left)
+    return size, int(np.prod(_SHARES)) if numbers["has_regions"] else 0
+
+
+def unpack(packed: Packed, image: Image, face: Face) -> Observed:
+    """An observed face.
+
+    Parameters
+    ----------
+    packed : Packed
+        As `pack` gives it.
+    image : (H, W, 3) uint8 array
+        The bare photograph.
+    face : Face
+        That was observed on it.
+    """
+    numbers, maps = packed.numbers, packed.maps
+    light = Light(
+        float(numbers["exposure"]),
+        np.array(numbers["balance"]),
+        float(numbers["saturation"]),
+        np.array(numbers["skin"]),
+    )
+    height, width = numbers["gain_shape"].tolist()
+    gain = np.frombuffer(maps, "<f2", height * width).reshape(height, width).astype(np.float32)
+    appearance = Appearance(
+        float(numbers["size"]),
+        light,
+        Shading(gain, _region(numbers["gain_region"])),
+        float(numbers["blur"]),
+        float(numbers["noise"]),
+    )
+    regions = None
+    if numbers["has_regions"]:
+        matrix = np.array(numbers["image_to_crop"])
+        is_needed = numbers["visible"] == _FROM_PICTURE
+        # Nothing but the map of what is visible is made from the crop.
+        crop = upright_crop(image, matrix) if is_needed else np.zeros((0, 0, 3), np.uint8)
+        regions = Regions(_shares(packed.shares), crop, matrix)
+    visible = None
+    if numbers["visible"] == _KEPT:
+        top, bottom, left, right = numbers["visible_region"].tolist()
+        values = np.frombuffer(maps, np.uint8, offset=2 * height * width).reshape(bottom - top, right - left)
+        visible = Visible(values, (slice(top, bottom), slice(left, right)))
+    elif numbers["visible"] == _FROM_PICTURE:
+        assert regions is not None
+        visible = visible_of(image, face, regions)
+    return Observed(appearance, visible, float(numbers["covered"]), regions)
+
+
+def _shares(raw: bytes) -> Float32Array:
+    """(6, 64, 64) shares that sum to 1."""
+    shares = np.empty((len(KINDS), *_SHARES[1:]), np.float32)
+    np.multiply(np.frombuffer(raw, np.uint8).reshape(_SHARES), np.float32(1 / _STEPS), out=shares[1:])
+    np.subtract(1, shares[1:].sum(axis=0), out=shares[0])
+    np.maximum(shares[0], 0, out=shares[0])
+    return shares
+
+
+def _edges(region: tuple[slice, slice]) -> tuple[int, int, int, int]:
+    rows, columns = region
+    return rows.start, rows.stop, columns.start, columns.stop
+
+
+def _region(edges: Any) -> tuple[slice, slice]:
+    top, bottom, left, right = edges.tolist()
+    return slice(top, bottom), slice(left, right)

@@ -1,0 +1,402 @@
+"""Masks on some of the pictures of a training, as a transform: what becomes of a picture follows from its key."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from maskgen.arrays import Float32Array, Image
+from maskgen.catalog.store import Catalog
+from maskgen.detect import Detector, DetectorSource, DetectorSpec
+from maskgen.errors import ConfigError, ImageError
+from maskgen.images.checking import refuse_other
+from maskgen.masking.augment import mask_faces
+from maskgen.masking.recipe import PLAIN, Look, Recipe
+from maskgen.parse import Parser
+from maskgen.recognition.cache import FaceCache
+from maskgen.recognition.look import look_at
+from maskgen.recognition.seen import Seen
+from maskgen.transforms.epoch import SharedNumber
+from maskgen.transforms.pictures import is_picture, picture_of
+
+if TYPE_CHECKING:
+    from maskgen.transforms.adapters import Albumentation, TorchvisionTransform
+
+SCHEMA_VERSION: Final = 1
+_KEYS: Final = ("key", "__key__")
+_SEED_BYTES: Final = 16
+_REMEDY_KEY: Final = "run 'maskgen faces' on the dataset; a key is the path there, such as ann/1.jpg"
+
+
+class RandomMask:
+    """Puts masks on some pictures while they are loaded.
+
+    Whether a picture gets a mask, and which, follows from (seed, key, epoch) and from nothing else: not from the worker
+    that loads it, nor from what was loaded before. Pictures may be arrays, tensors or PIL's: see `__call__`.
+
+    Parameters
+    ----------
+    catalog : Catalog or path, optional
+        The masks; by default those that ship with maskgen.
+    p : float
+        Share of the pictures that get a mask, where one fits.
+    faces : path, FaceCache, Detector, DetectorSource or None
+        What tells where faces are. A cache that ``maskgen faces`` filled costs no network; a detector finds them as
+        pictures come; None stands for the bundled model pack.
+    recipe : Recipe
+        Who gets a mask, how it is worn, and what it takes on of the photograph.
+    seed : int
+        Another one gives other masks.
+    parser : Parser, optional
+        Beside a detector: tells what lies in front of faces.
+    is_aligned : bool
+        Beside a detector: pictures are ArcFace crops.
+
+    Raises
+    ------
+    ConfigError
+        If the cache cannot be read, or `p` is no share.
+    CatalogError
+        If the catalog cannot be read.
+
+    Examples
+    --------
+    >>> from skimage.data import astronaut
+    >>> mask = RandomMask(p=1)
+    >>> picture = astronaut()[:340, 60:400]
+    >>> masked = mask(picture, key="astronaut.jpg")
+    >>> masked.shape, bool((masked != picture).any())
+    ((340, 340, 3), True)
+    >>> seen = mask.look(picture, "astronaut.jpg")
+    >>> params = mask.sample(seen, seed=7)
+    >>> image, alpha = mask.apply(picture, seen, params)
+    >>> float(alpha.max())
+    1.0
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog | str | PathLike[str] | None = None,
+        p: float = 0.5,
+        faces: FaceCache | Detector | DetectorSource | str | PathLike[str] | None = None,
+        recipe: Recipe = PLAIN,
+        *,
+        seed: int = 0,
+        parser: Parser | None = None,
+        is_aligned: bool = False,
+    ) -> None:
+        if not 0 <= p <= 1:
+            raise ConfigError(f"p {p}: not a share", "give {p} from 0 to 1")
+        self.catalog = (
+            catalog if isinstance(catalog, Catalog) else Catalog.load(None if catalog is None else Path(catalog))
+        )
+        self.p, self.recipe, self.seed = p, recipe, seed
+        self._cache = FaceCache(Path(faces)) if isinstance(faces, str | PathLike) else None
+        if isinstance(faces, FaceCache):
+            self._cache = faces
+        self._source = DetectorSpec(aligned=is_aligned) if faces is None else None
+        self._detector: Detector | None = None
+        if faces is not None and self._cache is None:
+            if hasattr(faces, "build"):
+                self._source = faces  # type: ignore[assignment]
+            else:
+                self._detector = faces  # type: ignore[assignment]
+        self._parser, self._is_aligned = parser, is_aligned
+        self._epoch = SharedNumber()
+        self._last: tuple[str | None, Seen | None] = None, None
+
+    # ---- what becomes of a picture
+
+    def look(self, image: Image, key: str | None = None) -> Seen:
+        """What is seen on a picture: taken from the cache by its key, or looked for.
+
+        Parameters
+        ----------
+        image : (H, W, 3) uint8 array
+            RGB.
+        key : str, optional
+            Of the picture in the cache.
+
+        Raises
+        ------
+        ConfigError
+            If the cache does not know the key.
+        ImageError
+            If the picture is not the one that the cache knows, or no picture.
+        """
+        refuse_other(image)
+        if self._cache is None:
+            return self._look_at(image)
+        if key is None:
+            raise no_key()
+        seen = self._cache.get(key)
+        if seen is None:
+            raise ConfigError(f"{key!r} is not in {self._cache.path}, {_alike(self._cache)}", _REMEDY_KEY)
+        size_wh = image.shape[1], image.shape[0]
+        if seen.faces and seen.size_wh != size_wh:
+            raise ImageError(
+                f"{key}: a picture of {size_wh[0]}x{size_wh[1]} pixels, {seen.size_wh[0]}x{seen.size_wh[1]} in "
+                f"{self._cache.path}",
+                "put masks on before pictures are scaled or cut; run 'maskgen faces' again if they have changed",
+            )
+        if seen.faces and not seen.is_observed:
+            raise ConfigError(f"{key!r}: only its face is in {self._cache.path}", "run 'maskgen faces' on the dataset")
+        return seen
+
+    def sample(self, seen: Seen, seed: int) -> dict[str, Any]:
+        """What is to become of a picture, as JSON can hold it.
+
+        Parameters
+        ----------
+        seen : Seen
+            What is seen on it.
+        seed : int
+            0 or more; the same one gives the same.
+        """
+        is_masked = bool(seen.faces) and np.random.default_rng([seed, 0]).random() < self.p
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "seed": f"{seed:x}",
+            "is_masked": is_masked,
+            "made_with": self._made_with() if is_masked else None,
+        }
+
+    def apply(self, image: Image, seen: Seen, params: Mapping[str, Any]) -> tuple[Image, Float32Array]:
+        """A picture with what `sample` drew for it; the same params give the same picture.
+
+        Parameters
+        ----------
+        image : (H, W, 3) uint8 array
+            RGB; it is not changed.
+        seen : Seen
+            What is seen on it.
+        params : mapping
+            As `sample` gave them, perhaps read from JSON.
+
+        Returns
+        -------
+        image : (H, W, 3) uint8 array
+            Masked, or as it was.
+        alpha : (H, W) float32 array
+            How much of it is mask, 0 to 1.
+
+        Raises
+        ------
+        ConfigError
+            If the params are of another version, or were drawn with another catalog or recipe.
+        """
+        refuse_other(image)
+        if params["schema_version"] != SCHEMA_VERSION:
+            raise ConfigError(
+                f"params of schema {params['schema_version']}, expected {SCHEMA_VERSION}", "draw them anew"
+            )
+        if not params["is_masked"]:
+            return image, np.zeros(image.shape[:2], np.float32)
+        if params["made_with"] != self._made_with():
+            raise ConfigError(
+                "params that were drawn with another catalog or recipe", "use the same ones, or draw anew"
+            )
+        rng = np.random.default_rng([int(params["seed"], 16), 1])
+        masked = mask_faces(
+            image, [one.face for one in seen.faces], seen.observed(image), self.catalog, rng, self.recipe
+        )
+        return masked.image, masked.alpha
+
+    # ---- in a pipeline
+
+    @property
+    def epoch(self) -> int:
+        """The epoch, which `set_epoch` sets."""
+        return self._epoch.value
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch begins; all copies of this transform know it, also those in persistent workers.
+
+        Call it before the loader is gone through, as workers load ahead.
+        """
+        self._epoch.value = epoch
+
+    def seed_of(self, key: str) -> int:
+        """The seed of a picture in this epoch: 128 bits that follow from (seed, key, epoch)."""
+        text = f"{self.seed}\0{self.epoch}\0{key}".encode("utf-8", "surrogatepass")
+        return int.from_bytes(hashlib.blake2b(text, digest_size=_SEED_BYTES).digest(), "little")
+
+    def params_of(self, image: Any, key: str | None) -> dict[str, Any]:
+        """What is to become of a picture of any kind in this epoch: as `sample`, with the key.
+
+        Raises
+        ------
+        ConfigError, ImageError
+            As `__call__`.
+        """
+        if key is None:
+            raise no_key()
+        seen = self.look(picture_of(image).rgb, key)
+        self._last = key, seen
+        return self.sample(seen, self.seed_of(key)) | {"key": key}
+
+    def applied(self, image: Any, params: Mapping[str, Any]) -> Any:
+        """A picture of any kind with what `params_of` drew for it."""
+        if not params["is_masked"]:
+            return image
+        picture, key = picture_of(image), params["key"]
+        # A detector looked at it just now.
+        seen = self._last[1] if self._last[0] == key and self._last[1] is not None else self.look(picture.rgb, key)
+        return picture.masked(self.apply(picture.rgb, seen, params)[0])
+
+    def __call__(self, sample: Any, key: str | None = None) -> Any:
+        """A picture, perhaps masked; of the same kind as it came.
+
+        Parameters
+        ----------
+        sample : picture or mapping
+            A picture: an array (H, W, 3), (H, W, 4), (H, W), or a tensor with channels first, of uint8 or of floats
+            from 0 to 1; or one of PIL, RGB, RGBA or L. Or a mapping that has one picture and, as ``key`` or
+            ``__key__``, its key.
+        key : str, optional
+            The picture's, if it comes alone: such as its path in the dataset.
+
+        Returns
+        -------
+        picture or dict
+            Pixels that no mask touches keep every bit, and all else that a mapping has stays.
+
+        Raises
+        ------
+        ConfigError
+            If there is no key, or the cache does not know it.
+        ImageError
+            If it is no such picture.
+        """
+        if isinstance(sample, Mapping):
+            fields = [name for name, value in sample.items() if is_picture(value)]
+            key = key_in(sample) if key is None else key
+            name = one_picture(fields)
+            return {**sample, name: self(sample[name], key)}
+        return self.applied(sample, self.params_of(sample, key))
+
+    def torchvision(self) -> TorchvisionTransform:
+        """The same as a transform of ``torchvision.transforms.v2``; samples are mappings with a ``key``.
+
+        Raises
+        ------
+        ConfigError
+            If torchvision is not installed.
+        """
+        from maskgen.transforms.adapters import for_torchvision
+
+        return for_torchvision(self)
+
+    def albumentations(self) -> Albumentation:
+        """The same as a transform of Albumentations; samples have a ``key``, and ReplayCompose repeats what was drawn.
+
+        Raises
+        ------
+        ConfigError
+            If Albumentations is not installed.
+        """
+        from maskgen.transforms.adapters import for_albumentations
+
+        return for_albumentations(self)
+
+    def settings(self) -> dict[str, Any] | None:
+        """What `of_settings` makes the same transform of, as JSON can hold it; None where that cannot be said."""
+        is_default = isinstance(self._source, DetectorSpec)
+        if self.recipe.patterns.names or (self._cache is None and not is_default):
+            return None
+        recipe = asdict(replace(self.recipe, patterns=PLAIN.patterns))
+        del recipe["patterns"]
+        return {
+            "catalog": str(self.catalog.root),
+            "designs": [design.entry.name for design in self.catalog.designs],
+            "p": self.p,
+            "faces": None if self._cache is None else str(self._cache.path),
+            "detector": asdict(self._source) if isinstance(self._source, DetectorSpec) else None,
+            "recipe": recipe,
+            "seed": self.seed,
+            "epoch": self.epoch,
+        }
+
+    @classmethod
+    def of_settings(cls, settings: Mapping[str, Any] | None) -> RandomMask:
+        """The transform whose `settings` these are.
+
+        Raises
+        ------
+        ConfigError
+            If it cannot be made of them: it had a detector or patterns of its own.
+        """
+        if settings is None:
+            raise ConfigError("a RandomMask with a detector or patterns of its own is gone", "make it anew")
+        recipe = dict(settings["recipe"])
+        recipe["look"], recipe["wear"] = Look(**recipe["look"]), tuple(map(tuple, recipe["wear"]))
+        detector = settings["detector"]
+        made = cls(
+            Catalog.load(Path(settings["catalog"])).select(names=settings["designs"]),
+            settings["p"],
+            settings["faces"] if detector is None else DetectorSpec(**detector),
+            Recipe(**recipe),
+            seed=settings["seed"],
+            is_aligned=detector is not None and detector["aligned"],
+        )
+        made.set_epoch(settings["epoch"])
+        return made
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Networks are built anew where they are needed.
+        state = self.__dict__ | {"_last": (None, None)}
+        if self._source is not None:
+            state["_detector"] = state["_parser"] = None
+        return state
+
+    def __repr__(self) -> str:
+        faces = self._cache.path if self._cache is not None else self._source or self._detector
+        return f"RandomMask(p={self.p}, faces={faces}, seed={self.seed}, {len(self.catalog.designs)} designs)"
+
+    def _look_at(self, image: Image) -> Seen:
+        if self._detector is None:
+            assert self._source is not None
+            self._detector, self._parser = self._source.build(), self._source.parser()
+        return look_at(image, self._detector, self._parser, is_aligned=self._is_aligned)
+
+    def _made_with(self) -> str:
+        """A hash of what decides about a mask beside the seed and the face."""
+        patterns = self.recipe.patterns
+        designs = [design.entry.name for design in self.catalog.designs]
+        plain = replace(self.recipe, patterns=PLAIN.patterns)
+        digest = hashlib.blake2b(repr((self.catalog.sha256, designs, plain, patterns.names)).encode())
+        for picture in patterns.pictures:
+            digest.update(picture.tobytes())
+        return digest.hexdigest()[:16]
+
+
+def key_in(sample: Mapping[Any, Any]) -> str | None:
+    """The key that a sample carries; None if it has none."""
+    for name in _KEYS:
+        if isinstance(sample.get(name), str):
+            return str(sample[name])
+    return None
+
+
+def no_key() -> ConfigError:
+    return ConfigError(
+        "a picture without a key: its mask would depend on the worker that loads it",
+        "call it as mask(image, key=path), or let the dataset give dict(image=image, key=path)",
+    )
+
+
+def one_picture(fields: list[Any]) -> Any:
+    if len(fields) != 1:
+        raise ImageError(f"a sample with {len(fields)} pictures: {fields}", "mask one of them: mask(image, key=path)")
+    return fields[0]
+
+
+def _alike(cache: FaceCache) -> str:
+    key = next(iter(cache), None)
+    return "which is empty" if key is None else f"where keys are such as {key!r}"
