@@ -47,11 +47,9 @@ def pleated(colour=(150, 196, 224), loops="loose", size_wh=(520, 290)):
     return _with_loops(rgba, corners, loops)
 
 
-def from_catalog(name, loops="loose"):
-    """A mask of the catalog that ships, seen from its front as if it stood on the table."""
-    view = next(
-        view for view in Catalog.load().select(names=[name]).designs[0].views if view.rotation.holds(0, 0)
-    )
+def from_catalog(name, loops="loose", yaw=0):
+    """A mask of the catalog that ships, as if it stood on the table."""
+    view = next(view for view in Catalog.load().select(names=[name]).designs[0].views if view.rotation.holds(yaw, 0))
     picture = cv2.cvtColor(cv2.imread(str(view.path), cv2.IMREAD_UNCHANGED), cv2.COLOR_BGRA2RGBA)
     scale = 520 / picture.shape[1]
     picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
@@ -234,6 +232,7 @@ USABLE = {
 REFUSED = {
     "folded-plain": lambda: lying(folded(*from_catalog("kn95-white")), gradient),
     "folded-wood": lambda: lying(folded(*from_catalog("cloth-black")), wood, turn_deg=20),
-    "three-quarter": lambda: lying(from_catalog("cloth-red-dots"), plain, slant=0.55),
+    "three-quarter": lambda: lying(from_catalog("cloth-red-dots", "none", yaw=40), plain),
+    "three-quarter-turned": lambda: lying(from_catalog("kn95-white", "none", yaw=-40), wood, turn_deg=15),
 }
 """Pictures that show no whole mask from its front, by name."""

@@ -31,8 +31,9 @@ _BINS: Final = (160, 48, 48)
 _BIN_SHARE: Final = 0.4
 _BIN_WIDTHS: Final = (0.014, 0.05)
 _SMOOTHED: Final = 1.2
-# A shadow takes at most so much, as a logarithm; how much less likely one is that takes 1 more.
+# A shadow takes at most so much, as a logarithm, and a faint one; how much less likely one is that takes 1 more.
 _DEEPEST_SHADOW: Final = 1.1
+_FAINT_SHADOW: Final = 0.35
 _SHADOW_FADE: Final = 0.1
 # Of the density where the background is densest; what is rarer is no background.
 _LIKELY: Final = 0.004
@@ -44,6 +45,8 @@ _STRONG_STEP: Final = 0.12
 _GAPS: Final = (2, 5, 10)
 # An enclosed area is background if so much of it has the background's colours unshadowed.
 _OPEN_SHARE: Final = 0.35
+# In a faint shadow only if it is smaller than this share of the largest such area, which is cloth.
+_LOOP_SHARE: Final = 0.35
 # So much of the outline of such a hole lies on edges.
 _HOLE_EDGE: Final = 0.55
 # A region is as good as the best if its outline lies on edges nearly as strong.
@@ -144,11 +147,14 @@ class _Ground:
     ----------
     bare : float32 array
         How likely its colour is in the background, against the likeliest.
+    dim : float32 array
+        The same if a faint shadow may lie on it.
     shaded : float32 array
-        The same if a shadow may lie on it.
+        The same if any shadow may.
     """
 
     bare: Float32Array
+    dim: Float32Array
     shaded: Float32Array
 
 
@@ -177,8 +183,10 @@ def _beyond_edges(
     wide = cv2.erode(passable.astype(np.uint8), disc)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(wide, connectivity=4)
     reached = np.bincount(labels[rim], minlength=count) > 0
-    bare = np.bincount(labels.ravel(), (ground.bare > _LIKELY).ravel(), minlength=count)
-    is_open = bare > _OPEN_SHARE * stats[:, cv2.CC_STAT_AREA]
+    area = stats[:, cv2.CC_STAT_AREA]
+    bare, dim = (np.bincount(labels.ravel(), (part > _LIKELY).ravel(), count) for part in (ground.bare, ground.dim))
+    largest = max((int(n) for n in area[1:][~reached[1:]]), default=0)
+    is_open = (bare > _OPEN_SHARE * area) | ((dim > _OPEN_SHARE * area) & (area < _LOOP_SHARE * largest))
     # A hole ends at edges all round; a place where cloth happens to look like the background does not.
     outer = (cv2.dilate(labels.astype(np.float32), np.ones((3, 3))) * (labels == 0)).astype(np.intp)
     edge = np.bincount(outer.ravel(), strongest.ravel(), minlength=count)
@@ -233,9 +241,10 @@ def _ground(tones: Float32Array, rim: BoolArray) -> _Ground:
     fade = _SHADOW_FADE ** width[0]
     for row in range(_BINS[0] - 2, -1, -1):
         shaded[row] = np.maximum(shaded[row], shaded[row + 1] * fade)
-    deepest = rest[..., 0] < float(np.percentile(rest[rim][:, 0], 5)) - _DEEPEST_SHADOW
-    likely_shaded = np.where(deepest, 0, shaded.ravel()[flat])
-    return _Ground(density.ravel()[flat].astype(np.float32), likely_shaded.astype(np.float32))
+    darker = float(np.percentile(rest[rim][:, 0], 5)) - rest[..., 0]
+    bare, any_shadow = density.ravel()[flat], shaded.ravel()[flat]
+    under = [np.where(darker > deepest, bare, any_shadow) for deepest in (_FAINT_SHADOW, _DEEPEST_SHADOW)]
+    return _Ground(*(likely.astype(np.float32) for likely in (bare, *under)))
 
 
 def _smooth_surface(tones: Float32Array, rim: BoolArray) -> Float32Array:
