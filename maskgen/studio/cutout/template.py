@@ -29,7 +29,7 @@ from maskgen.studio.cutout.background import foreground, without_specks
 from maskgen.studio.cutout.lie import quadrilateral, upright_turn
 from maskgen.studio.render import indexed
 from maskgen.studio.render.designs import DesignSpec, Straps
-from maskgen.studio.render.draw import PITCHES, YAWS, draw
+from maskgen.studio.render.draw import PITCHES, YAWS, draw_both_sides
 from maskgen.studio.render.fabric import Fabric
 from maskgen.studio.render.model import SHIPPED, Quality, build, straps_of
 from maskgen.studio.render.prints import Colour
@@ -113,9 +113,7 @@ def views_from_cutout(image: Image, kind: Kind = "other", quality: Quality = SHI
     for yaw, yaw_interval in YAWS:
         for pitch, pitch_interval in PITCHES:
             rotation = Rotation(yaw=yaw_interval, pitch=pitch_interval)
-            for side in (1, -1) if yaw else (1,):
-                seen = rotation if side > 0 else rotation.mirrored()
-                shown = draw(model, side * yaw, pitch, seen, quality)
+            for seen, shown in draw_both_sides(model, yaw, pitch, rotation, quality):
                 views.append(NewView(indexed.encode(shown.rgba), seen, dict(shown.points), shown.fastenings))
     return views
 

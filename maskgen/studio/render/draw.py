@@ -18,7 +18,7 @@ import hashlib
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import cv2
 import numpy as np
@@ -26,7 +26,7 @@ import numpy as np
 from maskgen.arrays import BoolArray, Float32Array, Float64Array, Image, IntArray
 from maskgen.catalog.edit import NewDesign, NewView
 from maskgen.catalog.schema import CatalogFile, Corner, DesignEntry, Rotation, ViewEntry
-from maskgen.catalog.store import CATALOG_FILE, dump
+from maskgen.catalog.store import CATALOG_FILE, dump, mirror_name
 from maskgen.face import HeadPose
 from maskgen.face.head import AXIS_Z_MM
 from maskgen.face.pose import rotation_matrix
@@ -35,7 +35,7 @@ from maskgen.studio.control import control_points, project
 from maskgen.studio.mesh import Mesh, join, occluder
 from maskgen.studio.render import indexed, raster
 from maskgen.studio.render.designs import DesignSpec
-from maskgen.studio.render.model import SHIPPED, Model, Quality, build, straps_of, surface_of
+from maskgen.studio.render.model import SHIPPED, Model, Quality, build, straps_of, surface_of, with_sides_swapped
 
 YAWS: Final = (
     (0.0, (-10.0, 10.0)),
@@ -186,6 +186,26 @@ def draw_all(
         points = {name: (round(float(x), 2), round(float(y), 2)) for name, (x, y) in zip(names, places, strict=True)}
         renderings.append(Rendering(rgba, points, fastenings(model.corners, turn, offset, quality.pixels_per_mm)))
     return renderings
+
+
+def draw_both_sides(
+    model: Model, yaw: float, pitch: float, rotation: Rotation, quality: Quality = SHIPPED
+) -> list[tuple[Rotation, Rendering]]:
+    """A mask whose halves differ, seen at a head rotation and at the opposite one; once where they are the same.
+
+    Both come from one look at the mesh: the form of a mask is the same on both sides, but for small folds.
+    """
+    if not yaw:
+        return [(rotation, draw(model, yaw, pitch, rotation, quality))]
+    near, far = draw_all([model, with_sides_swapped(model)], yaw, pitch, rotation, quality)
+    return [(rotation, near), (rotation.mirrored(), _mirrored(far))]
+
+
+def _mirrored(shown: Rendering) -> Rendering:
+    right = shown.rgba.shape[1] - 1
+    points = {mirror_name(name): (right - x, y) for name, (x, y) in shown.points.items()}
+    corners = {cast(Corner, mirror_name(name)): (right - x, y) for name, (x, y) in shown.fastenings.items()}
+    return Rendering(np.ascontiguousarray(shown.rgba[:, ::-1]), points, corners)
 
 
 def fastenings(
