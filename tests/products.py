@@ -108,7 +108,7 @@ def plain(rng, shape, colour=(0.96, 0.96, 0.95)):
 
 
 def gradient(rng, shape, colour=(0.80, 0.83, 0.86), fall=0.35):
-    y, x = np.mgrid[0:1 : shape[0] * 1j, 0:1 : shape[1] * 1j]
+    y, x = np.mgrid[0 : 1 : shape[0] * 1j, 0 : 1 : shape[1] * 1j]
     return np.array(colour) * (1 - fall * (0.7 * y + 0.3 * np.square(x - 0.3)))[..., None]
 
 
@@ -200,7 +200,7 @@ def lying(
         moved = cv2.warpAffine(over[..., 3], np.array([[1.0, 0, shift], [0, 1.0, shift]]), size_wh)
         dark += share * cv2.GaussianBlur(moved, (0, 0), sigma)
     back = back * (1 - shadow * dark)[..., None]
-    y, x = np.mgrid[0:1 : shape[0] * 1j, 0:1 : shape[1] * 1j]
+    y, x = np.mgrid[0 : 1 : shape[0] * 1j, 0 : 1 : shape[1] * 1j]
     lamp = (1.05 - 0.18 * np.hypot(x - 0.35, y - 0.2))[..., None]
     image = (back * (1 - alpha) + over[..., :3]) * lamp * np.array(light)
     image = image + 0.008 * rng.standard_normal(image.shape)

@@ -55,12 +55,15 @@ class NewView:
         Control point -> (x, y), pixels.
     fastenings : dict
         Corner -> (x, y) where a strap leaves the mask, pixels.
+    rendered : bool
+        See `ViewEntry`.
     """
 
     png: bytes
     rotation: Rotation
     points: dict[str, tuple[float, float]]
     fastenings: dict[Corner, tuple[float, float]] = field(default_factory=dict)
+    rendered: bool = False
 
 
 @dataclass(frozen=True)
@@ -255,6 +258,7 @@ def _entry(root: Path, design: NewDesign, pictures: dict[str, _Picture]) -> Desi
                 "rotation": view.rotation,
                 "points": view.points,
                 "fastenings": view.fastenings,
+                "rendered": view.rendered or None,
             }
         )
     try:

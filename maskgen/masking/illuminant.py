@@ -39,6 +39,7 @@ _CAST_SD: Final = 0.055
 _SKIN_SD: Final = 0.12
 _HIGHLIGHTS_SD: Final = 0.045
 _EDGES_SD: Final = 0.08
+_EYES_SD: Final = 0.09
 # No light is farther from neutral.
 _FARTHEST: Final = 0.4
 NEUTRAL_CHROMA: Final = 6.0
@@ -53,10 +54,11 @@ class Cue(NamedTuple):
     is_there: bool
 
 
-_SILENT: Final = Cue(np.zeros(2), False)
+SILENT: Final = Cue(np.zeros(2), False)
+"""A cue that says nothing."""
 
 
-def combined(skin: Float64Array | None, small: Float32Array | None) -> Float64Array:
+def combined(skin: Float64Array | None, small: Float32Array | None, eyes: Cue = SILENT) -> Float64Array:
     """The cast (2,) of the light on a face.
 
     White cloth keeps a chroma under `NEUTRAL_CHROMA`, unless skin and picture agree on more.
@@ -67,8 +69,10 @@ def combined(skin: Float64Array | None, small: Float32Array | None) -> Float64Ar
         How far the cast of the skin lies from that of skin in neutral light.
     small : (h, w, 3) array or None
         The picture as `reduced` gives it.
+    eyes : Cue
+        What the whites of the eyes say.
     """
-    cues = [] if skin is None else [(Cue(skin, True), _SKIN_SD)]
+    cues = [(eyes, _EYES_SD)] if skin is None else [(Cue(skin, True), _SKIN_SD), (eyes, _EYES_SD)]
     scene = [] if small is None else [(highlights(small), _HIGHLIGHTS_SD), (edges(small), _EDGES_SD)]
     weight, cast = _mean([*cues, *scene])
     cast = cast * (weight / (weight + _CAST_SD**-2))
@@ -117,7 +121,7 @@ def highlights(small: Float32Array) -> Cue:
     rank = round(_BRIGHTEST * (luma.size - 1))
     bright = max(float(np.partition(luma, rank, axis=None)[rank]), _BRIGHT)
     chosen = small[(luma >= bright) & (highest < _CLIPPED) & (highest - lowest < _NEUTRAL * highest)]
-    return Cue(cast_of(chosen.mean(axis=0)), True) if len(chosen) >= _FEWEST else _SILENT
+    return Cue(cast_of(chosen.mean(axis=0)), True) if len(chosen) >= _FEWEST else SILENT
 
 
 def edges(small: Float32Array) -> Cue:
@@ -128,7 +132,7 @@ def edges(small: Float32Array) -> Cue:
     is_whole = (_extremes(small)[0] < _CLIPPED).astype(np.uint8)
     count = cv2.countNonZero(is_whole)
     if count < _FEWEST:
-        return _SILENT
+        return SILENT
     level = np.sqrt(np.sqrt(cv2.mean(cv2.multiply(power, power), is_whole)[:3]))
     return Cue(cast_of(level), bool(level.min() > _FAINT))
 

@@ -175,9 +175,7 @@ def _stands_out(small: Image, rim: BoolArray) -> BoolArray:
     return found[next(k for k, share in enumerate(support) if share >= max(support) - _SLACK)]
 
 
-def _beyond_edges(
-    ground: _Ground, passable: BoolArray, strongest: Float32Array, rim: BoolArray, gap: int
-) -> BoolArray:
+def _beyond_edges(ground: _Ground, passable: BoolArray, strongest: Float32Array, rim: BoolArray, gap: int) -> BoolArray:
     """What the background does not reach from the rim, gaps of so many pixels closed."""
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (gap + 1, gap + 1))
     wide = cv2.erode(passable.astype(np.uint8), disc)
@@ -199,9 +197,7 @@ def _beyond_edges(
     return _without_crumbs(region)
 
 
-def _grown(
-    chosen: BoolArray, labels: IntArray, disc: Image, passable: BoolArray, ground: _Ground
-) -> BoolArray:
+def _grown(chosen: BoolArray, labels: IntArray, disc: Image, passable: BoolArray, ground: _Ground) -> BoolArray:
     """The chosen pieces, up to the edges that stopped them."""
     behind = (cv2.dilate(chosen[labels].astype(np.uint8), disc) > 0) & passable
     # Edges are a few pixels wide; they belong to the background as far as they look like it.

@@ -1,8 +1,8 @@
 """Views of a mask from all sides, made from one flat picture of it.
 
-The silhouette is found, turned upright (`lie`) and cut into four edges; the picture between them is laid on the cloth of a
-mask of its kind (a Coons patch: S. Coons, "Surfaces for Computer-Aided Design of Space Forms", 1967) and rendered like
-any other design. Straps in the picture are dropped and rendered anew.
+The silhouette is found, turned upright (`lie`) and cut into four edges; the picture between them is laid on the cloth
+of a mask of its kind (a Coons patch: S. Coons, "Surfaces for Computer-Aided Design of Space Forms", 1967) and
+rendered like any other design. Straps in the picture are dropped and rendered anew.
 
 Convention
 ----------

@@ -279,6 +279,12 @@ def _light_on(model: Model, turn: Float64Array) -> _Light:
     return _Light(inside, shade, np.clip(normal @ halfway, 0, 1) ** 5 * model.openness**2)
 
 
+def frontal_shade(model: Model) -> float:
+    """What light makes of the colours of a mask that faces the viewer: a factor."""
+    shade = _light_on(model, np.eye(3)).shade
+    return float(np.median(shade[model.opacity > 0.5]))
+
+
 def _lit(model: Model, light: _Light) -> Float64Array:
     """(V, 3) colours of the vertices, 0 to 1."""
     outside = model.albedo * light.shade[:, None] + (model.sheen * light.glance)[:, None]
