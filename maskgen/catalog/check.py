@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,7 +16,7 @@ from maskgen.arrays import Float32Array, Float64Array
 from maskgen.catalog import png
 from maskgen.catalog.points import faults_of_fastenings, faults_of_points
 from maskgen.catalog.schema import ViewEntry
-from maskgen.catalog.store import Catalog, Design, View, triangulated
+from maskgen.catalog.store import Design, View, triangulated
 from maskgen.errors import CatalogError
 from maskgen.face import HeadPose
 from maskgen.face.head import mean_head, points_on_face
@@ -52,11 +52,11 @@ class Fold:
     share: float
 
 
-def faults_of(root: Path, design: Design) -> Iterator[str]:
+def faults_of(design: Design) -> Iterator[str]:
     """What is wrong with the pictures of a design, one sentence per fault."""
     bad = set[str]()
     for entry in design.entry.views:
-        for fault in _faults_of_entry(root, design.entry.name, entry):
+        for fault in _faults_of_entry(design.root, design.entry.name, entry):
             bad.add(entry.file)
             yield fault
     for view in design.views:
@@ -119,10 +119,10 @@ def yaw_gaps(design: Design) -> list[tuple[int, int]]:
     return gaps
 
 
-def strays_of(catalog: Catalog) -> list[str]:
-    """PNG files in a catalog's folder that no design names; a killed process leaves some."""
-    named = {catalog.root / entry.file for design in catalog.designs for entry in design.entry.views}
-    return sorted(str(path.relative_to(catalog.root)) for path in catalog.root.rglob("*.png") if path not in named)
+def strays_of(root: Path, designs: Iterable[Design]) -> list[str]:
+    """PNG files in a catalog's folder that none of its designs names; a killed process leaves some."""
+    named = {root / entry.file for design in designs for entry in design.entry.views}
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*.png") if path not in named)
 
 
 def _cloth(view: View) -> Float64Array:

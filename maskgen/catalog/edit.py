@@ -22,9 +22,10 @@ from pydantic import ValidationError
 from maskgen import files
 from maskgen.arrays import Image
 from maskgen.catalog import png
+from maskgen.catalog.places import CATALOG_FILE, default_catalog_dir
 from maskgen.catalog.points import faults_of_fastenings, faults_of_points
 from maskgen.catalog.schema import SCHEMA_VERSION, CatalogFile, Corner, DesignEntry, Rotation, Straps, Surface
-from maskgen.catalog.store import CATALOG_FILE, MAX_CATALOG_BYTES, default_catalog_dir, dump, parse
+from maskgen.catalog.store import MAX_CATALOG_BYTES, dump, parse
 from maskgen.errors import CatalogError, MaskgenError
 from maskgen.schema import first_fault
 

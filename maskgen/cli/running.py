@@ -99,8 +99,10 @@ def check_where(ctx: click.Context, workers: int | None, cluster: str | None) ->
     require_extra(f"maskgen {ctx.info_name} --cluster", "dask", ("distributed",))
 
 
-def carried_out(ctx: click.Context, job: run.Job) -> run.Summary:
-    """Carry out a job; Ctrl-C ends the command with a line on how to go on."""
+def carried_out(
+    ctx: click.Context, job: run.Job, on_masks: Callable[[run.Masks], None] = lambda _: None
+) -> run.Summary:
+    """Carry out a job; Ctrl-C ends the command with a line on how to go on. `on_masks` as in `maskgen.run.run`."""
     console.show_log(logging.WARNING)
     recorded = run.Progress(0)
     with console.progress() as show:
@@ -111,7 +113,7 @@ def carried_out(ctx: click.Context, job: run.Job) -> run.Summary:
             show(console.Advance(now.taken, now.total, now.skipped, now.failed))
 
         try:
-            return run.run(job, on_progress)
+            return run.run(job, on_progress, on_masks=on_masks)
         except KeyboardInterrupt:
             interrupted = True
     assert interrupted

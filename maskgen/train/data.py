@@ -32,7 +32,7 @@ from maskgen.parallel import InProcess, LocalExecutor
 from maskgen.recognition.crops import Cropper
 from maskgen.recognition.faces import faces_of
 from maskgen.train.order import LARGE, Batches, layout_of, order
-from maskgen.train.settings import TrainSettings
+from maskgen.train.settings import TrainSettings, UsedMasks
 
 _SUBSTITUTES = 50
 """How many neighbours may be unreadable in a row before the data are taken to be broken."""
@@ -168,13 +168,16 @@ def collect(
     cache: Path,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
     on_fault: Callable[[str], None] = lambda message: None,
+    masks: UsedMasks | None = None,
 ) -> Collection:
     """The collection that settings describe; faces that the data do not give are searched for, once.
+
+    A training that goes on has the `masks` that it began with; what was added to the catalogs since takes no part.
 
     Raises
     ------
     ConfigError
-        If there is nothing to learn from.
+        If there is nothing to learn from, or the masks are no longer those that the training began with.
     ModelError
         If faces must be looked for and the pack is missing.
     CatalogError
@@ -182,7 +185,7 @@ def collect(
     """
     dataset = open_people(settings.data, settings.original, settings.aligned)
     wants_masks = settings.mask_prob is not None
-    catalog = Catalog.load(settings.catalog) if wants_masks else None
+    catalog = _masks_of(settings, masks) if wants_masks else None
     left_out = Counter(dataset.left_out)
     faces: Mapping[str, Face | str] = {}
     usable: IntArray = np.arange(len(dataset.names))
@@ -216,6 +219,19 @@ def collect(
         nobody,
         dataset.aligned_by,
     )
+
+
+def _masks_of(settings: TrainSettings, then: UsedMasks | None) -> Catalog:
+    now = Catalog.load(settings.catalog)
+    if then is None:
+        return now
+    found = now.as_before(then.designs, then.sha256)
+    if found is None:
+        raise ConfigError(
+            f"{', '.join(map(str, now.roots))}: the masks are not those that the training began with",
+            "put them back, say by {catalog} where they are, or choose another {out}",
+        )
+    return found
 
 
 def _held_out(by_name: list[int], numbers: IntArray, settings: TrainSettings) -> tuple[frozenset[int], str]:

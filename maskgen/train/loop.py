@@ -115,9 +115,10 @@ def _train(accelerator: Any, settings: TrainSettings, out: Path, resume: bool, w
     freeze(backbone, settings.freeze)
     accelerator.init_trackers("tensorboard")
 
+    masks = None if checkpoint is None else folder.masks_then(out)
     # What is learnt from. The first process looks for faces, the others find them in the file it wrote.
     with accelerator.main_process_first():
-        collection = data.collect(settings, out, watch.searched, watch.warned)
+        collection = data.collect(settings, out, watch.searched, watch.warned, masks)
     samples = Samples(collection, settings.seed, settings.flip)
     steps_an_epoch = len(samples) // (settings.batch_size * settings.accumulate)
     if steps_an_epoch == 0:

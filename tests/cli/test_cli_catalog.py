@@ -47,6 +47,7 @@ class OneFace:
 @pytest.fixture
 def own(tmp_path, monkeypatch):
     """The user's own catalog."""
+    monkeypatch.delenv("MASKGEN_CATALOG", raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "home"))
     monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
@@ -135,9 +136,9 @@ def test_show_gives_views_and_rotations(catalog_dir, invoke):
 def test_check_finds_gaps_and_calls_them_no_fault(catalog_dir, invoke):
     result = invoke("check", "--catalog", catalog_dir)
     assert result.exit_code == 0
-    assert re.search("gap +red: no view for yaw -90 to -65", result.stdout)
+    assert re.search("gap +red: no view for yaw -90 to -65, 65 to 90", result.stdout)
     report = json.loads(invoke("check", "--catalog", catalog_dir, "--json").stdout)
-    assert report["yaw_gaps_deg"]["red"] == [[-90, -65], [65, 90]]
+    assert report["catalogs"][0]["yaw_gaps_deg"]["red"] == [[-90, -65], [65, 90]]
 
 
 def test_check_finds_pictures_that_changed(catalog_dir, invoke):
@@ -166,8 +167,8 @@ def test_check_tells_folds_and_strays(catalog_dir, invoke):
     assert re.search(r"fold +red_0\.png", result.stdout)
     assert re.search(r"stray +left\.png", result.stdout)
     report = json.loads(invoke("check", "--catalog", catalog_dir, "--json").stdout)
-    assert report["folds"]["red"][0]["triangles"] > 0
-    assert report["strays"] == ["left.png"]
+    assert report["catalogs"][0]["folds"]["red"][0]["triangles"] > 0
+    assert report["catalogs"][0]["strays"] == ["left.png"]
 
 
 def test_the_catalog_that_ships_is_faultless(invoke):
@@ -496,7 +497,7 @@ def test_missing_and_empty_sources_are_named(tmp_path, invoke):
 
 
 def test_the_catalog_that_ships_is_read_only(tmp_path, invoke):
-    shipped = Catalog.load().root
+    shipped = Catalog.load().roots[0]
     before = (shipped / CATALOG_FILE).read_bytes()
     for arguments in (("add", portrait(tmp_path / "me.png")), ("remove", names_in(shipped)[0])):
         result = invoke(*arguments, "--catalog", shipped)

@@ -9,8 +9,7 @@ import click
 
 from maskgen.catalog import edit
 from maskgen.catalog.schema import UNKNOWN_LICENSE, Kind
-from maskgen.catalog.store import user_catalog_dir
-from maskgen.cli import console
+from maskgen.cli import catalogs, console
 from maskgen.cli.catalog import options
 from maskgen.cli.settings import Number
 from maskgen.errors import CatalogError
@@ -20,7 +19,7 @@ from maskgen.studio import intake
 
 @click.command(cls=console.Command)
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PICTURE|DIR...")
-@options.write_to
+@catalogs.write_to
 @click.option("--name", help="Name of the design; one picture only.  [default: the file's name]")
 @click.option("--kind", type=click.Choice(get_args(Kind)), default="other", show_default=True, help="Kind of mask.")
 @click.option("--tag", "tags", multiple=True, help="Tag by which 'maskgen augment --tag' can choose it; repeatable.")
@@ -55,7 +54,7 @@ from maskgen.studio import intake
 def add(
     ctx: click.Context,
     sources: tuple[Path, ...],
-    catalog: Path | None,
+    catalog: Path,
     name: str | None,
     kind: Kind,
     tags: tuple[str, ...],
@@ -76,7 +75,7 @@ def add(
     Each picture that gives no mask is named with the reason. Exit code: 0 if all pictures were added, 3 if some or all
     of several were not, 1 if the only picture was not.
     """
-    root = catalog or user_catalog_dir()
+    root = catalog
     is_one = len(sources) == 1 and not sources[0].is_dir()
     if not is_one and (name is not None or points_file is not None):
         raise click.UsageError("--name and --points are for one picture", ctx)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, get_args
 
 import click
@@ -12,20 +11,6 @@ from maskgen.catalog.schema import Kind
 
 _Decorator = Callable[[Any], Any]
 
-read_from: _Decorator = click.option(
-    "--catalog",
-    "catalog",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="Mask catalog.  [default: the one that ships with maskgen]",
-)
-write_to: _Decorator = click.option(
-    "--catalog",
-    "catalog",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="Catalog to change.  [default: your own, see 'maskgen catalog path']",
-)
 replacing: _Decorator = click.option(
     "--replace", "on_clash", flag_value="replace", help="Replace a design of the same name."
 )
