@@ -10,6 +10,8 @@ from typing import Annotated, Any, Final
 from pydantic import BeforeValidator
 
 CATALOG_FILE: Final = "catalog.json"
+SHEET_FILE: Final = "contact-sheet.png"
+"""A picture of what was added last, beside it; of no design."""
 SHIPPED: Final = "shipped"
 """The name of the catalog that ships with maskgen."""
 OWN: Final = "own"

@@ -20,6 +20,7 @@ from maskgen import files
 from maskgen.arrays import Float32Array, Image
 from maskgen.catalog import png
 from maskgen.catalog.places import CATALOG_FILE, OWN, SHIPPED, default_catalog_dir, folder_of, name_of, whole_places
+from maskgen.catalog.points import triangulation_of
 from maskgen.catalog.schema import CatalogFile, Corner, DesignEntry, Kind, Rotation, Straps, Surface, ViewEntry
 from maskgen.errors import CatalogError
 from maskgen.face.landmarks import MIRROR_68
@@ -103,15 +104,13 @@ def triangulated(view: View) -> Delaunay:
     CatalogError
         If they lie on one line, or so that nothing can lie between them.
     """
-    from scipy.spatial import Delaunay, QhullError  # late: it takes half of the time that loading a catalog does
-
-    try:
-        return Delaunay(view.points)
-    except (QhullError, ValueError) as error:
+    found = triangulation_of(view.points)
+    if found is None:
         raise CatalogError(
             f"{view.path}: nothing lies between the control points of this view of design {view.design!r}",
             "see 'maskgen catalog check'",
-        ) from error
+        )
+    return found
 
 
 class Textures:

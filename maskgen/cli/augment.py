@@ -227,7 +227,7 @@ def _source(
 ) -> Iterator[tuple[Path, Path]]:
     if len(folders) != (1 if demo else 2):
         expected = "OUT alone with --demo" if demo else "IN and OUT"
-        raise click.UsageError(f"expected {expected}, got {len(folders)} folder(s)", ctx)
+        raise click.UsageError(f"expected {expected}, got {console.counted(len(folders), 'folder')}", ctx)
     if not demo and _is_one_picture(folders):
         with _one_picture(ctx, folders[0], folders[1], settings, existing) as both:
             yield both
@@ -303,10 +303,10 @@ def _say_plan(plan: run.Numbers, as_json: bool) -> None:
         return
     console.table(
         [
-            ("would mask", f"{numbers['pending']} pictures, {numbers['outdated']} of them again"),
-            ("no work", f"{numbers['without_work']} entries: {listed(plan.faults)}"),
+            ("would mask", f"{console.counted(plan.pending, 'picture')}, {numbers['outdated']} of them again"),
+            ("no work", f"{console.counted(plan.faults.total(), 'entry', 'entries')}: {listed(plan.faults)}"),
             ("settled before", str(numbers["settled"])),
-            ("gone since", f"{numbers['vanished']} inputs"),
+            ("gone since", console.counted(plan.vanished, "input")),
             ("left for later", str(numbers["left"])),
         ]
     )

@@ -138,9 +138,8 @@ def _bundled_pack() -> Finding:
 
 def _catalog() -> Finding:
     catalog = Catalog.load()
-    return Finding(
-        "mask catalog", "ok", f"{catalog.roots[0]}, {len(catalog.designs)} designs, sha256 {catalog.sha256[:12]}"
-    )
+    designs = console.counted(len(catalog.designs), "design")
+    return Finding("mask catalog", "ok", f"{catalog.roots[0]}, {designs}, sha256 {catalog.sha256[:12]}")
 
 
 def _own_catalog() -> Finding:

@@ -228,7 +228,7 @@ def _say(report: EvalReport, as_json: bool, out: Path | None) -> None:
     facts = [("refused", reason) for reason in reporting.refusals(report)]
     facts.append(("measured", reporting.extent(report)))
     left_out = ", ".join(f"{reason} {number}" for reason, number in report.left_out.items())
-    facts.append(("left out", f"{report.rows[0].left_out} pairs; pictures: {left_out or 'none'}"))
+    facts.append(("left out", f"{console.counted(report.rows[0].left_out, 'pair')}; pictures: {left_out or 'none'}"))
     if out is not None:
         facts.append(("written", f"{out}: eval.json, roc.png"))
     console.table(facts)

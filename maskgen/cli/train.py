@@ -154,8 +154,10 @@ def _watch(show: Callable[[console.Advance], None]) -> Watch:
     def began(collection: Any, steps: int) -> None:
         left_out = ", ".join(f"{reason} {number}" for reason, number in collection.left_out.items()) or "none"
         console.note(
-            f"data       {len(collection.identities)} identities ({collection.singles} with one picture), "
-            f"{len(collection.people)} originals, {len(collection.entries)} pictures per epoch; left out: {left_out}",
+            f"data       {console.counted(len(collection.identities), 'identity', 'identities')} "
+            f"({collection.singles} with one picture), "
+            f"{console.counted(len(collection.people), 'original')}, "
+            f"{console.counted(len(collection.entries), 'picture')} per epoch; left out: {left_out}",
         )
         console.note(f"aligned    {aligned_said(collection.cropper.is_aligned, collection.aligned_by)}")
         if collection.cropper.catalog is not None:
@@ -182,7 +184,7 @@ def _say(metrics: Metrics, out: Path, as_json: bool) -> None:
     best = "last" if metrics.best_epoch is None else f"epoch {metrics.best_epoch}"
     rows = [
         ("steps", f"{metrics.steps}, {metrics.seconds:.0f} s, {metrics.pictures_per_second:.1f} pictures/s"),
-        ("unreadable", f"{metrics.unreadable} pictures, others took their place"),
+        ("unreadable", f"{console.counted(metrics.unreadable, 'picture')}, others were taken instead"),
         ("best", best),
     ]
     if metrics.not_validated is not None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -15,9 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from maskgen import files, images
 from maskgen.arrays import Image
 from maskgen.catalog.edit import NewDesign, NewView, png_of
+from maskgen.catalog.likeness import PHOTOGRAPH
 from maskgen.catalog.png import MAX_PICTURE_PIXELS
-from maskgen.catalog.points import faults_of_points
-from maskgen.catalog.schema import UNKNOWN_LICENSE, Kind, Pixel, Rotation
+from maskgen.catalog.points import faults_of_placing, faults_of_points
+from maskgen.catalog.schema import UNKNOWN_LICENSE, DesignEntry, Kind, Pixel, Rotation
 from maskgen.datasets.base import Entry, Fault
 from maskgen.datasets.folder import FolderReader
 from maskgen.detect import Detector, FaceDetector
@@ -30,6 +32,8 @@ from maskgen.studio.cutout import template
 from maskgen.studio.cutout.background import without_background
 from maskgen.studio.photo import harvest, texture
 
+CUT_OUT: Final = "cut-out"
+"""The tag of designs that were made from cut-outs."""
 FRONTAL: Final = Rotation(yaw=(-25, 25), pitch=(-25, 25))
 """The head rotations that a cut-out with points placed by hand is for, unless the file of points says otherwise."""
 
@@ -76,6 +80,25 @@ class About:
     weight: float = 1.0
 
 
+def kept_of(entry: DesignEntry, about: About, given: Collection[str]) -> About:
+    """What is said of a design that replaces another: what was given, and otherwise kind, tags and weight as they were.
+
+    The licence is that of the new picture, which may be another's.
+
+    Parameters
+    ----------
+    entry : DesignEntry
+        The design that is replaced.
+    about : About
+        What is said.
+    given : collection of str
+        The fields of `about` that the user gave.
+    """
+    tags = tuple(tag for tag in entry.tags if tag not in (PHOTOGRAPH, CUT_OUT))
+    former = {"kind": entry.kind, "tags": tags, "weight": entry.weight}
+    return replace(about, **{name: value for name, value in former.items() if name not in given})
+
+
 def design_from(path: Path, detector: Detector, about: About, points: PointsFile | None = None) -> NewDesign:
     """The design that a picture shows.
 
@@ -95,8 +118,10 @@ def design_from(path: Path, detector: Detector, about: About, points: PointsFile
     picture = images.decode(raw, path)
     height, width = picture.pixels.shape[:2]
     _refuse_shape(width, height, path)
-    if points is not None and (fault := next(faults_of_points(points.points, (width, height)), None)):
-        raise CatalogError(f"{path}: {fault}", "see to the points placed by hand")
+    if points is not None:
+        placed, size_wh = points.points, (width, height)
+        if fault := next(chain(faults_of_placing(placed, size_wh), faults_of_points(placed, size_wh)), None):
+            raise CatalogError(f"{path}: {fault}", "see to the points placed by hand")
     name = about.name or name_of(path)
     if "alpha_on_white" in picture.notes:
         return _cutout(_with_alpha(raw, path), path, name, about, points)
@@ -114,7 +139,7 @@ def design_from(path: Path, detector: Detector, about: About, points: PointsFile
         raise harvest.RefusedError(refused.reason, f"{path}: {refused.fault}", refused.remedy) from refused
     rotation = points.rotation if points is not None and points.rotation is not None else taken.rotation
     view = NewView(png_of(taken.rgba), rotation, taken.points)
-    return NewDesign(name, about.kind, about.license, (view,), taken.colour, (*about.tags, "photograph"), about.weight)
+    return NewDesign(name, about.kind, about.license, (view,), taken.colour, (*about.tags, PHOTOGRAPH), about.weight)
 
 
 def _refuse_shape(width: int, height: int, path: Path) -> None:
@@ -151,11 +176,19 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Request:
-    """What holds for every picture: what the user says, points placed by hand, and the pack that finds faces."""
+    """What holds for every picture: what the user says, points placed by hand, and the pack that finds faces.
+
+    `kept` is what is said instead of the designs of some names, because it is kept where one is replaced.
+    """
 
     about: About
     points: PointsFile | None = None
     model: str = BUNDLED
+    kept: Mapping[str, About] = field(default_factory=dict)
+
+    def about_of(self, file: Path) -> About:
+        """What is said of the design of a picture."""
+        return self.kept.get(self.about.name or name_of(file), self.about)
 
 
 def pictures_in(sources: Sequence[Path]) -> tuple[list[Path], list[Refusal]]:
@@ -185,6 +218,17 @@ def pictures_in(sources: Sequence[Path]) -> tuple[list[Path], list[Refusal]]:
     return pictures, refused
 
 
+def passed_over(sources: Sequence[Path]) -> list[Path]:
+    """The files in folders that are no pictures by their endings; what systems leave beside pictures is not named."""
+    return [
+        source / found.key
+        for source in sources
+        if source.is_dir()
+        for found in FolderReader(source).listed
+        if isinstance(found, Fault) and found.reason == "not_an_image"
+    ]
+
+
 def take(pictures: Sequence[Path], request: Request, executor: Executor) -> Iterator[tuple[Path, NewDesign | Refusal]]:
     """The design of each picture, or its refusal, in the order of the pictures."""
     # One picture takes seconds: no chunk needs more.
@@ -198,7 +242,7 @@ def take(pictures: Sequence[Path], request: Request, executor: Executor) -> Iter
 def take_one(file: Path, request: Request) -> NewDesign | Refusal:
     """The design of one picture, or its refusal."""
     try:
-        return design_from(file, _detector(request.model), request.about, request.points)
+        return design_from(file, _detector(request.model), request.about_of(file), request.points)
     except harvest.RefusedError as error:
         return Refusal(file, error.reason, str(error))
     except CatalogError as error:
@@ -266,7 +310,7 @@ def _cutout(rgba: Image, path: Path, name: str, about: About, points: PointsFile
             raise CatalogError(f"{path}: {error.fault}", error.remedy) from error
     # Views lifted from a cut-out show both sides already.
     mirror = points is not None
-    colour, tags = texture.colour_of(rgba), (*about.tags, "cut-out")
+    colour, tags = texture.colour_of(rgba), (*about.tags, CUT_OUT)
     held_by = None if mirror else template.straps_of_cutout(about.kind, colour == "black")
     return NewDesign(name, about.kind, about.license, tuple(views), colour, tags, about.weight, mirror, held_by)
 

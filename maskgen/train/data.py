@@ -29,6 +29,7 @@ from maskgen.evaluate.report import Pictures
 from maskgen.face import Face
 from maskgen.face.align import ARCFACE_SIDE
 from maskgen.parallel import InProcess, LocalExecutor
+from maskgen.plural import counted
 from maskgen.recognition.crops import Cropper
 from maskgen.recognition.faces import faces_of
 from maskgen.train.order import LARGE, Batches, layout_of, order
@@ -208,7 +209,8 @@ def collect(
     labels = label_of[dataset.whose[usable]]
     left_out["too_few_pictures"] += int((labels == _NOT_LEARNT).sum())
     if len(learnt) < 2:
-        raise ConfigError(f"{settings.data}: {len(learnt)} identities to learn, at least 2 are needed")
+        said = counted(len(learnt), "identity", "identities")
+        raise ConfigError(f"{settings.data}: {said} to learn, at least 2 are needed")
     return Collection(
         Persons(dataset, usable[labels >= 0], labels[labels >= 0], faces),
         Persons(dataset, usable[labels == _HELD_OUT], labels[labels == _HELD_OUT], faces),
@@ -244,10 +246,11 @@ def _held_out(by_name: list[int], numbers: IntArray, settings: TrainSettings) ->
         return frozenset(), ""
     candidates = [who for who in by_name if numbers[who] > 1]
     wanted = max(round(settings.holdout * len(by_name)), 2)
+    everybody = counted(len(by_name), "identity", "identities")
     if len(candidates) < 2:
-        return frozenset(), f"{len(candidates)} of {len(by_name)} identities have two originals, at least 2 must"
+        return frozenset(), f"{len(candidates)} of {everybody} have two originals, at least 2 must"
     if wanted > len(by_name) // 2:
-        return frozenset(), f"{wanted} of {len(by_name)} identities would be more than half"
+        return frozenset(), f"{wanted} of {everybody} would be more than half"
     rng = np.random.default_rng([settings.seed, 0x686F6C64])  # a stream of its own
     chosen = np.array(candidates)[rng.choice(len(candidates), min(wanted, len(candidates)), replace=False)]
     few = np.cumsum(numbers[chosen]) <= _MOST_HELD_OUT
