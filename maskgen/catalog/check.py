@@ -120,10 +120,8 @@ def yaw_gaps(design: Design) -> list[tuple[int, int]]:
 
 def strays_of(root: Path, designs: Iterable[Design]) -> list[str]:
     """PNG files in a catalog's folder that none of its designs names; a killed process leaves some."""
-    named = {root / entry.file for design in designs for entry in design.entry.views}
-    return sorted(
-        str(path.relative_to(root)) for path in root.rglob("*.png") if path not in named | {root / SHEET_FILE}
-    )
+    named = {root / SHEET_FILE, *(root / entry.file for design in designs for entry in design.entry.views)}
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*.png") if path not in named)
 
 
 def _cloth(view: View) -> Float64Array:

@@ -85,7 +85,10 @@ def points(tmp_path):
     return path
 
 
-def portrait(path, mask=(150, 190, 215), size=300):
+BLUE, BLACK = (150, 190, 215), (30, 30, 34)
+
+
+def portrait(path, mask=BLUE, size=300):
     """A drawn person wearing a mask where `OneFace` expects it; without one if there is no colour."""
     path.parent.mkdir(exist_ok=True)
     rng = np.random.default_rng(1)
@@ -317,8 +320,8 @@ def test_a_picture_that_brings_up_an_unknown_fault_is_refused_and_the_others_go_
             return super().detect(image)
 
     monkeypatch.setattr(intake, "_detector", lambda model: Failing())
-    for name, size in (("a", 300), ("b", 301), ("c", 300)):
-        portrait(tmp_path / "in" / f"{name}.png", size=size)
+    for name, size, mask in (("a", 300, BLUE), ("b", 301, BLUE), ("c", 300, BLACK)):
+        portrait(tmp_path / "in" / f"{name}.png", mask, size)
     result = invoke("add", tmp_path / "in")
     assert result.exit_code == 3
     assert names_in(own) == ["a", "c"]
@@ -351,8 +354,8 @@ def test_a_design_that_breaks_the_schema_is_refused_and_the_others_go_on(tmp_pat
         return replace(design, views=(replace(view, points=dict.fromkeys(view.points, (1.0, 1.0))),))
 
     monkeypatch.setattr(intake, "take_one", with_bad_points)
-    for name in "abc":
-        portrait(tmp_path / "in" / f"{name}.png")
+    for name, mask in zip("abc", (BLUE, BLUE, BLACK), strict=True):
+        portrait(tmp_path / "in" / f"{name}.png", mask)
     report = json.loads(invoke("add", tmp_path / "in", "--json").stdout)
     assert [added["name"] for added in report["added"]] == ["a", "c"]
     assert [refused["reason"] for refused in report["refused"]] == ["bad_design"]
@@ -375,7 +378,7 @@ def test_taken_names_can_be_renamed_or_replaced(tmp_path, invoke, own):
     refused = invoke("add", picture, "--json")
     assert refused.exit_code == 1
     assert json.loads(refused.stdout)["refused"][0]["reason"] == "name_taken"
-    assert invoke("add", picture, "--rename").exit_code == 0
+    assert invoke("add", portrait(tmp_path / "more" / "me.png", BLACK), "--rename").exit_code == 0
     assert invoke("add", picture, "--replace").exit_code == 0
     assert names_in(own) == ["me", "me-2"]
 
@@ -429,7 +432,7 @@ def test_a_cutout_that_cannot_be_lifted_is_one_clear_line(cutout, invoke, own, m
     monkeypatch.setattr(template, "views_from_cutout", views_from_cutout)
     result = invoke("add", cutout, "--license", "CC0-1.0")
     assert result.exit_code == 1
-    assert result.stderr == f"error: {cutout}: no mask to be seen\n"
+    assert result.stderr == f"error: cut_out: {cutout}: no mask to be seen\n"
     assert not (own / CATALOG_FILE).exists()
 
 
@@ -464,7 +467,7 @@ def test_points_far_from_the_picture_are_refused_before_anything_is_rendered(cut
     points.write_text(json.dumps({"points": {**PLACES, "30": [1, 9000]}}))
     result = invoke("add", cutout, "--points", points, "--license", "CC0-1.0")
     assert result.exit_code == 1
-    assert result.stderr.startswith(f"error: {cutout}: control point '30' lies outside the picture")
+    assert result.stderr.startswith(f"error: cut_out: {cutout}: control point '30' lies outside the picture")
     assert not (own / CATALOG_FILE).exists()
 
 

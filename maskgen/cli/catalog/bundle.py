@@ -12,6 +12,7 @@ from maskgen.catalog.places import SHIPPED, user_catalog_dir
 from maskgen.catalog.store import Catalog
 from maskgen.cli import catalogs, console
 from maskgen.cli.catalog import options
+from maskgen.cli.catalog.adding import say_what_next
 from maskgen.errors import CatalogError
 
 
@@ -65,3 +66,4 @@ def import_(file: Path, names: tuple[str, ...], catalog: Path, on_clash: edit.On
     """
     added = bundle.import_(file, catalog, names, on_clash or "refuse")
     console.answer(f"{catalog}: added {', '.join(added)}")
+    say_what_next(catalog, added)

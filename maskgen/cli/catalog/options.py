@@ -26,8 +26,8 @@ class LicenseType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
             return str(canonicalize_license_expression(value))
         except InvalidLicenseExpression:
             self.fail(
-                f"{value!r} is not a licence that SPDX knows. Give one of https://spdx.org/licenses, such as CC-BY-4.0, "
-                "or LicenseRef-NAME for any other.",
+                f"{value!r} is not a licence that SPDX knows. Give one of https://spdx.org/licenses, such as "
+                "CC-BY-4.0, or LicenseRef-NAME for any other.",
                 param,
                 ctx,
             )

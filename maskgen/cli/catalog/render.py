@@ -11,6 +11,7 @@ from maskgen.catalog import edit
 from maskgen.catalog.schema import Kind
 from maskgen.cli import catalogs, console
 from maskgen.cli.catalog import options
+from maskgen.cli.catalog.adding import say_what_next
 from maskgen.errors import CatalogError
 from maskgen.studio.render.prints import Print
 from maskgen.studio.render.random import COLOURS, PATTERNS, RENDERED_KINDS, colour_of, random_specs
@@ -67,14 +68,9 @@ def render(
 
     edit.check_writable(catalog)
     specs = random_specs(kind, colour, pattern, number, seed)
-    if on_clash is None:
-        # Refused before the work, not after it.
-        taken = {entry.name for entry in edit.contents(catalog).masks} & {spec.name for spec in specs}
-        if taken:
-            raise CatalogError(
-                f"{catalog}: design {min(taken)!r} is there already",
-                "use {on_clash=rename}, {on_clash=replace} or another {seed}",
-            )
+    # Refused before the work, not after it.
+    for clash in edit.clashes(catalog, [spec.name for spec in specs], on_clash or "refuse").values():
+        raise clash
     added: list[dict[str, Any]] = []
     for spec in specs:
         design = new_design(spec)
@@ -84,3 +80,5 @@ def render(
             console.answer(f"added    {name}  {spec.kind}  {spec.colour}  {console.counted(len(design.views), 'view')}")
     if as_json:
         console.answer_json({"catalog": str(catalog), "added": added}, indent=1)
+    else:
+        say_what_next(catalog, [one["name"] for one in added])
