@@ -70,7 +70,7 @@ def render(
     specs = random_specs(kind, colour, pattern, number, seed)
     # Refused before the work, not after it.
     for clash in edit.clashes(catalog, [spec.name for spec in specs], on_clash or "refuse").values():
-        raise clash
+        raise CatalogError(clash.fault, "use {on_clash=rename}, {on_clash=replace} or another {seed}")
     added: list[dict[str, Any]] = []
     for spec in specs:
         design = new_design(spec)
