@@ -7,11 +7,20 @@ from catalogs import small_catalog
 from fakes import FakeDetectors, write_picture
 
 from maskgen import run
+from maskgen.catalog.places import OWN_CATALOG_VARIABLE
 
 
 def pytest_make_parametrize_id(val, argname):
     """Names bytes by their argument: two processes must agree on names, and bytes may hold the time of day."""
     return argname if isinstance(val, bytes) and len(val) > 16 else None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_masks_of_the_developers_own(tmp_path_factory):
+    """Commands see a user's own masks; tests see none but those they make."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(OWN_CATALOG_VARIABLE, str(tmp_path_factory.mktemp("nobody") / "catalog"))
+        yield
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import click
 
 from maskgen.cli import console
 from maskgen.cli.aligned import aligned_said
+from maskgen.cli.catalogs import read_from, say_masks
 from maskgen.cli.extras import require_extra
 from maskgen.evaluate.results import Condition
 from maskgen.scratch import scratch
@@ -61,7 +62,7 @@ if TYPE_CHECKING:
 @click.option(
     "--model", "pack", default="bundled", show_default=True, metavar="NAME|DIR", help="Pack that finds the faces."
 )
-@click.option("--catalog", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Mask catalog.")
+@read_from("Masks for --mask, of this catalog")
 @click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Decides which masks are put on."
 )
@@ -84,7 +85,7 @@ def evaluate(
     before: str | None,
     aligned: bool | None,
     pack: str,
-    catalog: Path | None,
+    catalog: tuple[str, ...],
     seed: int,
     workers: int,
     threads: int,
@@ -110,6 +111,8 @@ def evaluate(
         embedders = [(name, _embedder(name, threads)) for name in names]
         wants_masks = any(condition != "none" for condition in conditions)
         masks = Catalog.load(catalog) if wants_masks else None
+        if masks is not None:
+            say_masks(masks)
         listed = _listed(pairs_file, root, bin_file, aligned)
         pictures = _collect(listed, masks, pack, seed, workers, None if bin_file else out)
         rows, curves = [], []
@@ -225,7 +228,7 @@ def _say(report: EvalReport, as_json: bool, out: Path | None) -> None:
     facts = [("refused", reason) for reason in reporting.refusals(report)]
     facts.append(("measured", reporting.extent(report)))
     left_out = ", ".join(f"{reason} {number}" for reason, number in report.left_out.items())
-    facts.append(("left out", f"{report.rows[0].left_out} pairs; pictures: {left_out or 'none'}"))
+    facts.append(("left out", f"{console.counted(report.rows[0].left_out, 'pair')}; pictures: {left_out or 'none'}"))
     if out is not None:
         facts.append(("written", f"{out}: eval.json, roc.png"))
     console.table(facts)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
+from itertools import chain
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import cv2
 import numpy as np
@@ -16,9 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from maskgen import files, images
 from maskgen.arrays import Image
 from maskgen.catalog.edit import NewDesign, NewView, png_of
+from maskgen.catalog.likeness import PHOTOGRAPH
 from maskgen.catalog.png import MAX_PICTURE_PIXELS
-from maskgen.catalog.points import faults_of_points
-from maskgen.catalog.schema import UNKNOWN_LICENSE, Kind, Pixel, Rotation
+from maskgen.catalog.points import faults_of_placing, faults_of_points
+from maskgen.catalog.schema import UNKNOWN_LICENSE, DesignEntry, Kind, Pixel, Rotation
 from maskgen.datasets.base import Entry, Fault
 from maskgen.datasets.folder import FolderReader
 from maskgen.detect import Detector, FaceDetector
@@ -33,6 +35,8 @@ from maskgen.studio.cutout import template
 from maskgen.studio.cutout.background import without_background
 from maskgen.studio.photo import around, harvest, texture
 
+CUT_OUT: Final = "cut-out"
+"""The tag of designs that were made from cut-outs."""
 FRONTAL: Final = Rotation(yaw=(-25, 25), pitch=(-25, 25))
 """The head rotations that a cut-out with points placed by hand is for, unless the file of points says otherwise."""
 
@@ -102,6 +106,25 @@ class About:
     tags: tuple[str, ...] = ()
     license: str = UNKNOWN_LICENSE
     weight: float = 1.0
+
+
+def kept_of(entry: DesignEntry, about: About, given: Collection[str]) -> About:
+    """What is said of a design that replaces another: what was given, and otherwise kind, tags and weight as they were.
+
+    The licence is that of the new picture, which may be another's.
+
+    Parameters
+    ----------
+    entry : DesignEntry
+        The design that is replaced.
+    about : About
+        What is said.
+    given : collection of str
+        The fields of `about` that the user gave.
+    """
+    tags = tuple(tag for tag in entry.tags if tag not in (PHOTOGRAPH, CUT_OUT))
+    former: dict[str, Any] = {"kind": entry.kind, "tags": tags, "weight": entry.weight}
+    return replace(about, **{name: value for name, value in former.items() if name not in given})
 
 
 @dataclass(frozen=True)
@@ -178,7 +201,7 @@ def design_from_several(paths: Sequence[Path], tools: Tools, about: About, point
     sides = {np.sign(sum(view.rotation.yaw)) for view in views if abs(sum(view.rotation.yaw)) > _BOTH_SIDES_DEG}
     mirror = len(sides) < 2
     return NewDesign(
-        name, about.kind, about.license, tuple(views), colours[0], (*about.tags, "cut-out"), about.weight, mirror
+        name, about.kind, about.license, tuple(views), colours[0], (*about.tags, CUT_OUT), about.weight, mirror
     )
 
 
@@ -199,8 +222,10 @@ def _looked_at(path: Path, tools: Tools, points: PointsFile | None) -> _CutOut |
     picture = images.decode(raw, path)
     height, width = picture.pixels.shape[:2]
     _refuse_shape(width, height, path)
-    if points is not None and (fault := next(faults_of_points(points.points, (width, height)), None)):
-        raise CatalogError(f"{path}: {fault}", "see to the points placed by hand")
+    if points is not None:
+        placed, size_wh = points.points, (width, height)
+        if fault := next(chain(faults_of_placing(placed, size_wh), faults_of_points(placed, size_wh)), None):
+            raise CatalogError(f"{path}: {fault}", "see to the points placed by hand")
     if "alpha_on_white" in picture.notes:
         return _CutOut(_with_alpha(raw, path))
     found = harvest.large_faces(tools.detector.detect(picture.pixels))
@@ -233,7 +258,7 @@ def _worn(name: str, shown: Sequence[harvest.Harvest], about: About) -> NewDesig
     views += around.rendered_views([one.seen for one in shown], straps.kind == "ear")
     # Of several photographs, views of both sides are rendered.
     mirror = len(shown) == 1
-    tags = (*about.tags, "photograph")
+    tags = (*about.tags, PHOTOGRAPH)
     return NewDesign(name, about.kind, about.license, tuple(views), shown[0].colour, tags, about.weight, mirror, straps)
 
 
@@ -270,20 +295,33 @@ class Refusal:
 
 
 @dataclass(frozen=True)
-class Request:
-    """What holds for every mask: what the user says, points placed by hand, and the pack that finds faces."""
-
-    about: About
-    points: ByHand | None = None
-    model: str = BUNDLED
-
-
-@dataclass(frozen=True)
 class Mask:
     """Pictures of one mask, and its name if it does not follow from that of its picture."""
 
     files: tuple[Path, ...]
     name: str | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """What holds for every mask: what the user says, points placed by hand, and the pack that finds faces.
+
+    `kept` is what is said instead of the designs of some names, because it is kept where one is replaced.
+    """
+
+    about: About
+    points: ByHand | None = None
+    model: str = BUNDLED
+    kept: Mapping[str, About] = field(default_factory=dict)
+
+    def name_of(self, mask: Mask) -> str:
+        """The name of a mask's design."""
+        return self.about.name or mask.name or name_of(mask.files[0])
+
+    def about_of(self, mask: Mask) -> About:
+        """What is said of a mask's design, with its name."""
+        name = self.name_of(mask)
+        return replace(self.kept.get(name, self.about), name=name)
 
 
 Grouping = Literal["each", "all", "folders"]
@@ -336,6 +374,17 @@ def pictures_in(sources: Sequence[Path]) -> tuple[list[Path], list[Refusal]]:
     return pictures, refused
 
 
+def passed_over(sources: Sequence[Path]) -> list[Path]:
+    """The files in folders that are no pictures by their endings; what systems leave beside pictures is not named."""
+    return [
+        source / found.key
+        for source in sources
+        if source.is_dir()
+        for found in FolderReader(source).listed
+        if isinstance(found, Fault) and found.reason == "not_an_image"
+    ]
+
+
 def take(
     masks: Sequence[Mask], request: Request, executor: Executor
 ) -> Iterator[tuple[Mask, list[NewDesign] | Refusal]]:
@@ -351,8 +400,7 @@ def take(
 def take_one(mask: Mask, request: Request) -> list[NewDesign] | Refusal:
     """The designs of a mask's pictures, or their refusal."""
     file = mask.files[0]
-    about = request.about if mask.name is None else replace(request.about, name=request.about.name or mask.name)
-    points = request.points
+    about, points = request.about_of(mask), request.points
     try:
         if len(mask.files) > 1 or isinstance(points, ManyPoints):
             if isinstance(points, PointsFile):
@@ -429,7 +477,7 @@ def _cutout(rgba: Image, path: Path, name: str, about: About, points: PointsFile
             raise CatalogError(f"{path}: {error.fault}", error.remedy) from error
     # Views lifted from a cut-out show both sides already.
     mirror = points is not None
-    colour, tags = texture.colour_of(rgba), (*about.tags, "cut-out")
+    colour, tags = texture.colour_of(rgba), (*about.tags, CUT_OUT)
     held_by = None if mirror else template.straps_of_cutout(about.kind, colour == "black")
     return NewDesign(name, about.kind, about.license, tuple(views), colour, tags, about.weight, mirror, held_by)
 

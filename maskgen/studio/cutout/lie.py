@@ -16,7 +16,8 @@ import numpy as np
 
 from maskgen.arrays import BoolArray, Float32Array, Float64Array
 from maskgen.errors import CatalogError
-from maskgen.face.pose import HeadPose, rotation_matrix
+from maskgen.face import HeadPose
+from maskgen.face.pose import rotation_matrix
 from maskgen.face.solid import head_solid
 from maskgen.studio.render.shapes import CLOTH_SHAPE, CUP_SHAPE, KN95_SHAPE, SURGICAL_SHAPE
 from maskgen.studio.render.sheet import SheetShape

@@ -25,6 +25,7 @@ from maskgen.catalog.edit import NewView
 from maskgen.catalog.schema import Kind, Rotation
 from maskgen.errors import CatalogError
 from maskgen.images import LUMA_WEIGHTS
+from maskgen.plural import counted
 from maskgen.studio.cutout.background import foreground, without_specks
 from maskgen.studio.cutout.lie import quadrilateral, upright_turn
 from maskgen.studio.render import indexed
@@ -231,7 +232,7 @@ def _without_straps(region: BoolArray) -> BoolArray:
         raise CatalogError("the picture is transparent everywhere")
     size = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
     if size < _SMALLEST_MASK:
-        raise CatalogError(f"the silhouette is {size} pixels long, at least {_SMALLEST_MASK} are needed")
+        raise CatalogError(f"the silhouette is {counted(size, 'pixel')} long, at least {_SMALLEST_MASK} are needed")
     reach = max(round(_STRAP_SHARE * size / 2), 1)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     solid = np.pad(without_specks(region).astype(np.uint8), reach + 1)

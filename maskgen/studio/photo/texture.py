@@ -280,4 +280,4 @@ def lab_of(rgb: Float32Array | Float64Array) -> tuple[float, float, float]:
 
 def chroma_of(rgb: Float32Array | Float64Array) -> float:
     """Chroma in Lab of a colour (3,), sRGB 0 to 1."""
-    return float(np.hypot(*lab_of(np.clip(rgb, 0, 1))[1:]))
+    return float(np.hypot(*lab_of(np.clip(np.asarray(rgb, np.float32), 0, 1))[1:]))

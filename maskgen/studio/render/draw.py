@@ -25,8 +25,9 @@ import numpy as np
 
 from maskgen.arrays import BoolArray, Float32Array, Float64Array, Image, IntArray
 from maskgen.catalog.edit import NewDesign, NewView
+from maskgen.catalog.places import CATALOG_FILE
 from maskgen.catalog.schema import CatalogFile, Corner, DesignEntry, Rotation, ViewEntry
-from maskgen.catalog.store import CATALOG_FILE, dump, mirror_name
+from maskgen.catalog.store import dump, mirror_name
 from maskgen.face import HeadPose
 from maskgen.face.head import AXIS_Z_MM
 from maskgen.face.pose import rotation_matrix
