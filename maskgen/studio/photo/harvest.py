@@ -31,6 +31,7 @@ _YAW_LIMIT: Final = 50
 _PITCH_LIMIT: Final = 35
 _SHARP: Final = 1.5  # see `segment.sharpness`
 _BARE: Final = 0.5  # see `segment.skin_score`
+_LIKE_SKIN: Final = 0.65  # see `segment.skin_overlap`
 _RIM_CONTRAST: Final = 25.0  # see `segment.rim_contrast`
 # How likely something must be in front of nose or mouth, and how likely that is sure.
 _FRONTED: Final = 0.35
@@ -120,31 +121,31 @@ def harvest(
     _check_worn(work, regions, parts)
     found = segment.find(work, parts)
     _check_region(found, work)
-    return _view(crop, face, found, points)
+    return _view(image, crop, face, found, points)
 
 
 def _check_worn(crop: Crop, regions: Regions, parts: Parts | None) -> None:
     """Refuse a face without a mask, and one on which it is not where masks belong."""
-    bare = segment.skin_score(crop, regions)
     if parts is None:
+        bare = segment.skin_score(crop, regions)
         if bare > _BARE:
             raise RefusedError("no_mask", f"nose, mouth and chin look like skin ({bare:.2f}): no mask worn")
         return
     nose, mouth, chin = segment.fronted(crop, parts)
-    contrast = segment.rim_contrast(crop, regions)
-    # A mask in the colours of skin still ends somewhere on it.
-    looks_bare = bare > _BARE and contrast < _RIM_CONTRAST
-    if max(nose, mouth) < _FRONTED or (looks_bare and min(nose, mouth) < _FRONTED):
-        if chin > _SURELY_FRONTED and not looks_bare:
+    is_like_skin = segment.skin_overlap(crop, regions) > _LIKE_SKIN and segment.has_colour(crop, regions)
+    if max(nose, mouth) < _FRONTED:
+        if chin > _SURELY_FRONTED and segment.rim_contrast(crop, regions) > _RIM_CONTRAST and not is_like_skin:
             raise RefusedError("worn_wrongly", "the mask is under the chin, nose and mouth are bare", _WEAR_IT)
         raise RefusedError("no_mask", "nose and mouth are bare: no mask worn")
-    if looks_bare:
+    if is_like_skin:
         raise RefusedError("covered", "a hand is in front of nose and mouth", "take a photograph without it")
     if min(nose, mouth) < _FRONTED and max(nose, mouth) > _SURELY_FRONTED:
         raise RefusedError("worn_wrongly", f"the {'nose' if nose < mouth else 'mouth'} is bare", _WEAR_IT)
 
 
-def _view(crop: Crop, face: Face, found: MaskRegion, by_hand: dict[str, tuple[float, float]] | None) -> Harvest:
+def _view(
+    image: Image, crop: Crop, face: Face, found: MaskRegion, by_hand: dict[str, tuple[float, float]] | None
+) -> Harvest:
     alpha, rgb = texture.outlined(crop, found.region)
     strap = texture.straps(crop, alpha)
     rgb = texture.delit(rgb, alpha, crop)
@@ -152,7 +153,7 @@ def _view(crop: Crop, face: Face, found: MaskRegion, by_hand: dict[str, tuple[fl
     elastic = texture.local_mean(crop.pixels / np.float32(255), strap**6, 2 * crop.pixels_per_mm)
     rgb = np.where((strap > alpha)[..., None], elastic, rgb).astype(np.float32)
     skin = cv2.resize(found.regions.skin.astype(np.uint8), crop.pixels.shape[1::-1], interpolation=cv2.INTER_NEAREST)
-    rgb = texture.in_neutral_light(rgb, alpha, crop, skin > 0)
+    rgb = texture.in_neutral_light(rgb, alpha, crop, skin > 0, image)
     cloth, alpha = alpha, np.maximum(alpha, strap)
     rotation = rotation_around(face.pose)
     if by_hand is None:

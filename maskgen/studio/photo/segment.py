@@ -422,15 +422,25 @@ def skin_score(crop: Crop, regions: Regions) -> float:
     The mean of two: the overlap of their colours with the forehead's (Bhattacharyya), and the share of pixels with a
     hue that skin has. A hat misleads the first, a mask in the colour of skin the second.
     """
-    index = _quantised(crop.pixels)
-    overlap = _overlap(index, regions.core & crop.inside, regions.skin)
+    overlap = skin_overlap(crop, regions)
+    if not has_colour(crop, regions):
+        return overlap
     lab = cv2.cvtColor(crop.pixels, cv2.COLOR_RGB2LAB).astype(np.float32)
     a, b = lab[..., 1] - 128, lab[..., 2] - 128
     hue = (a > 4) & (a < 32) & (b > 2) & (b < 38) & (lab[..., 0] > 35)
-    has_colour = float(np.hypot(a, b)[regions.skin].mean()) > 5 if regions.skin.any() else True
-    if not has_colour:
-        return overlap
     return (overlap + float(hue[regions.core & crop.inside].mean())) / 2
+
+
+def skin_overlap(crop: Crop, regions: Regions) -> float:
+    """How much the colours of nose, mouth and chin are those of the forehead, 0 to 1."""
+    return _overlap(_quantised(crop.pixels), regions.core & crop.inside, regions.skin)
+
+
+def has_colour(crop: Crop, regions: Regions) -> bool:
+    """Whether skin has colour: it has none in a black-and-white photograph."""
+    lab = cv2.cvtColor(crop.pixels, cv2.COLOR_RGB2LAB).astype(np.float32)
+    chroma = np.hypot(lab[..., 1] - 128, lab[..., 2] - 128)[regions.skin]
+    return float(chroma.mean()) > 5 if len(chroma) else True
 
 
 # How far from the upper edge of an average mask colours are compared, and how far up and down it may lie, millimetres.

@@ -103,8 +103,13 @@ def delit(rgb: Float32Array, alpha: Float32Array, crop: Crop) -> Float32Array:
 
 # Cloth of less chroma (Lab) than this in some light that may be on it is white, grey or black, unless the photograph
 # shows it with more than that: then it is dyed.
-_NEUTRAL_CLOTH: Final = 5.0
+_NEUTRAL_CLOTH: Final = 6.5
 _DYED: Final = 10.0
+# White cloth looks beige in the light of lamps: so much chroma, on cloth so light, is put down to that.
+_WARM_WHITE: Final = 12.0
+_LIGHT: Final = 68.0
+# A brighter face is pale skin rather than bright light: cloth is not made darker by more.
+_BRIGHTEST_LIGHT: Final = 1.2
 # Neutral cloth is not made darker than this (sRGB): a bright face under it is pale skin, not bright light.
 _WHITE_CLOTH: Final = 0.86
 # The whites of eyes: among the brighter pixels between the lids, those of little colour; how many tell something.
@@ -115,7 +120,7 @@ _EYE_FEWEST: Final = 24
 _EYE_CAST: Final = np.array([0.06, -0.03])
 
 
-def in_neutral_light(rgb: Float32Array, alpha: Float32Array, crop: Crop, skin: BoolArray) -> Float32Array:
+def in_neutral_light(rgb: Float32Array, alpha: Float32Array, crop: Crop, skin: BoolArray, image: Image) -> Float32Array:
     """Colours as a well-exposed, neutral photograph shows them: the inverse of what blending does to a mask.
 
     The light is told by skin, the whites of the eyes and the scene; the mask itself does not count, or its own colour
@@ -124,17 +129,24 @@ def in_neutral_light(rgb: Float32Array, alpha: Float32Array, crop: Crop, skin: B
     from maskgen.masking import illuminant
     from maskgen.masking.light import light_on
 
-    around = np.where((crop.inside & (alpha < 0.02))[..., None], crop.pixels, np.median(crop.pixels[skin], axis=0))
-    scene = illuminant.reduced(around.astype(np.uint8))
-    light = light_on(crop.pixels[skin].astype(np.float32), scene, _eye_whites(crop))
+    pixels = crop.pixels[skin].astype(np.float32)
+    scene = illuminant.reduced(image)
+    shrink = np.array([[scene.shape[1] / image.shape[1]], [scene.shape[0] / image.shape[0]]], np.float32)
+    to_scene = cv2.invertAffineTransform(crop.from_image) * shrink
+    covered = cv2.warpAffine(alpha, to_scene, scene.shape[1::-1], flags=cv2.INTER_AREA) > 0.01
+    if len(pixels):
+        scene[cv2.dilate(covered.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0] = np.median(pixels, axis=0)
+    light = light_on(pixels, scene, _eye_whites(crop))
     balance = 1 + (light.balance - 1) * light.saturation
     sure = alpha > 0.9 * float(alpha.max())
     middle = np.median(rgb[sure], axis=0).astype(np.float32) + np.float32(1e-3)
-    exposure = light.exposure
+    exposure = min(light.exposure, _BRIGHTEST_LIGHT)
     # Of the balances between none and the light's, the one under which the cloth is closest to grey.
     shares = np.linspace(0, 1, 11)
     chromas = [chroma_of(middle / balance**share) for share in shares]
-    if min(chromas) < _NEUTRAL_CLOTH and chromas[0] < _DYED:
+    lightness, a, b = lab_of(middle)
+    is_warm_white = lightness > _LIGHT and b > abs(a) and chromas[0] < _WARM_WHITE
+    if is_warm_white or (min(chromas) < _NEUTRAL_CLOTH and chromas[0] < _DYED):
         balance = middle / (middle @ LUMA)
         exposure = min(exposure, max(float(middle @ LUMA) / _WHITE_CLOTH, 1.0))
     lit = rgb / (exposure * balance)
@@ -248,7 +260,7 @@ _COLOURS: Final = {
 # Up to which lightness (Lab) cloth without colour bears a name.
 _GREYS: Final = ((27.0, "black"), (45.0, "dark grey"), (64.0, "grey"), (75.0, "light grey"), (101.0, "white"))
 # Cloth of less chroma has no colour; dark cloth needs more of it.
-_COLOURLESS: Final = 5.0
+_COLOURLESS: Final = 6.0
 _COLOURLESS_DARK: Final = 9.0
 # What lightness, chroma and hue count in telling colours apart: folds and light change the first two.
 _COUNTS: Final = (0.35, 0.45, 1.5)
