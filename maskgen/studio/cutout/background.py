@@ -33,7 +33,7 @@ _BIN_WIDTHS: Final = (0.014, 0.05)
 _SMOOTHED: Final = 1.2
 # A shadow takes at most so much, as a logarithm, and a faint one; how much less likely one is that takes 1 more.
 _DEEPEST_SHADOW: Final = 1.1
-_FAINT_SHADOW: Final = 0.35
+_FAINT_SHADOW: Final = 0.6
 _SHADOW_FADE: Final = 0.1
 # Of the density where the background is densest; what is rarer is no background.
 _LIKELY: Final = 0.004
@@ -45,7 +45,7 @@ _STRONG_STEP: Final = 0.12
 _GAPS: Final = (2, 5, 10)
 # An enclosed area is background if so much of it has the background's colours unshadowed.
 _OPEN_SHARE: Final = 0.35
-# In a faint shadow only if it is smaller than this share of the largest such area, which is cloth.
+# In a faint shadow only if it is smaller than this share of all that the background does not reach from the rim.
 _LOOP_SHARE: Final = 0.35
 # So much of the outline of such a hole lies on edges.
 _HOLE_EDGE: Final = 0.55
@@ -181,10 +181,11 @@ def _beyond_edges(ground: _Ground, passable: BoolArray, strongest: Float32Array,
     wide = cv2.erode(passable.astype(np.uint8), disc)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(wide, connectivity=4)
     reached = np.bincount(labels[rim], minlength=count) > 0
+    reached[0] = False  # what nothing may pass
     area = stats[:, cv2.CC_STAT_AREA]
     bare, dim = (np.bincount(labels.ravel(), (part > _LIKELY).ravel(), count) for part in (ground.bare, ground.dim))
-    largest = max((int(n) for n in area[1:][~reached[1:]]), default=0)
-    is_open = (bare > _OPEN_SHARE * area) | ((dim > _OPEN_SHARE * area) & (area < _LOOP_SHARE * largest))
+    inner = int(area[~reached].sum())
+    is_open = (bare > _OPEN_SHARE * area) | ((dim > _OPEN_SHARE * area) & (area < _LOOP_SHARE * inner))
     # A hole ends at edges all round; a place where cloth happens to look like the background does not.
     outer = (cv2.dilate(labels.astype(np.float32), np.ones((3, 3))) * (labels == 0)).astype(np.intp)
     edge = np.bincount(outer.ravel(), strongest.ravel(), minlength=count)

@@ -45,6 +45,8 @@ _SIDEWAYS_DEG: Final = (30.0, 45.0, 60.0)
 # How far the front edge of a folded mask is rounded, millimetres, and how much of its width is seen.
 _FOLD_BULGES_MM: Final = (0.0, 22.0)
 _FOLD_WIDTHS: Final = (0.7, 0.85, 1.0)
+# Likenesses that differ by less do not tell which it is.
+_UNSURE: Final = 0.02
 _REMEDY_SIDE: Final = "photograph it from straight above, lying flat with its outside up"
 _REMEDY_FOLDED: Final = "unfold it, lay it flat with its outside up, and photograph it from straight above"
 
@@ -143,9 +145,13 @@ def _not_from_front(small: BoolArray) -> CatalogError:
         for width in _FOLD_WIDTHS
     )
     sideways = likeness(_sideways(shape, yaw) for shape in _SHAPES[:2] for yaw in _SIDEWAYS_DEG)
-    if halves > sideways:
+    if halves > sideways + _UNSURE:
         return CatalogError("the silhouette is that of a mask folded in half", _REMEDY_FOLDED)
-    return CatalogError("the silhouette is not symmetric: a mask seen from its side, or a part of one", _REMEDY_SIDE)
+    if sideways > halves + _UNSURE:
+        return CatalogError("the silhouette is that of a mask seen from its side, or of a part of one", _REMEDY_SIDE)
+    return CatalogError(
+        "the silhouette is not symmetric: a mask folded in half, or seen from its side", _REMEDY_FOLDED
+    )
 
 
 # ---- silhouettes of masks, (N, 2) outlines in millimetres
