@@ -8,6 +8,7 @@ from catalogs import small_catalog
 from fakes import FakeDetectors, write_picture
 
 from maskgen import run
+from maskgen.catalog.places import OWN_CATALOG_VARIABLE
 
 
 def pytest_make_parametrize_id(val, argname):
@@ -21,6 +22,14 @@ def caches(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         for name in ("XDG_CACHE_HOME", "LOCALAPPDATA") if os.name == "nt" else ("XDG_CACHE_HOME",):
             patch.setenv(name, str(tmp_path_factory.mktemp("caches")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_masks_of_the_developers_own(tmp_path_factory):
+    """Commands see a user's own masks; tests see none but those they make."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(OWN_CATALOG_VARIABLE, str(tmp_path_factory.mktemp("nobody") / "catalog"))
         yield
 
 

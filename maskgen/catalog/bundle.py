@@ -17,9 +17,10 @@ from typing import Final
 from maskgen import files
 from maskgen.catalog import png
 from maskgen.catalog.edit import LOCK_FILE, NewDesign, NewView, OnClash, add
+from maskgen.catalog.places import CATALOG_FILE, SHEET_FILE
 from maskgen.catalog.points import faults_of_fastenings, faults_of_points
 from maskgen.catalog.schema import SCHEMA_VERSION, CatalogFile, DesignEntry, ViewEntry
-from maskgen.catalog.store import CATALOG_FILE, Catalog, dump, parse
+from maskgen.catalog.store import Catalog, dump, parse
 from maskgen.errors import CatalogError
 from maskgen.schema import shortened
 
@@ -69,15 +70,22 @@ def export(catalog: Catalog, path: Path, existing: files.Existing = "refuse") ->
     files.refuse_existing(path, existing)
     entries = tuple(design.entry for design in catalog.designs)
     members = [(CATALOG_FILE, dump(CatalogFile(schema_version=SCHEMA_VERSION, masks=entries)))]
-    for file, digest in sorted({(view.file, view.sha256) for entry in entries for view in entry.views}):
+    pictures: dict[str, tuple[str, Path]] = {}
+    for design in catalog.designs:
+        for view in design.entry.views:
+            digest, place = pictures.setdefault(view.file, (view.sha256, design.root / view.file))
+            if digest != view.sha256:
+                raise CatalogError(
+                    f"{design.root / view.file}: {place} is another picture of this name",
+                    "export the designs of one catalog at a time",
+                )
+    for file, (digest, place) in sorted(pictures.items()):
         try:
-            raw = files.read_regular(catalog.root / file, png.MAX_PICTURE_BYTES)
+            raw = files.read_regular(place, png.MAX_PICTURE_BYTES)
         except OSError as error:
-            raise CatalogError(f"{catalog.root / file}: cannot be read: {error.strerror}") from error
+            raise CatalogError(f"{place}: cannot be read: {error.strerror}") from error
         if hashlib.sha256(raw).hexdigest() != digest:
-            raise CatalogError(
-                f"{catalog.root / file}: not the picture that the catalog names", "see 'maskgen catalog check'"
-            )
+            raise CatalogError(f"{place}: not the picture that the catalog names", "see 'maskgen catalog check'")
         members.append((file, raw))
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -212,7 +220,7 @@ def _is_no_data(place: PurePosixPath) -> bool:
         any(files.is_no_data(folder, True) for folder in folders)
         or files.is_no_data(name, False)
         or files.is_temporary(name)
-        or name == LOCK_FILE
+        or name in (LOCK_FILE, SHEET_FILE)
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,17 +14,16 @@ import numpy.typing as npt
 from maskgen import files
 from maskgen.arrays import Float32Array, Float64Array
 from maskgen.catalog import png
-from maskgen.catalog.points import faults_of_fastenings, faults_of_points
+from maskgen.catalog.places import SHEET_FILE
+from maskgen.catalog.points import faults_of_fastenings, faults_of_points, faults_of_reach, places_of_cloth
 from maskgen.catalog.schema import ViewEntry
-from maskgen.catalog.store import Catalog, Design, View, triangulated
+from maskgen.catalog.store import Design, View, triangulated
 from maskgen.errors import CatalogError
 from maskgen.face import HeadPose
 from maskgen.face.head import mean_head, points_on_face
 from maskgen.face.pose import rotation_matrix
 
 YAWS_DEG: Final = range(-90, 91, 5)
-# How many points of the mask a check looks at.
-_SAMPLE: Final = 4000
 # Folds that hide a smaller share of the mask are not reported.
 _SPECK: Final = 0.002
 
@@ -52,23 +51,23 @@ class Fold:
     share: float
 
 
-def faults_of(root: Path, design: Design) -> Iterator[str]:
+def faults_of(design: Design) -> Iterator[str]:
     """What is wrong with the pictures of a design, one sentence per fault."""
     bad = set[str]()
     for entry in design.entry.views:
-        for fault in _faults_of_entry(root, design.entry.name, entry):
+        for fault in _faults_of_entry(design.root, design.entry.name, entry):
             bad.add(entry.file)
             yield fault
     for view in design.views:
         if view.is_mirrored or view.key in bad:
             continue
         try:
-            outside = _uncovered(view)
+            cloth = _cloth(view)
         except CatalogError as error:
             yield str(error)
             continue
-        if outside > 0.05:
-            yield f"{view.key}: {outside:.0%} of the mask lies outside its control points and is never drawn"
+        for fault in faults_of_reach(dict(zip(view.names, view.points.tolist(), strict=True)), cloth):
+            yield f"{view.key}: {fault}"
 
 
 def _faults_of_entry(root: Path, design: str, entry: ViewEntry) -> Iterator[str]:
@@ -119,23 +118,15 @@ def yaw_gaps(design: Design) -> list[tuple[int, int]]:
     return gaps
 
 
-def strays_of(catalog: Catalog) -> list[str]:
-    """PNG files in a catalog's folder that no design names; a killed process leaves some."""
-    named = {catalog.root / entry.file for design in catalog.designs for entry in design.entry.views}
-    return sorted(str(path.relative_to(catalog.root)) for path in catalog.root.rglob("*.png") if path not in named)
+def strays_of(root: Path, designs: Iterable[Design]) -> list[str]:
+    """PNG files in a catalog's folder that none of its designs names; a killed process leaves some."""
+    named = {root / SHEET_FILE, *(root / entry.file for design in designs for entry in design.entry.views)}
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*.png") if path not in named)
 
 
 def _cloth(view: View) -> Float64Array:
-    """(N, 2) points of the picture that show the mask, about `_SAMPLE` of them."""
-    places = np.argwhere(view.textures[0][..., 3] > 0.3)[:, ::-1].astype(np.float64)
-    return places[:: max(len(places) // _SAMPLE, 1)]
-
-
-def _uncovered(view: View) -> float:
-    cloth = _cloth(view)
-    if not len(cloth):
-        return 0.0
-    return float((triangulated(view).find_simplex(cloth, tol=1e-6) < 0).mean())
+    """(N, 2) points of the picture that show the mask."""
+    return places_of_cloth(np.round(view.textures[0][..., 3] * 255).astype(np.uint8))
 
 
 def _worst_fold(view: View) -> Fold:

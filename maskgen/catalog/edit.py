@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from itertools import chain
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -20,11 +21,12 @@ import cv2
 from pydantic import ValidationError
 
 from maskgen import files
-from maskgen.arrays import Image
+from maskgen.arrays import Float64Array, Image
 from maskgen.catalog import png
-from maskgen.catalog.points import faults_of_fastenings, faults_of_points
+from maskgen.catalog.places import CATALOG_FILE, default_catalog_dir
+from maskgen.catalog.points import faults_of_fastenings, faults_of_points, faults_of_reach, places_of_cloth
 from maskgen.catalog.schema import SCHEMA_VERSION, CatalogFile, Corner, DesignEntry, Rotation, Straps, Surface
-from maskgen.catalog.store import CATALOG_FILE, MAX_CATALOG_BYTES, default_catalog_dir, dump, parse
+from maskgen.catalog.store import MAX_CATALOG_BYTES, dump, parse
 from maskgen.errors import CatalogError, MaskgenError
 from maskgen.schema import first_fault
 
@@ -35,6 +37,10 @@ LOCK_FILE: Final = ".lock"
 
 class NameTakenError(CatalogError):
     """A design of this name is in the catalog already."""
+
+
+class ShippedNameError(NameTakenError):
+    """A design of this name ships with maskgen."""
 
 
 class BadDesignError(CatalogError):
@@ -55,12 +61,15 @@ class NewView:
         Control point -> (x, y), pixels.
     fastenings : dict
         Corner -> (x, y) where a strap leaves the mask, pixels.
+    rendered : bool
+        See `ViewEntry`.
     """
 
     png: bytes
     rotation: Rotation
     points: dict[str, tuple[float, float]]
     fastenings: dict[Corner, tuple[float, float]] = field(default_factory=dict)
+    rendered: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,7 +123,8 @@ def add(root: Path, designs: Sequence[NewDesign], on_clash: OnClash = "refuse") 
     designs : sequence of NewDesign
         What to put in.
     on_clash : {"refuse", "rename", "replace"}
-        What to do about a name that is taken; a renamed design gets ``-2`` or the next number.
+        What to do about a name that is taken; a renamed design gets ``-2`` or the next number. A design that ships with
+        maskgen, or that is among these, is never replaced.
 
     Returns
     -------
@@ -124,9 +134,9 @@ def add(root: Path, designs: Sequence[NewDesign], on_clash: OnClash = "refuse") 
     Raises
     ------
     NameTakenError
-        If a name is taken and `on_clash` is ``refuse``.
+        If a name is taken and `on_clash` is ``refuse``, or the design of this name cannot be replaced.
     BadDesignError
-        If a design breaks the schema, or its control points cannot carry a mask.
+        If a design breaks the schema, or its control points cannot carry the mask.
     CatalogError
         If another process changes the catalog, a link in it leads out of it, or the folder is the catalog that ships.
     MaskgenError
@@ -134,21 +144,19 @@ def add(root: Path, designs: Sequence[NewDesign], on_clash: OnClash = "refuse") 
     """
     with locked(root):
         old = contents(root)
-        taken = {entry.name for entry in old.masks}
+        for clash in clashes(root, [design.name for design in designs], on_clash).values():
+            raise clash
+        taken = {*shipped_names(), *(entry.name for entry in old.masks)}
         new_designs = []
         for design in designs:
-            name = design.name
-            if name in taken and on_clash == "refuse":
-                raise NameTakenError(
-                    f"{root}: design {name!r} is there already", "use {on_clash=rename} or {on_clash=replace}"
-                )
-            if on_clash == "rename":
-                name = free_name(name, taken)
+            name = free_name(design.name, taken) if on_clash == "rename" else design.name
             taken.add(name)
             new_designs.append(replace(design, name=name))
         pictures = _pictures(new_designs)
         masks = {entry.name: entry for entry in old.masks}
-        masks.update((design.name, _entry(root, design, pictures)) for design in new_designs)
+        # Of a picture that several views share, once.
+        cloth_of = cache(partial(_cloth_of, root))
+        masks.update((design.name, _entry(root, design, pictures, cloth_of)) for design in new_designs)
         for picture in pictures.values():
             if not _lies_inside(root, picture.file):
                 raise CatalogError(
@@ -158,6 +166,48 @@ def add(root: Path, designs: Sequence[NewDesign], on_clash: OnClash = "refuse") 
             files.write_whole(root / picture.file, picture.png)
         _swap(root, old, CatalogFile(schema_version=SCHEMA_VERSION, masks=tuple(masks.values())))
     return [design.name for design in new_designs]
+
+
+def clashes(
+    root: Path, names: Sequence[str], on_clash: OnClash, sources: Sequence[object] = ()
+) -> dict[int, NameTakenError]:
+    """Which designs `add` would refuse for their names: number -> error, so that no work is done for them.
+
+    Parameters
+    ----------
+    sources : sequence, optional
+        What the designs come from, to name the other one where two have one name.
+    For the others, see `add`.
+
+    Raises
+    ------
+    CatalogError
+        As `contents`.
+    """
+    if on_clash == "rename":
+        return {}
+    there, shipped = {entry.name for entry in contents(root).masks}, shipped_names()
+    before, found = dict[str, int](), dict[int, NameTakenError]()
+    for number, name in enumerate(names):
+        if name in shipped:
+            found[number] = ShippedNameError(
+                f"design {name!r} ships with maskgen", "use another {name} or {on_clash=rename}"
+            )
+        elif name in before:
+            other = sources[before[name]] if sources else "another one"
+            found[number] = NameTakenError(f"{other} is to be design {name!r} too", "use {on_clash=rename}")
+        elif name in there and on_clash == "refuse":
+            found[number] = NameTakenError(
+                f"{root}: design {name!r} is there already", "use {on_clash=rename} or {on_clash=replace}"
+            )
+        before.setdefault(name, number)
+    return found
+
+
+@cache
+def shipped_names() -> frozenset[str]:
+    """The names of the designs that ship with maskgen, which no other design may have."""
+    return frozenset(entry.name for entry in contents(default_catalog_dir()).masks)
 
 
 def remove(root: Path, names: Sequence[str]) -> None:
@@ -171,8 +221,12 @@ def remove(root: Path, names: Sequence[str]) -> None:
     with locked(root):
         old = contents(root)
         missing = sorted(set(names) - {entry.name for entry in old.masks})
+        if shipped := [name for name in missing if name in shipped_names()]:
+            raise CatalogError(
+                f"design {shipped[0]!r} ships with maskgen and is not removed", "leave it out when masks are chosen"
+            )
         if missing:
-            raise CatalogError(f"{root}: no design {', '.join(map(repr, missing))}")
+            raise CatalogError(f"{root}: no design {', '.join(map(repr, missing))}", "see 'maskgen catalog list'")
         kept = tuple(entry for entry in old.masks if entry.name not in set(names))
         _swap(root, old, CatalogFile(schema_version=SCHEMA_VERSION, masks=kept))
 
@@ -243,7 +297,13 @@ def _pictures(designs: Sequence[NewDesign]) -> dict[str, _Picture]:
     return pictures
 
 
-def _entry(root: Path, design: NewDesign, pictures: dict[str, _Picture]) -> DesignEntry:
+def _cloth_of(root: Path, raw: bytes) -> Float64Array:
+    return places_of_cloth(png.decode(raw, f"{root}: a picture to be added")[..., 3])
+
+
+def _entry(
+    root: Path, design: NewDesign, pictures: dict[str, _Picture], cloth_of: Callable[[bytes], Float64Array]
+) -> DesignEntry:
     views = []
     for view in design.views:
         digest = hashlib.sha256(view.png).hexdigest()
@@ -255,6 +315,7 @@ def _entry(root: Path, design: NewDesign, pictures: dict[str, _Picture]) -> Desi
                 "rotation": view.rotation,
                 "points": view.points,
                 "fastenings": view.fastenings,
+                "rendered": view.rendered or None,
             }
         )
     try:
@@ -276,9 +337,15 @@ def _entry(root: Path, design: NewDesign, pictures: dict[str, _Picture]) -> Desi
         raise BadDesignError(f"{root}: design {design.name!r}: {first_fault(error)}") from error
     for number, view in enumerate(design.views, start=1):
         size_wh = png.size_of(view.png[: png.HEADER_BYTES], f"{root}: design {design.name!r}: view {number}")
-        faults = chain(faults_of_points(view.points, size_wh), faults_of_fastenings(view.fastenings, size_wh))
+        faults = chain(
+            faults_of_points(view.points, size_wh),
+            faults_of_fastenings(view.fastenings, size_wh),
+            faults_of_reach(view.points, cloth_of(view.png)),
+        )
         if fault := next(faults, None):
-            raise BadDesignError(f"{root}: design {design.name!r}: view {number}: {fault}")
+            raise BadDesignError(
+                f"{root}: design {design.name!r}: view {number}: {fault}", "place control points around the whole mask"
+            )
     return entry
 
 

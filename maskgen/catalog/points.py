@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from maskgen.arrays import Float32Array, Float64Array, Image
 from maskgen.catalog.schema import Corner
+
+if TYPE_CHECKING:
+    from scipy.spatial import Delaunay
 
 # Points further than this many times the picture's longer side from the picture are a mistake.
 _REACH: Final = 10
@@ -17,6 +21,12 @@ _SAME: Final = 0.01
 # Points that deviate no more than this from a line lie on it: the root of the sum of squares, pixels.
 _LINE: Final = 1.0
 _MOST_NAMED: Final = 5
+# Above this alpha, of 255, a pixel shows the mask.
+_CLOTH: Final = 76
+# How many points of the mask are looked at.
+_SAMPLE: Final = 4000
+# So much of a mask may lie outside its control points: soft edges do.
+_MOST_OUTSIDE: Final = 0.05
 
 
 def faults_of_points(points: Mapping[str, tuple[float, float]], size_wh: tuple[int, int]) -> Iterator[str]:
@@ -52,6 +62,48 @@ def faults_of_fastenings(fastenings: Mapping[Corner, tuple[float, float]], size_
     for name, (x, y) in fastenings.items():
         if not (_lies(x, size_wh[0], reach) and _lies(y, size_wh[1], reach)):
             yield f"fastening {name!r} lies outside the picture by more than its size"
+
+
+def faults_of_placing(points: Mapping[str, tuple[float, float]], size_wh: tuple[int, int]) -> Iterator[str]:
+    """Why points cannot have been placed by hand on a picture of a size, pixels, one sentence per fault."""
+    width, height = size_wh
+    # The edges of a picture lie half a pixel outside the centres of its outer pixels.
+    out = [name for name, (x, y) in points.items() if not (-0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5)]
+    if out:
+        yield f"{_named(out)} outside the picture of {width} x {height} pixels"
+
+
+def triangulation_of(points: Float32Array) -> Delaunay | None:
+    """The triangulation of control points (K, 2), pixels; None if nothing lies between them."""
+    from scipy.spatial import Delaunay, QhullError  # late: it takes half of the time that loading a catalog does
+
+    try:
+        return Delaunay(points)
+    except (QhullError, ValueError):
+        return None
+
+
+def places_of_cloth(alpha: Image) -> Float64Array:
+    """(N, 2) points (x, y) of a picture that show the mask, a few thousand of them, by its alpha (H, W) uint8."""
+    places = np.argwhere(alpha > _CLOTH)[:, ::-1].astype(np.float64)
+    return places[:: max(len(places) // _SAMPLE, 1)]
+
+
+def faults_of_reach(points: Mapping[str, tuple[float, float]], cloth: Float64Array) -> Iterator[str]:
+    """Whether a mask reaches beyond its control points, where it is never drawn; one sentence if it does.
+
+    Parameters
+    ----------
+    points : dict
+        Control point -> (x, y), pixels.
+    cloth : (N, 2) array
+        As `places_of_cloth`.
+    """
+    triangulation = triangulation_of(np.array(list(points.values()), np.float32))
+    if triangulation is None:
+        yield "nothing lies between the control points"
+    elif len(cloth) and (outside := float((triangulation.find_simplex(cloth, tol=1e-6) < 0).mean())) > _MOST_OUTSIDE:
+        yield f"{outside:.0%} of the mask lies outside its control points and is never drawn"
 
 
 def _lies(coordinate: float, size: int, reach: float) -> bool:

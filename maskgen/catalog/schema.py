@@ -152,6 +152,8 @@ class ViewEntry(_Bounded):
         outside the picture.
     fastenings : dict
         Where straps leave the mask: corner -> (x, y) in the picture, pixels. Corners that are hidden are left out.
+    rendered : True, optional
+        Of a mask taken from photographs: this side was drawn from a photograph of another.
     """
 
     file: str
@@ -159,6 +161,7 @@ class ViewEntry(_Bounded):
     rotation: Rotation
     points: Annotated[dict[str, tuple[Pixel, Pixel]], Field(min_length=3)]
     fastenings: dict[Corner, tuple[Pixel, Pixel]] = Field(default_factory=dict, max_length=4)
+    rendered: Literal[True] | None = None
 
     @field_validator("file")
     @classmethod

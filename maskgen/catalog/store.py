@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
+import os
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,6 +21,8 @@ from pydantic import ValidationError
 from maskgen import files
 from maskgen.arrays import Float32Array, Image
 from maskgen.catalog import decoded, png
+from maskgen.catalog.places import CATALOG_FILE, OWN, SHIPPED, default_catalog_dir, folder_of, name_of, whole_places
+from maskgen.catalog.points import triangulation_of
 from maskgen.catalog.schema import CatalogFile, Corner, DesignEntry, Kind, Rotation, Straps, Surface, ViewEntry
 from maskgen.errors import CatalogError
 from maskgen.face.landmarks import MIRROR_68
@@ -27,7 +31,6 @@ from maskgen.schema import first_fault
 if TYPE_CHECKING:
     from scipy.spatial import Delaunay
 
-CATALOG_FILE: Final = "catalog.json"
 MAX_CATALOG_BYTES: Final = 32_000_000
 """Two thousand designs with views from all sides; reading one of this size takes less than 1 GB."""
 _FARTHEST: Final = 1e9
@@ -35,25 +38,6 @@ _FARTHEST: Final = 1e9
 _SMALLEST_SCALE: Final = 24
 # What fits is remembered for so many cells of head rotations; the bundled catalog has fewer.
 _MOST_CELLS: Final = 4096
-
-
-def default_catalog_dir() -> Path:
-    """The catalog that ships with maskgen."""
-    package = Path(__file__).parents[1]
-    installed = package / "masks"
-    return installed if installed.is_dir() else package.parent / "masks"
-
-
-def user_catalog_dir() -> Path:
-    """The catalog for a user's own masks, outside the installed package; it need not exist yet.
-
-    ``maskgen/catalog`` in the place for a user's data: ``$XDG_DATA_HOME`` or ``~/.local/share``,
-    ``~/Library/Application Support`` on macOS, ``%LOCALAPPDATA%`` on Windows.
-    """
-    # Imported late: the catalog that ships is found without it.
-    import platformdirs
-
-    return platformdirs.user_data_path("maskgen", appauthor=False) / "catalog"
 
 
 @dataclass(frozen=True, eq=False)  # one is another only if it is the same, so that what belongs to it can be looked up
@@ -168,15 +152,13 @@ def triangulated(view: View) -> Delaunay:
     CatalogError
         If they lie on one line, or so that nothing can lie between them.
     """
-    from scipy.spatial import Delaunay, QhullError  # late: it takes half of the time that loading a catalog does
-
-    try:
-        return Delaunay(view.points)
-    except (QhullError, ValueError) as error:
+    found = triangulation_of(view.points)
+    if found is None:
         raise CatalogError(
             f"{view.path}: nothing lies between the control points of this view of design {view.design!r}",
             "see 'maskgen catalog check'",
-        ) from error
+        )
+    return found
 
 
 class Textures:
@@ -273,10 +255,16 @@ def _as_bytes(texture: Float32Array) -> Image:
 
 @dataclass(frozen=True)
 class Design:
-    """A mask design with its views, mirrored ones included."""
+    """A mask design with its views, mirrored ones included, and the folder of the catalog that holds it."""
 
     entry: DesignEntry
     views: tuple[View, ...]
+    root: Path
+
+    @property
+    def is_shipped(self) -> bool:
+        """Whether it ships with maskgen."""
+        return self.root == default_catalog_dir()
 
     def views_for(self, yaw: float, pitch: float) -> tuple[View, ...]:
         """The views whose rotation interval holds a head rotation, degrees."""
@@ -314,16 +302,14 @@ class Fitting:
 
 @dataclass(frozen=True)
 class Catalog:
-    """Mask designs to choose from.
+    """Mask designs to choose from, of one catalog or several.
 
     Attributes
     ----------
-    root : Path
-        The catalog's folder.
     designs : tuple of Design
-        In the order of ``catalog.json``.
-    sha256 : str
-        Of ``catalog.json``, which holds the hash of every picture.
+        In the order of the catalogs and of their ``catalog.json``; no two have one name.
+    roots : tuple of Path
+        The folders of the catalogs, whether or not a design of theirs is among these.
 
     Examples
     --------
@@ -332,36 +318,58 @@ class Catalog:
     {'surgical'}
     """
 
-    root: Path
     designs: tuple[Design, ...]
-    sha256: str
+    roots: tuple[Path, ...]
 
     @classmethod
-    def load(cls, root: Path | None = None) -> Catalog:
-        """Read a catalog.
+    def load(cls, places: str | Path | Sequence[str | Path] | None = None) -> Catalog:
+        """Read catalogs.
 
         Parameters
         ----------
-        root : Path, optional
-            Folder with ``catalog.json``; by default the catalog that ships with maskgen.
+        places : str, Path or sequence of them, optional
+            Folders with ``catalog.json``, ``shipped`` or ``own``; by default the catalog that ships with maskgen alone.
 
         Raises
         ------
         CatalogError
-            If the file is missing or malformed, or names a picture that is missing.
+            If a file is missing or malformed, or names a picture that is missing, or two catalogs name a design alike.
         """
-        root = default_catalog_dir() if root is None else Path(root)
-        path = root / CATALOG_FILE
-        try:
-            raw = files.read_regular(path, MAX_CATALOG_BYTES)
-        except OSError as error:
-            raise CatalogError(
-                f"{path}: cannot read the catalog ({error.strerror})", "set {catalog} to its folder"
-            ) from error
-        entries, sha256 = parse(raw, path), hashlib.sha256(raw).hexdigest()
-        siblings = Siblings(path, sha256)
-        designs = tuple(Design(entry, tuple(_views(root, entry, siblings))) for entry in entries.masks)
-        return cls(root, designs, sha256)
+        designs, roots = list[Design](), dict[Path, Path]()
+        for place in whole_places(places):
+            root = folder_of(place)
+            if (real := Path(os.path.realpath(root))) in roots:
+                continue
+            if real == default_catalog_dir().resolve():
+                root = default_catalog_dir()
+            roots[real] = root
+            entries, siblings = _read(root)
+            designs += [Design(entry, tuple(_views(root, entry, siblings)), root) for entry in entries.masks]
+        _refuse_clashes(designs)
+        return cls(tuple(designs), tuple(roots.values()))
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of all that is said of these designs, which holds the hash of every picture, in their order."""
+        digest = hashlib.sha256()
+        for design in self.designs:
+            digest.update(design.entry.model_dump_json(exclude_none=True).encode() + b"\n")
+        return digest.hexdigest()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the designs."""
+        return tuple(design.entry.name for design in self.designs)
+
+    @property
+    def own(self) -> tuple[Design, ...]:
+        """The designs that do not ship with maskgen."""
+        return tuple(design for design in self.designs if not design.is_shipped)
+
+    @property
+    def own_share(self) -> float:
+        """The share of the masks that are of `own` designs, 0 to 1, where all designs have a view for a face."""
+        return sum(design.entry.weight for design in self.own) / sum(design.entry.weight for design in self.designs)
 
     def fitting(self, yaw: float, pitch: float) -> Fitting:
         """The designs with views whose rotation interval holds a head rotation, degrees, in their order."""
@@ -422,6 +430,13 @@ class Catalog:
         CatalogError
             If no design is left.
         """
+        known = set(self.names)
+        if missing := [name for name in names if name not in known]:
+            like = difflib.get_close_matches(missing[0], known, 1)
+            raise CatalogError(
+                f"{self._called}: no design {', '.join(map(repr, missing))}",
+                f"did you mean {like[0]}? See 'maskgen catalog list'" if like else "see 'maskgen catalog list'",
+            )
         chosen = tuple(
             design
             for design in self.designs
@@ -430,11 +445,45 @@ class Catalog:
             and (not names or design.entry.name in names)
         )
         if not chosen:
+            wanted = {"kind": " or ".join(kinds), "tags": " and ".join(tags), "name": " or ".join(names)}
+            said = ", ".join(f"{what} {which}" for what, which in wanted.items() if which)
             raise CatalogError(
-                f"{self.root}: no design has kind {list(kinds) or 'any'}, tags {list(tags) or 'any'}, "
-                f"name {list(names) or 'any'}"
+                f"{self._called}: no design{f' of {said}' if said else ''}", "see 'maskgen catalog list'"
             )
-        return Catalog(self.root, chosen, self.sha256)
+        return Catalog(chosen, self.roots)
+
+    def as_before(self, names: Sequence[str], sha256: str) -> Catalog | None:
+        """The designs of these names alone, if their hash is the one given: all others have come since then."""
+        wanted = set(names)
+        then = Catalog(tuple(design for design in self.designs if design.entry.name in wanted), self.roots)
+        return then if then.sha256 == sha256 else None
+
+    @property
+    def _called(self) -> str:
+        return ", ".join(map(name_of, self.roots))
+
+
+def _read(root: Path) -> tuple[CatalogFile, Siblings]:
+    path = root / CATALOG_FILE
+    try:
+        raw = files.read_regular(path, MAX_CATALOG_BYTES)
+    except OSError as error:
+        raise CatalogError(
+            f"{path}: cannot read the catalog ({error.strerror})",
+            f"set {{catalog}} to its folder, to {SHIPPED} or to {OWN}",
+        ) from error
+    return parse(raw, path), Siblings(path, hashlib.sha256(raw).hexdigest())
+
+
+def _refuse_clashes(designs: Sequence[Design]) -> None:
+    first: dict[str, Design] = {}
+    for design in designs:
+        other = first.setdefault(design.entry.name, design)
+        if other is not design:
+            raise CatalogError(
+                f"{design.root}: design {design.entry.name!r} has the name of one in {other.root}",
+                "leave one of the catalogs out by {catalog}, or remove one of the designs",
+            )
 
 
 def parse(raw: bytes, path: Path) -> CatalogFile:

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from maskgen import files, formats, manifest, run
 from maskgen.catalog.schema import WEARS, Kind, WearShares, wear_shares
 from maskgen.cli import console, samples
+from maskgen.cli.catalogs import read_from, say_masks
 from maskgen.cli.running import carried_out, check_where, listed, refuse_whole, say_summary, where_options
 from maskgen.cli.settings import setting
 from maskgen.errors import ConfigError, ImageError
@@ -25,6 +26,10 @@ from maskgen.schema import first_fault
 from maskgen.scratch import scratch
 
 DEMO: Final = (samples.GROUP, samples.CROP, samples.ASTRONAUT)
+
+
+# Of the designs that take no part.
+_MOST_NAMED: Final = 5
 
 
 class WearType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
@@ -120,13 +125,7 @@ _setting = partial(setting, run.AugmentSettings)
 @_setting("--model", "model", metavar="NAME|DIR", help="Model pack: see 'maskgen models list'.")
 @_setting("--landmarks", "landmarks", type=click.Choice([68, 106]), help="Landmark scheme.")
 @_setting("--device", "device", type=click.Choice(["cpu", "cuda"]), help="Where the networks run.")
-@_setting(
-    "--catalog",
-    "catalog",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="Mask catalog.  [default: the one that ships with maskgen]",
-)
+@read_from()
 @click.option(
     "--kind", "kinds", multiple=True, type=click.Choice(get_args(Kind)), help="Only masks of this kind; repeatable."
 )
@@ -217,10 +216,11 @@ def augment(
             raise click.UsageError(first_fault(error).removeprefix("Value error, "), ctx) from error
         if dry_run:
             with run.prepare(job) as plan:
+                _say_masks(plan.masks)
                 _say_plan(plan.count(), as_json)
             return
         started = time.monotonic()
-        summary = carried_out(ctx, job)
+        summary = carried_out(ctx, job, _say_masks)
         say_summary(summary, folders[-1], time.monotonic() - started, as_json)
     if summary.progress.failed or (summary.shares is None and summary.counts.failed):
         ctx.exit(console.FAILED_INPUTS)
@@ -232,7 +232,7 @@ def _source(
 ) -> Iterator[tuple[Path, Path]]:
     if len(folders) != (1 if demo else 2):
         expected = "OUT alone with --demo" if demo else "IN and OUT"
-        raise click.UsageError(f"expected {expected}, got {len(folders)} folder(s)", ctx)
+        raise click.UsageError(f"expected {expected}, got {console.counted(len(folders), 'folder')}", ctx)
     if not demo and _is_one_picture(folders):
         with _one_picture(ctx, folders[0], folders[1], settings, existing) as both:
             yield both
@@ -284,6 +284,16 @@ def _one_picture(
         files.write_whole(target, (folder / "out" / target.name).read_bytes())
 
 
+def _say_masks(masks: run.Masks) -> None:
+    say_masks(masks.catalog)
+    if masks.newer:
+        names = ", ".join(masks.newer[:_MOST_NAMED]) + (", ..." if len(masks.newer) > _MOST_NAMED else "")
+        console.note(
+            f"not taken  {console.counted(len(masks.newer), 'design')} added since this run began ({names}); "
+            "--overwrite starts anew with all"
+        )
+
+
 def _say_plan(plan: run.Numbers, as_json: bool) -> None:
     numbers = {
         "pending": plan.pending,
@@ -298,10 +308,10 @@ def _say_plan(plan: run.Numbers, as_json: bool) -> None:
         return
     console.table(
         [
-            ("would mask", f"{numbers['pending']} pictures, {numbers['outdated']} of them again"),
-            ("no work", f"{numbers['without_work']} entries: {listed(plan.faults)}"),
+            ("would mask", f"{console.counted(plan.pending, 'picture')}, {numbers['outdated']} of them again"),
+            ("no work", f"{console.counted(plan.faults.total(), 'entry', 'entries')}: {listed(plan.faults)}"),
             ("settled before", str(numbers["settled"])),
-            ("gone since", f"{numbers['vanished']} inputs"),
+            ("gone since", console.counted(plan.vanished, "input")),
             ("left for later", str(numbers["left"])),
         ]
     )

@@ -20,6 +20,8 @@ import click
 
 from maskgen.cli import configuration
 from maskgen.errors import MaskgenError
+from maskgen.plural import counted as counted
+from maskgen.plural import noun as noun
 
 ERROR: Final = 1
 FAILED_INPUTS: Final = 3
@@ -219,11 +221,6 @@ def answer_markdown(text: str) -> None:
 
 def _is_terminal() -> bool:
     return sys.stdout.isatty()
-
-
-def counted(number: int, what: str) -> str:
-    """A number and what is counted, in the plural where it must be: ``1 mask``, ``2 masks``."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def note(text: str) -> None:

@@ -11,6 +11,7 @@ from typing import Final, Literal
 import click
 
 import maskgen
+from maskgen.catalog.places import CATALOG_FILE, OWN, SHIPPED, user_catalog_dir
 from maskgen.catalog.store import Catalog
 from maskgen.cli import console
 from maskgen.errors import MaskgenError
@@ -83,6 +84,7 @@ def examine() -> Iterator[Finding]:
     yield _checked("onnx runtime", _runtime)
     yield _checked("bundled pack", _bundled_pack)
     yield _checked("mask catalog", _catalog)
+    yield _own_catalog()
 
 
 def version_of(name: str) -> str | None:
@@ -136,6 +138,17 @@ def _bundled_pack() -> Finding:
 
 def _catalog() -> Finding:
     catalog = Catalog.load()
-    return Finding(
-        "mask catalog", "ok", f"{catalog.root}, {len(catalog.designs)} designs, sha256 {catalog.sha256[:12]}"
-    )
+    designs = console.counted(len(catalog.designs), "design")
+    return Finding("mask catalog", "ok", f"{catalog.roots[0]}, {designs}, sha256 {catalog.sha256[:12]}")
+
+
+def _own_catalog() -> Finding:
+    name, root = "your own masks", user_catalog_dir()
+    if not (root / CATALOG_FILE).exists():
+        return Finding(name, "absent", f"{root}: none yet; 'maskgen catalog add' makes some")
+    try:
+        # With the one that ships, as commands see it.
+        catalog = Catalog.load((SHIPPED, OWN))
+    except MaskgenError as error:
+        return Finding(name, "broken", error.fault, "restore it, or take designs out with 'maskgen catalog remove'")
+    return Finding(name, "ok", f"{root}, {console.counted(len(catalog.own), 'design')}")

@@ -11,6 +11,7 @@ import click
 
 from maskgen.cli import console
 from maskgen.cli.aligned import aligned_said
+from maskgen.cli.catalogs import read_from, say_masks
 from maskgen.cli.extras import require_extra
 from maskgen.evaluate.results import Condition
 from maskgen.scratch import scratch
@@ -66,7 +67,7 @@ if TYPE_CHECKING:
     metavar="CACHE",
     help="Observed faces, as 'maskgen faces' keeps them; what lacks is added.  [default: in --out]",
 )
-@click.option("--catalog", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Mask catalog.")
+@read_from("Masks for --mask, of this catalog")
 @click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Decides which masks are put on."
 )
@@ -91,7 +92,7 @@ def evaluate(
     aligned: bool | None,
     pack: str,
     faces: Path | None,
-    catalog: Path | None,
+    catalog: tuple[str, ...],
     seed: int,
     workers: int,
     threads: int,
@@ -117,6 +118,8 @@ def evaluate(
         embedders = [(name, _embedder(name, threads)) for name in names]
         wants_masks = any(condition != "none" for condition in conditions)
         masks = Catalog.load(catalog) if wants_masks else None
+        if masks is not None:
+            say_masks(masks)
         listed = _listed(pairs_file, root, bin_file, aligned)
         pictures = _collect(listed, masks, pack, seed, workers, faces, out)
         rows, curves = [], []
@@ -240,7 +243,7 @@ def _say(report: EvalReport, as_json: bool, out: Path | None) -> None:
     facts = [("refused", reason) for reason in reporting.refusals(report)]
     facts.append(("measured", reporting.extent(report)))
     left_out = ", ".join(f"{reason} {number}" for reason, number in report.left_out.items())
-    facts.append(("left out", f"{report.rows[0].left_out} pairs; pictures: {left_out or 'none'}"))
+    facts.append(("left out", f"{console.counted(report.rows[0].left_out, 'pair')}; pictures: {left_out or 'none'}"))
     if out is not None:
         facts.append(("written", f"{out}: eval.json, roc.png"))
     console.table(facts)

@@ -41,7 +41,8 @@ def inspect(path: Path, in_format: formats.Format | None, sample: int, as_json: 
         rows.insert(2, ("pairs", str(found.pairs)))
     if found.told:
         told = found.told
-        rows.append(("property", f"{told.identities} identities, pictures of {told.width}x{told.height}"))
+        people = console.counted(told.identities, "identity", "identities")
+        rows.append(("property", f"{people}, pictures of {told.width}x{told.height}"))
     if found.reasons:
         rows.append(("others", listed(found.reasons)))
     rows += [("fault", fault) for fault in found.faults]

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from maskgen.cli import console
+from maskgen.cli.running import masks_on_faces
 
 
 @click.command(cls=console.Command, short_help="Bring outputs together.")
@@ -39,7 +40,7 @@ def merge(ctx: click.Context, /, outputs: tuple[Path, ...], target: Path | None,
     else:
         rows = [
             ("inputs", str(counts.inputs)),
-            ("done", f"{counts.done}: {console.counted(counts.masked, 'mask')} on {counts.faces} faces"),
+            ("done", f"{counts.done}: {masks_on_faces(counts)}"),
             ("skipped", str(counts.skipped)),
             ("failed", str(counts.failed)),
             ("written", f"{console.counted(counts.files, 'picture')} to {target or outputs[0]}"),

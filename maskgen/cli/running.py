@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from maskgen import formats, run
+from maskgen import formats, manifest, run
 from maskgen.cli import console
 from maskgen.cli.extras import require_extra
 from maskgen.datasets.finals import home_beside
@@ -99,8 +99,10 @@ def check_where(ctx: click.Context, workers: int | None, cluster: str | None) ->
     require_extra(f"maskgen {ctx.info_name} --cluster", "dask", ("distributed",))
 
 
-def carried_out(ctx: click.Context, job: run.Job) -> run.Summary:
-    """Carry out a job; Ctrl-C ends the command with a line on how to go on."""
+def carried_out(
+    ctx: click.Context, job: run.Job, on_masks: Callable[[run.Masks], None] = lambda _: None
+) -> run.Summary:
+    """Carry out a job; Ctrl-C ends the command with a line on how to go on. `on_masks` as in `maskgen.run.run`."""
     console.show_log(logging.WARNING)
     recorded = run.Progress(0)
     with console.progress("pictures") as show:
@@ -111,12 +113,13 @@ def carried_out(ctx: click.Context, job: run.Job) -> run.Summary:
             show(console.Advance(now.taken, now.total, now.skipped, now.failed))
 
         try:
-            return run.run(job, on_progress)
+            return run.run(job, on_progress, on_masks=on_masks)
         except KeyboardInterrupt:
             interrupted = True
     assert interrupted
     console.note(
-        f"interrupted: {recorded.taken} of {'unknown' if recorded.total is None else recorded.total} inputs recorded; "
+        f"interrupted: {recorded.taken} of {'an unknown number of' if recorded.total is None else recorded.total} "
+        f"{console.noun(recorded.total or 0, 'input')} recorded; "
         "the same command again goes on from there"
     )
     ctx.exit(console.INTERRUPTED)
@@ -143,7 +146,7 @@ def say_summary(summary: run.Summary, target: Path, seconds: float, as_json: boo
         return
     rows = [
         ("inputs", f"{counts.inputs}, {summary.progress.taken} of them now, {seconds:.1f} s"),
-        ("done", f"{counts.done}: {console.counted(counts.masked, 'mask')} on {console.counted(counts.faces, 'face')}"),
+        ("done", f"{counts.done}: {masks_on_faces(counts)}"),
         ("skipped", str(counts.skipped)),
         ("failed", str(counts.failed)),
     ]
@@ -152,9 +155,15 @@ def say_summary(summary: run.Summary, target: Path, seconds: float, as_json: boo
     if summary.left:
         rows.append(("left", f"{summary.left}, for a run without --limit"))
     if summary.vanished:
-        rows.append(("gone", f"{summary.vanished} inputs; their rows and pictures stay, --prune drops them"))
+        gone = console.counted(summary.vanished, "input")
+        rows.append(("gone", f"{gone}; their rows and pictures stay, --prune drops them"))
     rows.append(("written", f"{console.counted(counts.files, 'picture')}{_to(target)}"))
     console.table(rows)
+
+
+def masks_on_faces(counts: manifest.Counts) -> str:
+    """How many masks are on how many faces."""
+    return f"{console.counted(counts.masked, 'mask')} on {console.counted(counts.faces, 'face')}"
 
 
 def _say_share(summary: run.Summary, shares: run.Shares, target: Path, as_json: bool) -> None:
@@ -168,7 +177,7 @@ def _say_share(summary: run.Summary, shares: run.Shares, target: Path, as_json: 
         [
             (
                 "this shard",
-                f"{progress.taken} inputs now: {progress.done} done, {progress.skipped} skipped, "
+                f"{console.counted(progress.taken, 'input')} now: {progress.done} done, {progress.skipped} skipped, "
                 f"{progress.failed} failed",
             ),
             ("shards", f"{shares.done} of {shares.of} done; the last one puts {target} together"),

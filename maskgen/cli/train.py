@@ -13,6 +13,7 @@ import click
 
 from maskgen.cli import console
 from maskgen.cli.aligned import aligned_said
+from maskgen.cli.catalogs import read_from, say_masks
 from maskgen.cli.extras import require_extra
 from maskgen.cli.settings import setting
 from maskgen.train.settings import MARGINS, HistoryRow, Metrics, TrainSettings, Validation, settings_of
@@ -76,13 +77,7 @@ _setting = partial(setting, TrainSettings)
     metavar="P",
     help="Mask originals with this probability while loading, instead of using masked copies.",
 )
-@_setting(
-    "--catalog",
-    "catalog",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="Masks for --mask-prob.",
-)
+@read_from("Masks for --mask-prob, of this catalog")
 @_setting("--model", "model", metavar="NAME|DIR", help="Pack that finds faces where DATA does not give them.")
 @_setting(
     "--faces",
@@ -167,10 +162,14 @@ def _watch(show: Callable[[console.Advance], None]) -> Watch:
     def began(collection: Any, steps: int) -> None:
         left_out = ", ".join(f"{reason} {number}" for reason, number in collection.left_out.items()) or "none"
         console.tell(
-            f"data       {len(collection.identities)} identities ({collection.singles} with one picture), "
-            f"{len(collection.people)} originals, {len(collection.entries)} pictures per epoch; left out: {left_out}",
+            f"data       {console.counted(len(collection.identities), 'identity', 'identities')} "
+            f"({collection.singles} with one picture), "
+            f"{console.counted(len(collection.people), 'original')}, "
+            f"{console.counted(len(collection.entries), 'picture')} per epoch; left out: {left_out}",
         )
         console.tell(f"aligned    {aligned_said(collection.cropper.is_aligned, collection.aligned_by)}")
+        if collection.cropper.catalog is not None:
+            say_masks(collection.cropper.catalog)
         console.tell(f"steps      {steps}")
 
     def logged(row: HistoryRow, steps: int) -> None:
@@ -193,7 +192,7 @@ def _say(metrics: Metrics, out: Path, as_json: bool) -> None:
     best = "last" if metrics.best_epoch is None else f"epoch {metrics.best_epoch}"
     rows = [
         ("steps", f"{metrics.steps}, {metrics.seconds:.0f} s, {metrics.pictures_per_second:.1f} pictures/s"),
-        ("unreadable", f"{metrics.unreadable} pictures, others took their place"),
+        ("unreadable", f"{console.counted(metrics.unreadable, 'picture')}, others were taken instead"),
         ("best", best),
     ]
     if metrics.not_validated is not None:

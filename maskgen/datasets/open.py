@@ -13,6 +13,7 @@ from maskgen.datasets.folder_writer import FolderWriter
 from maskgen.datasets.recordio_property import PROPERTY_FILE, Property
 from maskgen.errors import ConfigError, ImageError
 from maskgen.formats import BESIDE, Format, MaskSide, format_of
+from maskgen.plural import noun
 
 _BIN_FILE: Final = "pairs.bin"
 _IS_URL: Final = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
@@ -220,7 +221,8 @@ def told_by(reader: Reader) -> tuple[Property | None, list[str]]:
         return None, [error.fault]
     if told is None or ranges in (None, told.identities):
         return told, []
-    return told, [f"{PROPERTY_FILE}: {told.identities:,} identities, and {ranges:,} have a range of records"]
+    people = f"{told.identities:,} {noun(told.identities, 'identity', 'identities')}"
+    return told, [f"{PROPERTY_FILE}: {people}, and {ranges:,} have a range of records"]
 
 
 def _identities_told(reader: Reader | None) -> int:

@@ -23,6 +23,7 @@ import numpy as np
 from maskgen.datasets.pairs import FOLDS, Pairs, folds_of, identities_of
 from maskgen.errors import ConfigError
 from maskgen.formats import format_of
+from maskgen.plural import counted
 
 # UTF-32 before UTF-16, whose mark it begins with.
 _MARKS: Final = (
@@ -116,7 +117,8 @@ def read_pairs(path: Path, root: Path, pictures: Pictures | None = None) -> Pair
     found = {name: pictures.find(name) for row in reading.rows for name in (row.first, row.second)}
     if not any(found.values()):
         raise ConfigError(
-            f"{root}: none of the {len(found)} pictures that {path} names is there, such as {next(iter(found))}",
+            f"{root}: none of the {counted(len(found), 'picture')} that {path} names is there, "
+            f"such as {next(iter(found))}",
             "set {root} to the folder from which the list counts its paths, or the dataset whose keys it names",
         )
     missing = frozenset(name.replace("\\", "/") for name, there in found.items() if there is None)

@@ -20,6 +20,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from maskgen.plural import counted
+
 _ADMITTED: Final = "only lists, tuples, bytes, bools, integers and numpy arrays of them are admitted"
 _MOST_AXES: Final = 8
 _LONGEST_AXIS: Final = 2**48
@@ -132,7 +134,8 @@ class _Machine:
     def take(self, number: int) -> bytes:
         """The next bytes; checked against the file before anything is made."""
         if number > len(self.raw) - self.at:
-            raise PickleError(f"cut short, or made up: {number} bytes wanted, {len(self.raw) - self.at} left")
+            left = len(self.raw) - self.at
+            raise PickleError(f"cut short, or made up: {counted(number, 'byte')} wanted, {left} left")
         self.at += number
         return self.raw[self.at - number : self.at]
 
@@ -161,7 +164,7 @@ class _Machine:
     def integer(self, size: int) -> int:
         length = self.number(size)
         if length > _LONGEST_INTEGER:
-            raise PickleError(f"an integer of {length} bytes")
+            raise PickleError(f"an integer of {counted(length, 'byte')}")
         return int.from_bytes(self.take(length), "little", signed=True)
 
     def decimal(self) -> int | bool:
@@ -331,7 +334,7 @@ def _complete_array(described: Array, state: object) -> None:
 def _array_of(shape: object, kind: _Type, content: bytes, order: Any) -> Any:
     number, element = _count(shape), kind.numpy()
     if number * element.itemsize != len(content):
-        raise PickleError(f"an array of shape {shape} in {len(content)} bytes")
+        raise PickleError(f"an array of shape {shape} in {counted(len(content), 'byte')}")
     if element == np.bool_ and content.strip(b"\0\1"):
         raise PickleError("an array of bools that are neither 0 nor 1")
     return np.frombuffer(content, element).reshape(shape, order=order)

@@ -25,6 +25,7 @@ from maskgen.datasets.recordio_property import Property, read_property
 from maskgen.errors import ConfigError, ImageError
 from maskgen.formats import MAX_PIXELS, max_bytes
 from maskgen.parallel import chunks_of
+from maskgen.plural import noun
 
 REC_FILE: Final = "train.rec"
 LABELS_FILE: Final = "labels.txt"
@@ -219,8 +220,8 @@ class RecordReader:
     def _gap(self, start: int, end: int) -> Fault:
         called = f"{self.path.name}@{start}"
         if not self._index_path.exists():
-            return Fault(called, "failed", "bad_record", f"{end - start:,} bytes that are no whole record", _RESTORE)
-        message = f"its index has no line for these {end - start:,} bytes"
+            return Fault(called, "failed", "bad_record", f"{_bytes(end - start)} that are no whole record", _RESTORE)
+        message = f"its index has no line for the {_bytes(end - start)} there"
         return Fault(called, "failed", "not_in_index", message, _REBUILD)
 
 
@@ -246,7 +247,7 @@ class _Found(NamedTuple):
     def damage_before(self, following: int) -> str:
         """What is wrong with it, if the next record begins there."""
         if self.end > following:
-            return f"it would reach {self.end - following:,} bytes into the next record"
+            return f"it would reach {_bytes(self.end - following)} into the next record"
         return self.damage
 
 
@@ -319,3 +320,7 @@ def _is_range(file: RecordFile, offset: int) -> bool:
         return file.header(file.spans(offset)[0]).is_range
     except RecordError:
         return False
+
+
+def _bytes(number: int) -> str:
+    return f"{number:,} {noun(number, 'byte')}"

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
 from maskgen import files
+from maskgen.plural import counted, noun
 
 Span: TypeAlias = tuple[int, int]
 """Where a part of a payload begins, and how many bytes it has."""
@@ -144,12 +145,12 @@ class RecordFile:
         """
         size = payload_size(spans)
         if size < _HEADER.size:
-            raise RecordError(f"{size} bytes, and a header alone has {_HEADER.size}")
+            raise RecordError(f"{counted(size, 'byte')}, and a header alone has {_HEADER.size}")
         head = self._joined(spans, _HEADER.size + _LABEL.size)
         flag, label, id, _ = _HEADER.unpack_from(head)
         picture_at = _HEADER.size + flag * _LABEL.size
         if picture_at > size:
-            raise RecordError(f"{flag:,} labels in {size:,} bytes")
+            raise RecordError(f"{flag:,} {noun(flag, 'label')} in {size:,} bytes")
         if flag:
             (label,) = _LABEL.unpack_from(head, _HEADER.size)
         return Header(flag, label, id, picture_at, size - picture_at)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
 
 from maskgen import files
+from maskgen.plural import counted, noun
 
 ENDING: Final = ".tar"
 MOST_HEADER_BYTES: Final = 2**16
@@ -193,7 +194,9 @@ class _Walk:
         self.file.seek(max(start, at))
         if not at < start or size < 0 or start + size > self.size:
             missing = start + size - self.size
-            said = f"cut short: {missing:,} bytes missing" if missing > 0 and size >= 0 else f"claims {size} bytes"
+            said = f"claims {counted(size, 'byte')}"
+            if missing > 0 and size >= 0:
+                said = f"cut short: {missing:,} {noun(missing, 'byte')} missing"
             return Flaw(at, name, "bad_shard", said, _RESTORE), None
         after = start + -(-size // _BLOCK) * _BLOCK
         if info.isdir():

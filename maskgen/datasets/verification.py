@@ -16,6 +16,7 @@ from maskgen import images
 from maskgen.arrays import BoolArray, Image
 from maskgen.datasets import pickles
 from maskgen.errors import ImageError
+from maskgen.plural import counted
 
 MAX_BYTES: Final = 2**30
 """Of a file. InsightFace's largest sets have a tenth of it; all pictures are in memory at once."""
@@ -86,7 +87,8 @@ def _set_of(path: Path, raw: bytes) -> VerificationSet:
         raise ImageError(f"{path}: not a verification set: expected (pictures, is_same)", _REMEDY)
     pictures, is_same = (_elements(part) for part in content)
     if not is_same or len(pictures) != 2 * len(is_same):
-        raise ImageError(f"{path}: {len(pictures)} pictures for {len(is_same)} pairs, expected two per pair", _REMEDY)
+        found = f"{counted(len(pictures), 'picture')} for {counted(len(is_same), 'pair')}"
+        raise ImageError(f"{path}: {found}, expected two per pair", _REMEDY)
     return VerificationSet(
         path,
         tuple(_picture(path, number, picture) for number, picture in enumerate(pictures)),

@@ -13,6 +13,7 @@ from maskgen.errors import ModelError
 from maskgen.face.align import ARCFACE_SIDE
 from maskgen.packs.find import pack_dir
 from maskgen.packs.session import session
+from maskgen.plural import counted
 
 Embed = Callable[[Float32Array], Float32Array]
 """Pictures (B, 3, 112, 112), RGB from -1 to 1, to embeddings (B, E)."""
@@ -43,8 +44,9 @@ class Embedder:
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         if len(inputs) != 1 or len(outputs) != 1 or not _fits(inputs[0].shape):
             raise ModelError(
-                f"{path}: not a recognition network: {len(inputs)} inputs, the first of shape {inputs[0].shape}, "
-                f"{len(outputs)} outputs; expected one (batch, 3, {ARCFACE_SIDE}, {ARCFACE_SIDE}) and one (batch, E)"
+                f"{path}: not a recognition network: {counted(len(inputs), 'input')}, the first of shape "
+                f"{inputs[0].shape}, {counted(len(outputs), 'output')}; expected one "
+                f"(batch, 3, {ARCFACE_SIDE}, {ARCFACE_SIDE}) and one (batch, E)"
             )
         self._path, self._name, self._output = path, inputs[0].name, outputs[0].name
         if inputs[0].type not in _TYPES:

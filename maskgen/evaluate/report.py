@@ -19,6 +19,7 @@ from maskgen.evaluate.embed import Embed, embeddings_of
 from maskgen.evaluate.figures import Roc
 from maskgen.evaluate.results import Condition, ConditionReport, EvalReport
 from maskgen.face.align import ARCFACE_SIDE
+from maskgen.plural import counted
 from maskgen.recognition.cache import FaceCache
 from maskgen.recognition.crops import Cropper
 
@@ -118,7 +119,8 @@ def evaluate(
     is_same = pairs.is_same[kept]
     if not is_same.any() or is_same.all():
         raise ConfigError(
-            f"{kept.sum()} pairs can be compared, {is_same.sum()} of one person: too few to measure anything"
+            f"{counted(int(kept.sum()), 'pair')} can be compared, {is_same.sum()} of one person: "
+            "too few to measure anything"
         )
     clean = embeddings_of(_batches(pictures.clean), embed)  # (N, E)
     masked = None if pictures.masked is None else embeddings_of(_batches(pictures.masked), embed)
@@ -145,7 +147,8 @@ def _identification(gallery: Float32Array, probes: Float32Array, pairs: Pairs, u
     enrolled = places[where]
     others = np.setdiff1d(places, enrolled)
     if len(enrolled) < 2 or not len(others):
-        return {"rank1_reason": f"{len(places)} pictures of {len(enrolled)} people leave nothing to find"}
+        people = counted(len(enrolled), "person", "people")
+        return {"rank1_reason": f"{counted(len(places), 'picture')} of {people} leave nothing to find"}
     share = figures.rank1(gallery[enrolled], pairs.identities[enrolled], probes[others], pairs.identities[others])
     return {"rank1": share, "probes": len(others), "gallery": len(enrolled)}
 
@@ -190,11 +193,11 @@ def extent(report: EvalReport) -> str:
     """Over how many pairs and pictures the figures are; the same for all models and conditions."""
     row, found = report.rows[0], report.rows[0].figures
     pairs = found.genuine + found.impostor
-    said = f"{pairs} of {pairs + row.left_out} pairs"
+    said = f"{pairs} of {counted(pairs + row.left_out, 'pair')}"
     if found.folds:
-        said += f", accuracy over {found.folds} folds"
+        said += f", accuracy over {counted(found.folds, 'fold')}"
     if found.gallery:
-        said += f", rank-1 of {found.probes} pictures against one picture of each of {found.gallery} people"
+        said += f", rank-1 of {counted(found.probes, 'picture')} against one picture of each of {found.gallery} people"
     return said
 
 

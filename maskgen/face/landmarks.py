@@ -17,6 +17,7 @@ from typing import Final
 import numpy as np
 
 from maskgen.arrays import Float32Array
+from maskgen.plural import counted
 
 JAW_68: Final = range(17)
 BROWS_68: Final = range(17, 27)
@@ -96,7 +97,7 @@ def to_68(points: Float32Array) -> Float32Array:
         return points
     if len(points) == 106:
         return points[list(INDEX_106_OF_68)]
-    raise ValueError(f"landmarks have {len(points)} points, expected 68 or 106")
+    raise ValueError(f"landmarks have {counted(len(points), 'point')}, expected 68 or 106")
 
 
 def keypoints_of(points: Float32Array) -> Float32Array:

@@ -323,7 +323,9 @@ class RunFile(Strict):
     settings : dict
         All that decides about the bytes written.
     pack_sha256, catalog_sha256 : str
-        Of the model pack and the mask catalog.
+        Of the model pack and of the designs that take part.
+    designs : tuple of str or None
+        Their names; None if an earlier maskgen wrote it.
     patterns_sha256 : str or None
         Of the pictures in the folder of patterns, if there is one.
     versions : dict
@@ -340,6 +342,7 @@ class RunFile(Strict):
     settings: dict[str, JsonValue]
     pack_sha256: str
     catalog_sha256: str
+    designs: tuple[str, ...] | None = None
     patterns_sha256: str | None = None
     versions: dict[str, str]
     counts: Counts | None = None

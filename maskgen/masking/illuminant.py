@@ -41,6 +41,7 @@ _CAST_SD: Final = 0.055
 _SKIN_SD: Final = 0.12
 _HIGHLIGHTS_SD: Final = 0.045
 _EDGES_SD: Final = 0.08
+_EYES_SD: Final = 0.09
 # No light is farther from neutral.
 _FARTHEST: Final = 0.4
 NEUTRAL_CHROMA: Final = 6.0
@@ -58,7 +59,8 @@ class Cue(NamedTuple):
     is_there: bool
 
 
-_SILENT: Final = Cue(np.zeros(2), False)
+SILENT: Final = Cue(np.zeros(2), False)
+"""A cue that says nothing."""
 
 
 class Scene(NamedTuple):
@@ -75,7 +77,7 @@ def scene_of(image: Image) -> Scene:
     return Scene(highlights(small, extremes), edges(small, extremes))
 
 
-def combined(skin: Float64Array | None, scene: Scene | None) -> Float64Array:
+def combined(skin: Float64Array | None, scene: Scene | None, eyes: Cue = SILENT) -> Float64Array:
     """The cast (2,) of the light on a face.
 
     White cloth keeps a chroma under `NEUTRAL_CHROMA`, unless skin and picture agree on more.
@@ -86,8 +88,10 @@ def combined(skin: Float64Array | None, scene: Scene | None) -> Float64Array:
         How far the cast of the skin lies from that of skin in neutral light.
     scene : Scene or None
         What the picture says.
+    eyes : Cue
+        What the whites of the eyes say.
     """
-    cues = [] if skin is None else [(Cue(skin, True), _SKIN_SD)]
+    cues = [(eyes, _EYES_SD)] if skin is None else [(Cue(skin, True), _SKIN_SD), (eyes, _EYES_SD)]
     seen = [] if scene is None else [(scene.highlights, _HIGHLIGHTS_SD), (scene.edges, _EDGES_SD)]
     weight, cast = _mean([*cues, *seen])
     cast = cast * (weight / (weight + _CAST_SD**-2))
@@ -140,7 +144,7 @@ def highlights(small: Float32Array, extremes: Extremes | None = None) -> Cue:
     bright = max(float(np.partition(luma, rank, axis=None)[rank]), _BRIGHT)
     chosen = (luma >= bright) & (highest < _CLIPPED) & (highest - lowest < np.float32(_NEUTRAL) * highest)
     mask = chosen.view(np.uint8)
-    return Cue(cast_of(cv2.mean(small, mask)[:3]), True) if cv2.countNonZero(mask) >= _FEWEST else _SILENT
+    return Cue(cast_of(cv2.mean(small, mask)[:3]), True) if cv2.countNonZero(mask) >= _FEWEST else SILENT
 
 
 def edges(small: Float32Array, extremes: Extremes | None = None) -> Cue:
@@ -149,7 +153,7 @@ def edges(small: Float32Array, extremes: Extremes | None = None) -> Cue:
     # Clipped ones have lost what they had to say.
     is_whole = (highest < _CLIPPED).view(np.uint8)
     if cv2.countNonZero(is_whole) < _FEWEST:
-        return _SILENT
+        return SILENT
     along, down = cv2.Sobel(small, cv2.CV_32F, 1, 0), cv2.Sobel(small, cv2.CV_32F, 0, 1)
     # Fourth powers: strong edges count most.
     power = cv2.accumulateSquare(down, cv2.multiply(along, along))

@@ -268,7 +268,9 @@ def _bounds(points: Float32Array, margin: int = 0, size_wh: tuple[int, int] | No
     return slice(low[1], high[1]), slice(low[0], high[0])
 
 
-def light_on(pixels: Float32Array, scene: illuminant.Scene | None = None) -> Light:
+def light_on(
+    pixels: Float32Array, scene: illuminant.Scene | None = None, eyes: illuminant.Cue = illuminant.SILENT
+) -> Light:
     """Exposure and white balance of the light on a face.
 
     Skin that is darker than most is so partly by the light and partly by the person. With both as likely to vary
@@ -281,15 +283,17 @@ def light_on(pixels: Float32Array, scene: illuminant.Scene | None = None) -> Lig
         RGB of the skin, 0 to 255.
     scene : illuminant.Scene, optional
         What the whole picture tells; without it skin alone tells.
+    eyes : Cue
+        What the whites of the eyes say.
     """
     if len(pixels) < _FEWEST:
-        balance = illuminant.gains_of(illuminant.combined(None, scene))
+        balance = illuminant.gains_of(illuminant.combined(None, scene, eyes))
         return Light(1.0, balance, 1.0, np.array(SKIN_RGB, np.float32))
     middle = middle_of_skin(pixels)
     reference = np.array(SKIN_RGB, np.float32)
     exposure = float((middle @ LUMA) / (reference @ LUMA)) ** _LIGHT_SHARE
     skin = illuminant.cast_of(middle) - illuminant.cast_of(reference)
-    balance = illuminant.gains_of(illuminant.combined(skin, scene))
+    balance = illuminant.gains_of(illuminant.combined(skin, scene, eyes))
     # Over 10 on 99 of 100 faces of LFW; a black-and-white photograph with a cast of the scanner has under 3.
     colour = cv2.norm(pixels @ _FROM_GREY, cv2.NORM_L1) / pixels.size
     saturation = min(max((colour - 3) / 7, 0.0), 1.0)

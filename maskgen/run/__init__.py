@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from maskgen.run.job import NothingReadError, Progress, Shares, Summary, run
     from maskgen.run.plan import Numbers, Plan, prepare
+    from maskgen.run.record import Masks
     from maskgen.run.settings import AugmentSettings, Execution, Job, Share
 
 __all__ = [
     "AugmentSettings",
     "Execution",
     "Job",
+    "Masks",
     "NothingReadError",
     "Numbers",
     "Plan",
@@ -29,6 +31,7 @@ _HOMES: Final = {
     "AugmentSettings": "settings",
     "Execution": "settings",
     "Job": "settings",
+    "Masks": "record",
     "NothingReadError": "job",
     "Numbers": "plan",
     "Plan": "plan",

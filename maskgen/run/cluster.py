@@ -124,7 +124,6 @@ def with_whole_paths(settings: AugmentSettings) -> AugmentSettings:
     return settings.model_copy(
         update={
             "model": str(pack_dir(settings.model)) if is_folder else settings.model,
-            "catalog": settings.catalog and settings.catalog.absolute(),
             "pattern_dir": settings.pattern_dir and settings.pattern_dir.absolute(),
         }
     )
@@ -182,7 +181,7 @@ def _other_files(premises: Premises) -> tuple[str, str] | None:
     try:
         for what, here, expected in (
             (f"the model pack {task.settings.model}", task.detectors.sha256(), task.pack_sha256),
-            (f"the catalog {task.settings.catalog or ''}", catalog_of(task.settings).sha256, task.catalog_sha256),
+            (f"the catalog {', '.join(task.settings.catalog)}", catalog_of(task.settings).sha256, task.catalog_sha256),
             (f"the patterns {folder}", None if folder is None else patterns.sha256(folder), task.patterns_sha256),
         ):
             if here != expected:

@@ -45,7 +45,9 @@ def crew_of(job: Job, plan: Plan, executor: Executor | None) -> Generator[Crew, 
     MaskgenError
         If there is no such cluster, or no worker in it.
     """
-    record, settings = plan.record, with_whole_paths(job.settings)
+    # By name: what is added to a catalog while they work takes no part.
+    chosen = job.settings.model_copy(update={"designs": plan.masks.catalog.names})
+    record, settings = plan.record, with_whole_paths(chosen)
     task = Task(
         plan.reader,
         plan.writer,

@@ -15,6 +15,7 @@ from maskgen.datasets.recordio_property import PROPERTY_FILE, Property
 from maskgen.errors import ImageError
 from maskgen.face.align import are_crops
 from maskgen.formats import Format
+from maskgen.plural import noun
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,7 @@ def _untrue(told: Property | None, highest: int, sizes: Collection[tuple[int, in
     if told is None:
         return
     if highest >= told.identities:
-        yield f"{PROPERTY_FILE}: {told.identities:,} identities, and a picture has label {highest:,}"
+        people = f"{told.identities:,} {noun(told.identities, 'identity', 'identities')}"
+        yield f"{PROPERTY_FILE}: {people}, and a picture has label {highest:,}"
     if set(sizes) - {(told.width, told.height)}:
         yield f"{PROPERTY_FILE}: pictures of {told.width} x {told.height} pixels, and some have another size"

@@ -29,6 +29,7 @@ from maskgen.run.ends import Ends, open_both
 from maskgen.run.former import FormerRows, Logs
 from maskgen.run.outcome import Done, Outcome
 from maskgen.run.plan import SOURCE_FILE, Plan, former_rows, note_source
+from maskgen.run.record import Masks
 from maskgen.run.settings import Job, Share
 from maskgen.run.stamps import RowStamps, source_of
 from maskgen.run.worker import Task, failed, row_of_fault
@@ -103,7 +104,10 @@ class NothingReadError(MaskgenError):
 
 
 def run(
-    job: Job, on_progress: Callable[[Progress], None] = lambda _: None, executor: Executor | None = None
+    job: Job,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+    executor: Executor | None = None,
+    on_masks: Callable[[Masks], None] = lambda _: None,
 ) -> Summary:
     """Mask a dataset, or go on where a former run of the same settings stopped.
 
@@ -115,6 +119,8 @@ def run(
         Told when rows have been recorded, in this process.
     executor : Executor, optional
         Where the work is done; by default in as many processes as the job says, or in the cluster that it names.
+    on_masks : callable
+        Told which designs take part, before the work begins.
 
     Returns
     -------
@@ -139,9 +145,9 @@ def run(
     ends = open_both(job)  # refused before the output folder is made
     share = job.execution.shard
     if share is None:
-        summary = _run_alone(job, ends, executor, on_progress)
+        summary = _run_alone(job, ends, executor, on_progress, on_masks)
     else:
-        summary = _run_share(job, share, ends, executor, on_progress)
+        summary = _run_share(job, share, ends, executor, on_progress, on_masks)
     counts = summary.record.counts
     if counts is not None and not counts.read:
         reasons = ", ".join(f"{number} {reason}" for reason, number in counts.reasons.items())
@@ -152,10 +158,17 @@ def run(
     return summary
 
 
-def _run_alone(job: Job, ends: Ends, executor: Executor | None, on_progress: Callable[[Progress], None]) -> Summary:
+def _run_alone(
+    job: Job,
+    ends: Ends,
+    executor: Executor | None,
+    on_progress: Callable[[Progress], None],
+    on_masks: Callable[[Masks], None],
+) -> Summary:
     writer, target = ends.writer, ends.writer.home
     with _named_faults(target), shares.alone(target), Plan(job, ends, shares.logs_of(target)) as plan:
         plan.refuse_foreign_files()
+        on_masks(plan.masks)
         # One that cannot do the work is refused before anything is deleted.
         with crew_of(job, plan, executor) as crew:
             _clear_the_way(job, plan, crew)
@@ -179,7 +192,12 @@ def _stands(plan: Plan, progress: Progress, gone: Collection[str]) -> bool:
 
 
 def _run_share(
-    job: Job, share: Share, ends: Ends, executor: Executor | None, on_progress: Callable[[Progress], None]
+    job: Job,
+    share: Share,
+    ends: Ends,
+    executor: Executor | None,
+    on_progress: Callable[[Progress], None],
+    on_masks: Callable[[Masks], None],
 ) -> Summary:
     writer, target = ends.writer, ends.writer.home
     with _named_faults(target), shares.shared(target, share) as is_first:
@@ -187,6 +205,7 @@ def _run_share(
             clear_leftovers(target, writer)
         with Plan(job, ends, shares.logs_of(target)) as plan:
             plan.refuse_foreign_files()
+            on_masks(plan.masks)
             with crew_of(job, plan, executor) as crew:
                 manifest.write_run(target / manifest.RUN_FILE, plan.record)
                 progress, _ = _work_and_record(plan, crew, shares.logs_of_share(target, share), on_progress)

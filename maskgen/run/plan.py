@@ -18,7 +18,7 @@ from maskgen.manifest import Row
 from maskgen.run import stamps
 from maskgen.run.ends import Ends, open_both
 from maskgen.run.former import Former, FormerRows, Logs
-from maskgen.run.record import former_run, record_of
+from maskgen.run.record import former_run, masks_of, record_of, refuse_other_settings
 from maskgen.run.settings import Job
 from maskgen.run.shares import logs_of
 
@@ -114,6 +114,8 @@ class Plan:
     ----------
     target : Path
         The output folder.
+    masks : Masks
+        The designs that take part, loaded.
     record : RunFile
         To be written as ``run.json``.
     former : RunFile or None
@@ -126,10 +128,13 @@ class Plan:
     def __init__(self, job: Job, ends: Ends, logs: Sequence[Logs]) -> None:
         reader, writer = self.reader, self.writer = ends.reader, ends.writer
         self.target = writer.home
-        self.record = record_of(job, reader.fingerprint(), ends.in_format)
-        self.former = former_run(self.target, job.execution, self.record)
+        self.former = former_run(self.target, job.execution)
         self._execution = job.execution
         self._is_kept = self.former is not None and job.execution.existing != "overwrite"
+        self.masks = masks_of(job.settings, self.former if self._is_kept else None)
+        self.record = record_of(job, reader.fingerprint(), ends.in_format, self.masks.catalog)
+        if self.former is not None and self._is_kept:
+            refuse_other_settings(self.target, self.former, self.record)
         self._share = job.execution.shard
         with ExitStack() as stack:
             self.rows = stack.enter_context(FormerRows(logs if self.former is not None else ()))

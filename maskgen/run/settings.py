@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from maskgen.catalog.places import SHIPPED, Places
 from maskgen.catalog.schema import CORRECT, WearShares, wear_shares
 from maskgen.errors import ConfigError
 from maskgen.formats import MAX_PIXELS, PILLOW_MAX_PIXELS, SAVES, Format, MaskSide, Save, Truncated
@@ -46,10 +47,11 @@ class AugmentSettings(Strict):
         Landmark scheme.
     device : {"cpu", "cuda"}
         Where the networks run.
-    catalog : Path or None
-        The catalog's folder; None for the one that ships with maskgen.
+    catalog : tuple of str
+        The catalogs: folders, ``shipped`` for the one that ships with maskgen, ``own`` for the user's. One alone, a
+        `Path` or None for ``shipped`` will do. Folders are resolved where the settings are made.
     kinds, tags, designs : tuple of str
-        Which masks of the catalog to use, see `Catalog.select`.
+        Which masks of the catalogs to use, see `Catalog.select`.
     faces : {"largest", "central", "all"}
         Who gets a mask; the central face is the one that InsightFace takes for the labelled one.
     small_faces : bool
@@ -95,7 +97,7 @@ class AugmentSettings(Strict):
     aligned: bool = False
     landmarks: Literal[68, 106] = 68
     device: Literal["cpu", "cuda"] = "cpu"
-    catalog: Path | None = None
+    catalog: Places = (SHIPPED,)
     kinds: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     designs: tuple[str, ...] = ()

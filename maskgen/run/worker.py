@@ -18,7 +18,7 @@ from maskgen.arrays import Float32Array, Image
 from maskgen.catalog.store import Catalog
 from maskgen.datasets.base import Entry, Fault, Meta, PartWriter, Reader, Sample, Writer
 from maskgen.detect import Detector, DetectorSource
-from maskgen.errors import ImageError, MaskgenError, worded
+from maskgen.errors import CatalogError, ImageError, MaskgenError, worded
 from maskgen.face import Face
 from maskgen.face.align import ARCFACE_SIDE, aligned_crop, alignment
 from maskgen.manifest import CropRow, MaskRow, PairRow, RecolorRow, Row, VariantRow, Written
@@ -209,7 +209,13 @@ def _tools(task: Task) -> _Tools:
     )
     detector = task.detectors.build() if settings.masks or settings.align else None
     parser = task.detectors.parser() if settings.masks else None
-    return _Tools(detector, parser, catalog_of(settings), recipe)
+    catalog = catalog_of(settings)
+    if catalog.sha256 != task.catalog_sha256:
+        raise CatalogError(
+            f"{', '.join(map(str, catalog.roots))}: masks have changed since the run began",
+            "put them back and run the same again, or start anew with {existing=overwrite}",
+        )
+    return _Tools(detector, parser, catalog, recipe)
 
 
 def _made(task: Task, tools: _Tools, part: PartWriter, entry: Entry) -> Outcome:

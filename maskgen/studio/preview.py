@@ -21,6 +21,7 @@ from maskgen.masking.augment import worn
 from maskgen.masking.light import SKIN_RGB, appearance_of
 from maskgen.masking.recipe import DEFAULT_LOOK, PLAIN_LOOK, Look
 from maskgen.masking.straps import Photograph
+from maskgen.plural import counted
 from maskgen.studio.mesh import occluder
 from maskgen.studio.render import raster
 
@@ -111,7 +112,7 @@ def _label(design: Design) -> Image:
     tile = np.full((TILE, _LABEL, 3), _PAPER, np.uint8)
     entry = design.entry
     name = [entry.name[at : at + 19] for at in range(0, len(entry.name), 19)]
-    lines = [*name, entry.kind, entry.colour, f"{len(entry.views)} views", f"weight {entry.weight:g}"]
+    lines = [*name, entry.kind, entry.colour, counted(len(entry.views), "view"), f"weight {entry.weight:g}"]
     for row, line in enumerate(lines):
         dark = (20, 20, 20) if row < len(name) else (110, 110, 110)
         cv2.putText(tile, line, (6, 22 + 18 * row), cv2.FONT_HERSHEY_SIMPLEX, 0.42, dark, 1, cv2.LINE_AA)

@@ -28,12 +28,13 @@ from maskgen.evaluate.pairs import draw_pairs
 from maskgen.evaluate.report import Pictures
 from maskgen.face.align import ARCFACE_SIDE
 from maskgen.parallel import InProcess, LocalExecutor
+from maskgen.plural import counted
 from maskgen.recognition.cache import FaceCache
 from maskgen.recognition.crops import Cropper
 from maskgen.recognition.faces import cache_in, faces_of
 from maskgen.recognition.seen import Seen
 from maskgen.train.order import LARGE, Batches, layout_of, order
-from maskgen.train.settings import TrainSettings
+from maskgen.train.settings import TrainSettings, UsedMasks
 
 _SUBSTITUTES = 50
 """How many neighbours may be unreadable in a row before the data are taken to be broken."""
@@ -191,13 +192,16 @@ def collect(
     cache: Path,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
     on_fault: Callable[[str], None] = lambda message: None,
+    masks: UsedMasks | None = None,
 ) -> Collection:
     """The collection that settings describe; faces that the data do not give are searched for, once.
+
+    A training that goes on has the `masks` that it began with; what was added to the catalogs since takes no part.
 
     Raises
     ------
     ConfigError
-        If there is nothing to learn from.
+        If there is nothing to learn from, or the masks are no longer those that the training began with.
     ModelError
         If faces must be looked for and the pack is missing.
     CatalogError
@@ -205,7 +209,7 @@ def collect(
     """
     dataset = open_people(settings.data, settings.original, settings.aligned)
     wants_masks = settings.mask_prob is not None
-    catalog = Catalog.load(settings.catalog) if wants_masks else None
+    catalog = _masks_of(settings, masks) if wants_masks else None
     left_out = Counter(dataset.left_out)
     faces = Faces()
     usable: IntArray = np.arange(len(dataset.names))
@@ -234,7 +238,8 @@ def collect(
     labels = label_of[dataset.whose[usable]]
     left_out["too_few_pictures"] += int((labels == _NOT_LEARNT).sum())
     if len(learnt) < 2:
-        raise ConfigError(f"{settings.data}: {len(learnt)} identities to learn, at least 2 are needed")
+        said = counted(len(learnt), "identity", "identities")
+        raise ConfigError(f"{settings.data}: {said} to learn, at least 2 are needed")
     return Collection(
         Persons(dataset, usable[labels >= 0], labels[labels >= 0], faces),
         Persons(dataset, usable[labels == _HELD_OUT], labels[labels == _HELD_OUT], faces),
@@ -252,6 +257,17 @@ def _without_keypoints(dataset: People) -> IntArray:
     if dataset.keypoints is None:
         return np.arange(len(dataset.names))
     return np.flatnonzero(np.isnan(dataset.keypoints[:, 0, 0]))
+def _masks_of(settings: TrainSettings, then: UsedMasks | None) -> Catalog:
+    now = Catalog.load(settings.catalog)
+    if then is None:
+        return now
+    found = now.as_before(then.designs, then.sha256)
+    if found is None:
+        raise ConfigError(
+            f"{', '.join(map(str, now.roots))}: the masks are not those that the training began with",
+            "put them back, say by {catalog} where they are, or choose another {out}",
+        )
+    return found
 
 
 def _held_out(by_name: list[int], numbers: IntArray, settings: TrainSettings) -> tuple[frozenset[int], str]:
@@ -264,10 +280,11 @@ def _held_out(by_name: list[int], numbers: IntArray, settings: TrainSettings) ->
         return frozenset(), ""
     candidates = [who for who in by_name if numbers[who] > 1]
     wanted = max(round(settings.holdout * len(by_name)), 2)
+    everybody = counted(len(by_name), "identity", "identities")
     if len(candidates) < 2:
-        return frozenset(), f"{len(candidates)} of {len(by_name)} identities have two originals, at least 2 must"
+        return frozenset(), f"{len(candidates)} of {everybody} have two originals, at least 2 must"
     if wanted > len(by_name) // 2:
-        return frozenset(), f"{wanted} of {len(by_name)} identities would be more than half"
+        return frozenset(), f"{wanted} of {everybody} would be more than half"
     rng = np.random.default_rng([settings.seed, 0x686F6C64])  # a stream of its own
     chosen = np.array(candidates)[rng.choice(len(candidates), min(wanted, len(candidates)), replace=False)]
     few = np.cumsum(numbers[chosen]) <= _MOST_HELD_OUT

@@ -23,6 +23,7 @@ from maskgen.train.settings import (
     Metrics,
     TrainSettings,
     TrainState,
+    UsedMasks,
     refuse_others,
     write_json,
 )
@@ -30,6 +31,7 @@ from maskgen.train.settings import (
 BEST: Final = "best.pth"
 CHECKPOINTS: Final = "checkpoints"
 _IDENTITIES: Final = "identities.txt"
+_MASKS: Final = "masks.json"
 _PROGRESS: Final = "progress.json"
 
 
@@ -67,8 +69,27 @@ def prepare(accelerator: Any, settings: TrainSettings, out: Path, resume: bool) 
     return checkpoints[-1]
 
 
+def masks_then(out: Path) -> UsedMasks | None:
+    """The masks that a training began with, which it puts on while loading; None if it puts on none.
+
+    Raises
+    ------
+    ConfigError
+        If it is not known.
+    """
+    path = out / _MASKS
+    try:
+        return UsedMasks.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}", "restore it, or choose another {out}") from error
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {first_fault(error)}", "restore it, or choose another {out}") from error
+
+
 def begin(accelerator: Any, settings: TrainSettings, out: Path, collection: Collection, resumes: bool) -> None:
-    """Write the settings and the identities, by label; when a training goes on, these must be those it began with.
+    """Write settings, masks and identities, by label; when a training goes on, these must be those it began with.
 
     Raises
     ------
@@ -86,6 +107,9 @@ def begin(accelerator: Any, settings: TrainSettings, out: Path, collection: Coll
     if accelerator.is_main_process:
         if not resumes:
             write_json(out / SETTINGS_FILE, settings)
+            (out / _MASKS).unlink(missing_ok=True)
+            if (catalog := collection.cropper.catalog) is not None:
+                write_json(out / _MASKS, UsedMasks(designs=catalog.names, sha256=catalog.sha256))
         files.write_whole(path, text.encode())
 
 

@@ -21,6 +21,7 @@ from maskgen.arrays import Float32Array
 from maskgen.errors import ModelError
 from maskgen.evaluate.embed import read_onnx
 from maskgen.face.align import ARCFACE_SIDE
+from maskgen.plural import counted
 from maskgen.train.backbones import (
     BN_EPS,
     Backbone,
@@ -145,8 +146,8 @@ class _Walk:
         inputs = [tensor for tensor in self.graph.input if tensor.name not in self.constants]
         if len(inputs) != 1 or len(self.graph.output) != 1:
             raise ModelError(
-                f"{self.path}: {len(inputs)} inputs and {len(self.graph.output)} outputs; a recognition "
-                "network has one of each"
+                f"{self.path}: {counted(len(inputs), 'input')} and {counted(len(self.graph.output), 'output')}; "
+                "a recognition network has one of each"
             )
         shape = [dim.dim_value for dim in inputs[0].type.tensor_type.shape.dim]
         if len(shape) != 4 or shape[1:] != [3, ARCFACE_SIDE, ARCFACE_SIDE]:

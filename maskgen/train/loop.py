@@ -25,6 +25,7 @@ from maskgen.datasets.pairs import Pairs
 from maskgen.errors import ConfigError, MaskgenError
 from maskgen.evaluate.report import Pictures, evaluate
 from maskgen.evaluate.results import Condition, ConditionReport
+from maskgen.plural import counted
 from maskgen.train import bases, data, export, folder
 from maskgen.train.data import Collection, Samples, to_input
 from maskgen.train.learner import (
@@ -115,14 +116,15 @@ def _train(accelerator: Any, settings: TrainSettings, out: Path, resume: bool, w
     freeze(backbone, settings.freeze)
     accelerator.init_trackers("tensorboard")
 
+    masks = None if checkpoint is None else folder.masks_then(out)
     # What is learnt from. The first process looks for faces, the others find them in the file it wrote.
     with accelerator.main_process_first():
-        collection = data.collect(settings, out, watch.searched, watch.warned)
+        collection = data.collect(settings, out, watch.searched, watch.warned, masks)
     samples = Samples(collection, settings.seed, settings.flip)
     steps_an_epoch = len(samples) // (settings.batch_size * settings.accumulate)
     if steps_an_epoch == 0:
         raise ConfigError(
-            f"{len(samples)} pictures are too few for a step of {settings.accumulate} x {settings.batch_size}",
+            f"{counted(len(samples), 'picture')}, too few for a step of {settings.accumulate} x {settings.batch_size}",
             "take a smaller {batch_size}",
         )
     steps = settings.epochs * steps_an_epoch
@@ -320,7 +322,7 @@ def _not_finite(out: Path, what: str, step: int, batch: Any, samples: Samples, i
     path = out / "not_finite.txt"
     files.write_whole(path, ("\n".join([f"# {what} at step {step}", *names]) + "\n").encode())
     return MaskgenError(
-        f"the {what} is not a finite number at step {step}; the batch's {len(names)} files, such as "
+        f"the {what} is not a finite number at step {step}; the batch's {counted(len(names), 'file')}, such as "
         f"{', '.join(names[:3])}, are listed in {path}",
         "look at them, lower {lr}, or use {precision=bf16}",
     )

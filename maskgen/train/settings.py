@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from maskgen import files
+from maskgen.catalog.places import SHIPPED, Places
 from maskgen.errors import ConfigError
 from maskgen.evaluate.results import ConditionReport
 from maskgen.schema import Strict, first_fault
@@ -27,8 +28,11 @@ MARGINS: Final[dict[str, tuple[float, float, float]]] = {
 
 SETTINGS_FILE: Final = "settings.json"
 METRICS_FILE: Final = "metrics.json"
-# Settings that may differ when a training goes on, because no number of the result depends on them.
-_FREE: Final = frozenset({"workers", "device", "tensorboard", "log_every", "checkpoint_every", "pack", "faces"})
+# Settings that may differ when a training goes on, because no number of the result depends on them; of the catalogs,
+# the masks in them are compared.
+_FREE: Final = frozenset(
+    {"catalog", "workers", "device", "tensorboard", "log_every", "checkpoint_every", "pack", "faces"}
+)
 
 
 class TrainSettings(Strict):
@@ -60,8 +64,8 @@ class TrainSettings(Strict):
         The pack that finds faces where the data do not give them.
     faces : Path or None
         The cache of observed faces; None for one in the folder of the training.
-    catalog : Path or None
-        The masks for ``mask_prob``; None for those that ship with maskgen.
+    catalog : tuple of str
+        The catalogs of the masks for ``mask_prob``, as in `maskgen.run.settings.AugmentSettings`.
     distill : float or None
         Weight of 1 - cosine between the embedding and that of the frozen base on the unmasked picture; None for 10,
         from scratch 0.
@@ -108,7 +112,7 @@ class TrainSettings(Strict):
     mask_prob: Share | None = None
     model: str = "bundled"
     faces: Path | None = None
-    catalog: Path | None = None
+    catalog: Places = (SHIPPED,)
     distill: NotNegative | None = None
     lr: Positive | None = None
     warmup: Share = 0.1
@@ -155,6 +159,13 @@ class TrainSettings(Strict):
     def keeps_statistics(self) -> bool:
         """Whether statistics are frozen: `batch_norm`, or its default."""
         return not self.is_scratch if self.batch_norm is None else self.batch_norm == "frozen"
+
+
+class UsedMasks(Strict):
+    """The masks that are put on while loading (``masks.json``): the names of the designs, and their hash."""
+
+    designs: tuple[str, ...]
+    sha256: str
 
 
 class HistoryRow(Strict):

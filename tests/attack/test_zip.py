@@ -384,7 +384,7 @@ def mutated(raw, rng):
 
 
 def checked(root):
-    return [[*check.faults_of(root, design), *check.folds_of(design)] for design in Catalog.load(root).designs]
+    return [[*check.faults_of(design), *check.folds_of(design)] for design in Catalog.load(root).designs]
 
 
 def said_by(act, path):

@@ -16,8 +16,9 @@ from catalogs import huge_png
 
 from maskgen import files
 from maskgen.catalog import bundle, check, edit
+from maskgen.catalog.places import CATALOG_FILE, default_catalog_dir, user_catalog_dir
 from maskgen.catalog.schema import Rotation, Straps
-from maskgen.catalog.store import CATALOG_FILE, Catalog, default_catalog_dir, user_catalog_dir
+from maskgen.catalog.store import Catalog
 from maskgen.errors import CatalogError, MaskgenError
 
 POINTS = {"30": (10.0, 10.0), "1": (-1.0, -1.0), "15": (21.0, -1.0), "5": (-1.0, 21.0), "11": (21.0, 21.0)}
@@ -51,7 +52,7 @@ def test_what_is_added_can_be_loaded_with_the_same_pixels(root):
     loaded = Catalog.load(root)
     assert names_in(root) == ["one", "two"]
     assert np.allclose(loaded.designs[1].views[0].textures[0][0, 0], np.array([20, 20, 20, 255]) / 255)
-    assert not list(check.faults_of(root, loaded.designs[0]))
+    assert not list(check.faults_of(loaded.designs[0]))
 
 
 def test_a_taken_name_is_refused_renamed_or_replaced(root):
@@ -78,7 +79,7 @@ def test_a_picture_that_two_designs_share_outlives_one_of_them(root):
     contents["masks"][1]["views"] = contents["masks"][0]["views"]
     path.write_text(json.dumps(contents))
     edit.remove(root, ["one"])
-    assert not list(check.faults_of(root, Catalog.load(root).designs[0]))
+    assert not list(check.faults_of(Catalog.load(root).designs[0]))
 
 
 def test_removing_what_is_not_there_removes_nothing(root):
@@ -107,6 +108,7 @@ def test_the_catalog_that_ships_is_never_changed():
 
 
 def test_a_users_own_catalog_lies_outside_the_package(monkeypatch, tmp_path):
+    monkeypatch.delenv("MASKGEN_CATALOG", raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path))
     assert default_catalog_dir().parent not in user_catalog_dir().parents
@@ -147,8 +149,8 @@ def test_a_killed_add_leaves_the_old_catalog_and_no_lock(root, pictures, request
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
     assert (root / CATALOG_FILE).read_bytes() == before
     loaded = Catalog.load(root)
-    assert not [fault for entry in loaded.designs for fault in check.faults_of(root, entry)]
-    assert len(check.strays_of(loaded)) == pictures
+    assert not [fault for entry in loaded.designs for fault in check.faults_of(entry)]
+    assert len(check.strays_of(root, loaded.designs)) == pictures
     assert edit.add(root, [design("four")]) == ["four"]
 
 
@@ -221,7 +223,7 @@ def test_a_picture_that_another_design_reaches_by_a_link_is_kept(root):
     (root / "again").symlink_to("one")
     path.write_text(json.dumps(contents))
     edit.remove(root, ["one"])
-    assert not list(check.faults_of(root, Catalog.load(root).designs[0]))
+    assert not list(check.faults_of(Catalog.load(root).designs[0]))
 
 
 @pytest.mark.parametrize("file", ["../mine.png", "/etc/mine.png", "one/../../mine.png"])
@@ -272,7 +274,7 @@ def test_check_names_design_view_and_points_and_the_design_can_be_removed(root, 
     contents["masks"][0]["views"][0] |= {"points": points, "rotation": {"yaw": [5, 10], "pitch": [0, 9]}}
     path.write_text(json.dumps(contents))
     bad = Catalog.load(root).designs[0]
-    faults = list(check.faults_of(root, bad))
+    faults = list(check.faults_of(bad))
     assert re.search(rf"{bad.views[0].key} of design 'one': control points? .*{says}", "; ".join(faults))
     assert all(fold.view == bad.views[0].key for fold in check.folds_of(bad))
     edit.remove(root, ["one"])
@@ -336,7 +338,7 @@ def test_check_finds_folds(root):
 def test_check_finds_masks_that_reach_beyond_their_points(root):
     view = edit.NewView(png(size=60), Rotation(yaw=(-5, 5), pitch=(-5, 5)), POINTS)
     edit.add(root, [edit.NewDesign("wide", "cloth", "CC0-1.0", (view,))])
-    (fault,) = check.faults_of(root, Catalog.load(root).designs[2])
+    (fault,) = check.faults_of(Catalog.load(root).designs[2])
     assert "outside its control points" in fault
 
 

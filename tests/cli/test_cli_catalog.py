@@ -47,6 +47,7 @@ class OneFace:
 @pytest.fixture
 def own(tmp_path, monkeypatch):
     """The user's own catalog."""
+    monkeypatch.delenv("MASKGEN_CATALOG", raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "home"))
     monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
@@ -84,7 +85,10 @@ def points(tmp_path):
     return path
 
 
-def portrait(path, mask=(150, 190, 215), size=300):
+BLUE, BLACK = (150, 190, 215), (30, 30, 34)
+
+
+def portrait(path, mask=BLUE, size=300):
     """A drawn person wearing a mask where `OneFace` expects it; without one if there is no colour."""
     path.parent.mkdir(exist_ok=True)
     rng = np.random.default_rng(1)
@@ -135,9 +139,9 @@ def test_show_gives_views_and_rotations(catalog_dir, invoke):
 def test_check_finds_gaps_and_calls_them_no_fault(catalog_dir, invoke):
     result = invoke("check", "--catalog", catalog_dir)
     assert result.exit_code == 0
-    assert re.search("gap +red: no view for yaw -90 to -65", result.stdout)
+    assert re.search("gap +red: no view for yaw -90 to -65, 65 to 90", result.stdout)
     report = json.loads(invoke("check", "--catalog", catalog_dir, "--json").stdout)
-    assert report["yaw_gaps_deg"]["red"] == [[-90, -65], [65, 90]]
+    assert report["catalogs"][0]["yaw_gaps_deg"]["red"] == [[-90, -65], [65, 90]]
 
 
 def test_check_finds_pictures_that_changed(catalog_dir, invoke):
@@ -166,8 +170,8 @@ def test_check_tells_folds_and_strays(catalog_dir, invoke):
     assert re.search(r"fold +red_0\.png", result.stdout)
     assert re.search(r"stray +left\.png", result.stdout)
     report = json.loads(invoke("check", "--catalog", catalog_dir, "--json").stdout)
-    assert report["folds"]["red"][0]["triangles"] > 0
-    assert report["strays"] == ["left.png"]
+    assert report["catalogs"][0]["folds"]["red"][0]["triangles"] > 0
+    assert report["catalogs"][0]["strays"] == ["left.png"]
 
 
 def test_the_catalog_that_ships_is_faultless(invoke):
@@ -316,8 +320,8 @@ def test_a_picture_that_brings_up_an_unknown_fault_is_refused_and_the_others_go_
             return super().detect(image)
 
     monkeypatch.setattr(intake, "_detector", lambda model: Failing())
-    for name, size in (("a", 300), ("b", 301), ("c", 300)):
-        portrait(tmp_path / "in" / f"{name}.png", size=size)
+    for name, size, mask in (("a", 300, BLUE), ("b", 301, BLUE), ("c", 300, BLACK)):
+        portrait(tmp_path / "in" / f"{name}.png", mask, size)
     result = invoke("add", tmp_path / "in")
     assert result.exit_code == 3
     assert names_in(own) == ["a", "c"]
@@ -350,8 +354,8 @@ def test_a_design_that_breaks_the_schema_is_refused_and_the_others_go_on(tmp_pat
         return replace(design, views=(replace(view, points=dict.fromkeys(view.points, (1.0, 1.0))),))
 
     monkeypatch.setattr(intake, "take_one", with_bad_points)
-    for name in "abc":
-        portrait(tmp_path / "in" / f"{name}.png")
+    for name, mask in zip("abc", (BLUE, BLUE, BLACK), strict=True):
+        portrait(tmp_path / "in" / f"{name}.png", mask)
     report = json.loads(invoke("add", tmp_path / "in", "--json").stdout)
     assert [added["name"] for added in report["added"]] == ["a", "c"]
     assert [refused["reason"] for refused in report["refused"]] == ["bad_design"]
@@ -374,7 +378,7 @@ def test_taken_names_can_be_renamed_or_replaced(tmp_path, invoke, own):
     refused = invoke("add", picture, "--json")
     assert refused.exit_code == 1
     assert json.loads(refused.stdout)["refused"][0]["reason"] == "name_taken"
-    assert invoke("add", picture, "--rename").exit_code == 0
+    assert invoke("add", portrait(tmp_path / "more" / "me.png", BLACK), "--rename").exit_code == 0
     assert invoke("add", picture, "--replace").exit_code == 0
     assert names_in(own) == ["me", "me-2"]
 
@@ -428,7 +432,7 @@ def test_a_cutout_that_cannot_be_lifted_is_one_clear_line(cutout, invoke, own, m
     monkeypatch.setattr(template, "views_from_cutout", views_from_cutout)
     result = invoke("add", cutout, "--license", "CC0-1.0")
     assert result.exit_code == 1
-    assert result.stderr == f"error: {cutout}: no mask to be seen\n"
+    assert result.stderr == f"error: cut_out: {cutout}: no mask to be seen\n"
     assert not (own / CATALOG_FILE).exists()
 
 
@@ -463,7 +467,7 @@ def test_points_far_from_the_picture_are_refused_before_anything_is_rendered(cut
     points.write_text(json.dumps({"points": {**PLACES, "30": [1, 9000]}}))
     result = invoke("add", cutout, "--points", points, "--license", "CC0-1.0")
     assert result.exit_code == 1
-    assert result.stderr.startswith(f"error: {cutout}: control point '30' lies outside the picture")
+    assert result.stderr.startswith(f"error: cut_out: {cutout}: control point '30' lies outside the picture")
     assert not (own / CATALOG_FILE).exists()
 
 
@@ -496,7 +500,7 @@ def test_missing_and_empty_sources_are_named(tmp_path, invoke):
 
 
 def test_the_catalog_that_ships_is_read_only(tmp_path, invoke):
-    shipped = Catalog.load().root
+    shipped = Catalog.load().roots[0]
     before = (shipped / CATALOG_FILE).read_bytes()
     for arguments in (("add", portrait(tmp_path / "me.png")), ("remove", names_in(shipped)[0])):
         result = invoke(*arguments, "--catalog", shipped)

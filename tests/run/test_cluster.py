@@ -137,7 +137,7 @@ def test_paths_are_counted_from_the_folder_of_the_one_who_starts_the_run(
     made = []
     for make, target in ((job_of, "here"), (on_cluster, "there")):
         job = make(Path("in"), Path(target), pattern_dir=Path("patterns"))
-        settings = job.settings.model_copy(update={"catalog": Path("catalog")})
+        settings = run.AugmentSettings.model_validate({**job.settings.model_dump(), "catalog": Path("catalog")})
         run.run(dataclasses.replace(job, settings=settings, target=Path(target)))
         made.append(hash_of_tree(tmp_path / target))
     assert made[0] == made[1]

@@ -29,5 +29,5 @@ def catalog() -> None:
     """Mask catalogs: a folder with catalog.json and one PNG per view of each design.
 
     The catalog that ships with maskgen is only read. Your own masks go to a catalog of your own, which every command
-    takes with --catalog. More: 'maskgen help catalogs'.
+    sees too. More: 'maskgen help catalogs'.
     """

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Final, get_args
 
 import click
 
 from maskgen.catalog import edit
 from maskgen.catalog.schema import UNKNOWN_LICENSE, Kind
-from maskgen.catalog.store import user_catalog_dir
-from maskgen.cli import console
+from maskgen.cli import catalogs, console
 from maskgen.cli.catalog import options
+from maskgen.cli.catalog.adding import Adding, contact_sheet, next_command, say_what_next
 from maskgen.cli.settings import Number
 from maskgen.errors import CatalogError
 from maskgen.parallel import LocalExecutor
 from maskgen.studio import intake
 
+_COMMAND_LINE: Final = click.core.ParameterSource.COMMANDLINE
+_MOST_NAMED: Final = 10
+
 
 @click.command(cls=console.Command)
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PICTURE|DIR...")
-@options.write_to
-@click.option("--name", help="Name of the design; one picture only.  [default: the file's name]")
+@catalogs.write_to
+@click.option(
+    "--name",
+    help="Name of the one mask that all pictures show.  [default: the file's name, for each]",
+)
 @click.option("--kind", type=click.Choice(get_args(Kind)), default="other", show_default=True, help="Kind of mask.")
 @click.option("--tag", "tags", multiple=True, help="Tag by which 'maskgen augment --tag' can choose it; repeatable.")
 @click.option(
@@ -36,6 +43,7 @@ from maskgen.studio import intake
     "license_",
     default=UNKNOWN_LICENSE,
     show_default=True,
+    type=options.LicenseType(),
     metavar="SPDX",
     help="Licence under which you may use the picture and pass the mask on.",
 )
@@ -44,10 +52,17 @@ from maskgen.studio import intake
     "points_file",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help='Control points by hand, JSON: {"points": {"30": [x, y], ...}}; one picture only.',
+    help='Control points by hand, JSON: {"points": {"30": [x, y], ...}}; see "maskgen help catalogs".',
 )
+@click.option("--by-folder", "by_folder", is_flag=True, help="Pictures in one folder show one mask, named after it.")
 @options.replacing
 @options.renaming
+@click.option(
+    "--keep-duplicates",
+    "keep_duplicates",
+    is_flag=True,
+    help="Add masks too that are nearly the same as one in the catalog.",
+)
 @click.option("--workers", type=click.IntRange(min=1), help="Processes, for many pictures.  [default: one per core]")
 @options.model
 @options.as_json
@@ -55,96 +70,113 @@ from maskgen.studio import intake
 def add(
     ctx: click.Context,
     sources: tuple[Path, ...],
-    catalog: Path | None,
+    catalog: Path,
     name: str | None,
     kind: Kind,
     tags: tuple[str, ...],
     weight: float,
     license_: str,
     points_file: Path | None,
+    by_folder: bool,
     on_clash: edit.OnClash | None,
+    keep_duplicates: bool,
     workers: int | None,
     model: str,
     as_json: bool,
 ) -> None:
     """Add masks to a catalog from pictures, or from all pictures in folders.
 
-    From a photograph of one person who wears a mask, the mask is cut out. The light on it is removed, and it is used
-    for heads that are turned alike. A cut-out, transparent around the mask or on a plain background, is laid on the
-    mean head and rendered from all sides; with --points it becomes one frontal view.
+    From a photograph of people who wear masks, each mask is cut out and the light on it removed. The sides that the
+    photograph does not show are rendered from it. With --name, all pictures show one mask, seen from several sides.
 
-    Each picture that gives no mask is named with the reason. Exit code: 0 if all pictures were added, 3 if some or all
-    of several were not, 1 if the only picture was not.
+    A cut-out, transparent around the mask, or a picture of a mask that lies on something, is laid on the mean head and
+    rendered from all sides; with --points it becomes a view as it is.
+
+    Each picture that gives no mask is named with the reason. In the end stand a contact sheet of what was added, and
+    the command that puts it on. Exit code: 0 if all pictures were added, 3 if some or all of several were not, 1 if the
+    only picture was not.
     """
-    root = catalog or user_catalog_dir()
-    is_one = len(sources) == 1 and not sources[0].is_dir()
-    if not is_one and (name is not None or points_file is not None):
-        raise click.UsageError("--name and --points are for one picture", ctx)
+    if name is not None and by_folder:
+        raise click.UsageError("--name is for one mask, --by-folder for several", ctx)
     points = None if points_file is None else intake.read_points(points_file)
     about = intake.About(name, kind, tags, license_, weight)
-    pictures, refused = intake.pictures_in(sources)
-    edit.check_writable(root)
-    if license_ == UNKNOWN_LICENSE:
-        console.note(f"note: no --license given, recorded as {license_}: do not pass these masks on")
-    added: list[dict[str, Any]] = []
-    if not as_json:
-        for refusal in refused:
+    # What has one name is one mask; and points for several pictures are for pictures of one.
+    is_joined = name is not None or isinstance(points, intake.ManyPoints)
+    masks, refused = intake.masks_in(sources, "folders" if by_folder else "all" if is_joined else "each")
+    is_one = is_joined or (len(sources) == 1 and not sources[0].is_dir())
+    if isinstance(points, intake.PointsFile) and [len(mask.files) for mask in masks] != [1]:
+        raise click.UsageError(
+            "these --points are for one picture; for several, name each: see 'maskgen help catalogs'"
+        )
+    others = intake.passed_over(sources)
+    edit.check_writable(catalog)
+    adding = Adding(ctx.command, catalog, on_clash or "refuse", keep_duplicates)
+    request = intake.Request(about, points, model, _kept(ctx, catalog, about, on_clash))
+    taken = adding.refused_by_name([request.name_of(mask) for mask in masks], [mask.files[0] for mask in masks])
+    refused += taken.values()
+    masks = [mask for number, mask in enumerate(masks) if number not in taken]
+
+    def refuse(refusal: intake.Refusal) -> None:
+        if not as_json and not is_one:
             console.note(f"refused  {refusal.reason}: {refusal.message}")
-    taken = intake.take(pictures, intake.Request(about, points, model), LocalExecutor(workers))
-    with console.progress("pictures") as show:
-        for number, (file, result) in enumerate(taken, start=1):
-            if isinstance(result, intake.Refusal):
-                outcome: intake.Refusal | None = result
-            else:
-                outcome = _put(ctx.command, root, file, result, on_clash or "refuse", added)
-            if outcome is not None:
+
+    for refusal in refused:
+        refuse(refusal)
+    results = intake.take(masks, request, LocalExecutor(workers)) if masks else iter(())
+    with console.progress("masks") as show:
+        if masks:
+            # How long the first takes is not known: the bar moves until then.
+            show(console.Advance(0, None))
+        for number, (mask, result) in enumerate(results, start=1):
+            designs = [] if isinstance(result, intake.Refusal) else result
+            outcomes = [adding.put(mask.files[0], design) for design in designs]
+            outcomes += [result] if isinstance(result, intake.Refusal) else []
+            for outcome in filter(None, outcomes):
                 refused.append(outcome)
-                if not as_json and not is_one:
-                    console.note(f"refused  {outcome.reason}: {outcome.message}")
-            show(console.Advance(number, len(pictures), skipped=number - len(added)))
+                refuse(outcome)
+            show(console.Advance(number, len(masks), skipped=len(refused)))
+    if others and not as_json:
+        console.note(f"passed over  {console.counted(len(others), 'file')} that are no pictures: {_listed(others)}")
+    if adding.added and license_ == UNKNOWN_LICENSE:
+        console.note(f"note: no --license given, recorded as {license_}: do not pass these masks on")
     if is_one and refused and not as_json:
-        raise CatalogError(refused[0].message)
+        raise CatalogError(f"{refused[0].reason}: {refused[0].message}")
+    names = [entry["name"] for entry in adding.added]
     if as_json:
+        sheet = contact_sheet(catalog, names) if names else None
         report = {
-            "catalog": str(root),
-            "added": added,
+            "catalog": str(catalog),
+            "added": adding.added,
             "refused": [{"file": str(r.file), "reason": r.reason, "message": r.message} for r in refused],
+            "passed_over": [str(file) for file in others],
+            "contact_sheet": sheet and str(sheet),
+            "next": next_command(catalog, names) if names else None,
         }
         console.answer_json(report, indent=1)
     else:
-        for entry in added:
+        for entry in adding.added:
             views = console.counted(entry["views"], "view")
             console.answer(
                 f"added    {entry['name']}  {entry['kind']}  {entry['colour']}  {views}  from {entry['file']}"
             )
         pictures_refused = console.counted(len(refused), "picture")
-        console.answer(f"{root}: {console.counted(len(added), 'design')} added, {pictures_refused} refused")
+        console.answer(f"{catalog}: {console.counted(len(names), 'design')} added, {pictures_refused} refused")
+        if names:
+            say_what_next(catalog, names)
     if refused:
         ctx.exit(console.ERROR if is_one else console.FAILED_INPUTS)
 
 
-def _put(
-    command: click.Command,
-    root: Path,
-    file: Path,
-    design: edit.NewDesign,
-    on_clash: edit.OnClash,
-    added: list[dict[str, Any]],
-) -> intake.Refusal | None:
-    try:
-        (name,) = edit.add(root, [design], on_clash)
-    except (edit.NameTakenError, edit.BadDesignError) as error:
-        reason = "name_taken" if isinstance(error, edit.NameTakenError) else "bad_design"
-        said = error.said(lambda setting, value: console.option_of(command, setting, value))
-        return intake.Refusal(file, reason, f"{file}: {said}")
-    added.append(
-        {
-            "name": name,
-            "file": str(file),
-            "kind": design.kind,
-            "colour": design.colour,
-            "views": len(design.views),
-            "rotations": [view.rotation.model_dump(mode="json") for view in design.views],
-        }
-    )
-    return None
+def _kept(
+    ctx: click.Context, catalog: Path, about: intake.About, on_clash: edit.OnClash | None
+) -> dict[str, intake.About]:
+    """What is said of designs that are replaced, by their names."""
+    if on_clash != "replace":
+        return {}
+    given = [field for field in ("kind", "tags", "weight") if ctx.get_parameter_source(field) is _COMMAND_LINE]
+    return {entry.name: intake.kept_of(entry, about, given) for entry in edit.contents(catalog).masks}
+
+
+def _listed(files: Sequence[Path]) -> str:
+    more = f" and {len(files) - _MOST_NAMED} more" if len(files) > _MOST_NAMED else ""
+    return ", ".join(str(file) for file in files[:_MOST_NAMED]) + more

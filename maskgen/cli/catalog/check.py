@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -10,63 +12,88 @@ from maskgen.catalog import check as checks
 from maskgen.catalog.store import Catalog
 from maskgen.cli import console
 from maskgen.cli.catalog import options
+from maskgen.cli.catalogs import read_from
+
+
+@dataclass(frozen=True)
+class _Findings:
+    """What was found in a catalog; folds and gaps by design."""
+
+    root: Path
+    designs: int
+    faults: list[str]
+    folds: dict[str, list[checks.Fold]]
+    gaps: dict[str, list[tuple[int, int]]]
+    strays: list[str]
 
 
 @click.command(cls=console.Command)
-@options.read_from
+@read_from()
 @options.as_json
 @click.pass_context
-def check(ctx: click.Context, catalog: Path | None, as_json: bool) -> None:
-    """Check a catalog: schema, pictures, their hashes, masks that fold, and which head rotations no view is for.
+def check(ctx: click.Context, catalog: tuple[str, ...], as_json: bool) -> None:
+    """Check catalogs: schema, pictures, their hashes, masks that fold, and which head rotations no view is for.
 
     Faults give exit code 1. Three findings are reported, but are no faults. A gap: no view is for this head rotation,
     so faces turned like that are skipped. A fold: the mask has a hole on heads turned like that. A stray: a picture
     that no design names.
     """
     loaded = Catalog.load(catalog)
-    faults = [fault for design in loaded.designs for fault in checks.faults_of(loaded.root, design)]
-    folds = {design.entry.name: list(checks.folds_of(design)) for design in loaded.designs}
-    gaps = {design.entry.name: checks.yaw_gaps(design) for design in loaded.designs}
-    strays = checks.strays_of(loaded)
+    found = [_found(loaded, root) for root in loaded.roots]
     if as_json:
-        report = {
-            "catalog": str(loaded.root),
-            "designs": len(loaded.designs),
-            "faults": faults,
-            "yaw_gaps_deg": gaps,
-            "folds": {name: [vars(fold) for fold in found] for name, found in folds.items()},
-            "strays": strays,
-        }
-        console.answer_json(report, indent=1)
+        console.answer_json({"catalogs": [_report(one) for one in found]}, indent=1)
     else:
-        _say(faults, folds, gaps, strays)
-        number = sum(map(len, folds.values()))
-        console.answer(f"{loaded.root}: {len(loaded.designs)} designs, {len(faults)} faults, {number} views fold")
-    if faults:
+        for one in found:
+            _say(one)
+    if any(one.faults for one in found):
         ctx.exit(console.ERROR)
 
 
-def _say(
-    faults: list[str],
-    folds: dict[str, list[checks.Fold]],
-    gaps: dict[str, list[tuple[int, int]]],
-    strays: list[str],
-) -> None:
-    rows = [("fault", fault) for fault in faults]
+def _found(catalog: Catalog, root: Path) -> _Findings:
+    designs = [design for design in catalog.designs if design.root == root]
+    return _Findings(
+        root,
+        len(designs),
+        [fault for design in designs for fault in checks.faults_of(design)],
+        {design.entry.name: list(checks.folds_of(design)) for design in designs},
+        {design.entry.name: checks.yaw_gaps(design) for design in designs},
+        checks.strays_of(root, designs),
+    )
+
+
+def _report(found: _Findings) -> dict[str, Any]:
+    return {
+        "catalog": str(found.root),
+        "designs": found.designs,
+        "faults": found.faults,
+        "yaw_gaps_deg": found.gaps,
+        "folds": {name: [vars(fold) for fold in folds] for name, folds in found.folds.items()},
+        "strays": found.strays,
+    }
+
+
+def _say(found: _Findings) -> None:
+    rows = [("fault", fault) for fault in found.faults]
     rows += [
         (
             "fold",
-            f"{fold.view}: {fold.triangles} triangles, {fold.share:.1%} of the mask, turn over "
+            f"{fold.view}: {console.counted(fold.triangles, 'triangle')}, {fold.share:.1%} of the mask, turn over "
             f"at yaw {fold.yaw:g}, pitch {fold.pitch:g}",
         )
-        for found in folds.values()
-        for fold in found
+        for folds in found.folds.values()
+        for fold in folds
     ]
     rows += [
-        ("gap", f"{name}: no view for yaw {low}" + (f" to {high}" if high > low else ""))
-        for name, intervals in gaps.items()
-        for low, high in intervals
+        ("gap", f"{name}: no view for yaw {', '.join(map(_said, gaps))}") for name, gaps in found.gaps.items() if gaps
     ]
-    rows += [("stray", stray) for stray in strays]
+    rows += [("stray", stray) for stray in found.strays]
     if rows:
         console.table(rows)
+    numbers = [console.counted(found.designs, "design"), console.counted(len(found.faults), "fault")]
+    numbers.append(console.counted(sum(map(len, found.folds.values())), "fold"))
+    console.answer(f"{found.root}: {', '.join(numbers)}")
+
+
+def _said(interval: tuple[int, int]) -> str:
+    low, high = interval
+    return f"{low} to {high}" if high > low else str(low)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, get_args
 
 import click
@@ -12,20 +11,28 @@ from maskgen.catalog.schema import Kind
 
 _Decorator = Callable[[Any], Any]
 
-read_from: _Decorator = click.option(
-    "--catalog",
-    "catalog",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="Mask catalog.  [default: the one that ships with maskgen]",
-)
-write_to: _Decorator = click.option(
-    "--catalog",
-    "catalog",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="Catalog to change.  [default: your own, see 'maskgen catalog path']",
-)
+
+class LicenseType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """An SPDX licence expression, or ``LicenseRef-...``, in its canonical spelling."""
+
+    name = "SPDX"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The same licence, as SPDX spells it."""
+        # Imported late: a list of commands needs no list of licences.
+        from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
+
+        try:
+            return str(canonicalize_license_expression(value))
+        except InvalidLicenseExpression:
+            self.fail(
+                f"{value!r} is not a licence that SPDX knows. Give one of https://spdx.org/licenses, such as "
+                "CC-BY-4.0, or LicenseRef-NAME for any other.",
+                param,
+                ctx,
+            )
+
+
 replacing: _Decorator = click.option(
     "--replace", "on_clash", flag_value="replace", help="Replace a design of the same name."
 )

@@ -11,6 +11,7 @@ from maskgen import files, images
 from maskgen.catalog.store import Catalog
 from maskgen.cli import console, samples
 from maskgen.cli.catalog import options
+from maskgen.cli.catalogs import read_from
 from maskgen.errors import CatalogError
 
 _SAMPLES: Final = (samples.ASTRONAUT, samples.GROUP)
@@ -19,7 +20,7 @@ _FACES: Final = 4
 
 @click.command(cls=console.Command)
 @click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
-@options.read_from
+@read_from()
 @click.option(
     "--photo",
     "photos",
@@ -36,7 +37,7 @@ _FACES: Final = 4
 @options.overwriting
 def preview(
     out: Path,
-    catalog: Path | None,
+    catalog: tuple[str, ...],
     photos: tuple[Path, ...],
     kinds: tuple[str, ...],
     tags: tuple[str, ...],
@@ -44,7 +45,7 @@ def preview(
     model: str,
     existing: files.Existing,
 ) -> None:
-    """Write a contact sheet of a catalog to OUT, a PNG: one row per design, on the mean head and on photographs.
+    """Write a contact sheet to OUT, a PNG: one row per design, on the mean head and on photographs.
 
     A cell is empty where a design has no view. After 40 designs another page begins: OUT-2.png.
     """

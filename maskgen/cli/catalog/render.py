@@ -9,9 +9,9 @@ import click
 
 from maskgen.catalog import edit
 from maskgen.catalog.schema import Kind
-from maskgen.catalog.store import user_catalog_dir
-from maskgen.cli import console
+from maskgen.cli import catalogs, console
 from maskgen.cli.catalog import options
+from maskgen.cli.catalog.adding import say_what_next
 from maskgen.errors import CatalogError
 from maskgen.studio.render.prints import Print
 from maskgen.studio.render.random import COLOURS, PATTERNS, RENDERED_KINDS, colour_of, random_specs
@@ -27,7 +27,7 @@ def _colour(ctx: click.Context, param: click.Parameter, value: str | None) -> st
 
 
 @click.command(cls=console.Command)
-@options.write_to
+@catalogs.write_to
 @click.option("--kind", type=click.Choice(RENDERED_KINDS), help="What sort of mask.  [default: any]")
 @click.option(
     "--colour",
@@ -50,7 +50,7 @@ def _colour(ctx: click.Context, param: click.Parameter, value: str | None) -> st
 @options.renaming
 @options.as_json
 def render(
-    catalog: Path | None,
+    catalog: Path,
     kind: Kind | None,
     colour: str | None,
     pattern: Print | None,
@@ -66,23 +66,19 @@ def render(
     # Imported late: a list of commands needs no renderer.
     from maskgen.studio.render.draw import new_design
 
-    root = catalog or user_catalog_dir()
-    edit.check_writable(root)
+    edit.check_writable(catalog)
     specs = random_specs(kind, colour, pattern, number, seed)
-    if on_clash is None:
-        # Refused before the work, not after it.
-        taken = {entry.name for entry in edit.contents(root).masks} & {spec.name for spec in specs}
-        if taken:
-            raise CatalogError(
-                f"{root}: design {min(taken)!r} is there already",
-                "use {on_clash=rename}, {on_clash=replace} or another {seed}",
-            )
+    # Refused before the work, not after it.
+    for clash in edit.clashes(catalog, [spec.name for spec in specs], on_clash or "refuse").values():
+        raise CatalogError(clash.fault, "use {on_clash=rename}, {on_clash=replace} or another {seed}")
     added: list[dict[str, Any]] = []
     for spec in specs:
         design = new_design(spec)
-        (name,) = edit.add(root, [design], on_clash or "refuse")
+        (name,) = edit.add(catalog, [design], on_clash or "refuse")
         added.append({"name": name, "kind": spec.kind, "colour": spec.colour, "views": len(design.views)})
         if not as_json:
             console.answer(f"added    {name}  {spec.kind}  {spec.colour}  {console.counted(len(design.views), 'view')}")
     if as_json:
-        console.answer_json({"catalog": str(root), "added": added}, indent=1)
+        console.answer_json({"catalog": str(catalog), "added": added}, indent=1)
+    else:
+        say_what_next(catalog, [one["name"] for one in added])

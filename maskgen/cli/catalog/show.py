@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
-from maskgen.catalog.store import Catalog, Design, user_catalog_dir
+from maskgen.catalog.places import name_of, user_catalog_dir
+from maskgen.catalog.store import Catalog, Design
 from maskgen.cli import console
 from maskgen.cli.catalog import options
+from maskgen.cli.catalogs import read_from
 
 
 @click.command(cls=console.Command)
@@ -22,12 +23,12 @@ def path() -> None:
 
 
 @click.command("list", cls=console.Command)
-@options.read_from
+@read_from()
 @options.kinds
 @options.tags
 @options.as_json
-def list_(catalog: Path | None, kinds: tuple[str, ...], tags: tuple[str, ...], as_json: bool) -> None:
-    """List the designs of a catalog: name, kind, colour, weight, views, tags."""
+def list_(catalog: tuple[str, ...], kinds: tuple[str, ...], tags: tuple[str, ...], as_json: bool) -> None:
+    """List the designs: name, kind, colour, weight, views, yaw, licence, catalog, tags."""
     loaded = Catalog.load(catalog)
     designs = loaded.select(kinds, tags).designs if kinds or tags else loaded.designs
     if as_json:
@@ -37,15 +38,17 @@ def list_(catalog: Path | None, kinds: tuple[str, ...], tags: tuple[str, ...], a
     for design in designs:
         entry = design.entry
         cells = (entry.name, entry.kind, entry.colour, f"{entry.weight:g}", str(len(entry.views)))
-        rows.append((*cells, _yaws(design), entry.license, " ".join(entry.tags)))
-    console.table(rows, ("name", "kind", "colour", "weight", "views", "yaw", "license", "tags"), right=(3, 4))
+        rows.append((*cells, _yaws(design), entry.license, name_of(design.root), " ".join(entry.tags)))
+    console.table(
+        rows, ("name", "kind", "colour", "weight", "views", "yaw", "license", "catalog", "tags"), right=(3, 4)
+    )
 
 
 @click.command(cls=console.Command)
 @click.argument("name")
-@options.read_from
+@read_from()
 @options.as_json
-def show(name: str, catalog: Path | None, as_json: bool) -> None:
+def show(name: str, catalog: tuple[str, ...], as_json: bool) -> None:
     """Show the design NAME: its views and the head rotations they are for."""
     (design,) = Catalog.load(catalog).select(names=[name]).designs
     if as_json:
@@ -93,5 +96,6 @@ def _outline(design: Design) -> dict[str, Any]:
         "weight": entry.weight,
         "tags": list(entry.tags),
         "license": entry.license,
+        "catalog": name_of(design.root),
         "views": len(entry.views),
     }

@@ -1,8 +1,8 @@
 """Views of a mask from all sides, made from one flat picture of it.
 
-The silhouette is found, turned upright and cut into four edges; the picture between them is laid on the cloth of a
-mask of its kind (a Coons patch: S. Coons, "Surfaces for Computer-Aided Design of Space Forms", 1967) and rendered like
-any other design. Straps in the picture are dropped and rendered anew.
+The silhouette is found, turned upright (`lie`) and cut into four edges; the picture between them is laid on the cloth
+of a mask of its kind (a Coons patch: S. Coons, "Surfaces for Computer-Aided Design of Space Forms", 1967) and
+rendered like any other design. Straps in the picture are dropped and rendered anew.
 
 Convention
 ----------
@@ -25,10 +25,12 @@ from maskgen.catalog.edit import NewView
 from maskgen.catalog.schema import Kind, Rotation
 from maskgen.errors import CatalogError
 from maskgen.images import LUMA_WEIGHTS
+from maskgen.plural import counted
 from maskgen.studio.cutout.background import foreground, without_specks
+from maskgen.studio.cutout.lie import quadrilateral, upright_turn
 from maskgen.studio.render import indexed
 from maskgen.studio.render.designs import DesignSpec, Straps
-from maskgen.studio.render.draw import PITCHES, YAWS, draw
+from maskgen.studio.render.draw import PITCHES, YAWS, draw_both_sides
 from maskgen.studio.render.fabric import Fabric
 from maskgen.studio.render.model import SHIPPED, Quality, build, straps_of
 from maskgen.studio.render.prints import Colour
@@ -58,12 +60,11 @@ _LARGEST: Final = 1600
 _SMALLEST_MASK: Final = 64
 # Straps are narrower than this share of the silhouette's longer side.
 _STRAP_SHARE: Final = 0.085
-_TILTS_DEG: Final = np.arange(-40.0, 40.5, 2.0)
 _ASPECTS: Final = (0.75, 2.9)
+# So much of the mean side of a rectangle is cut off round it.
+_HEM_SHARE: Final = 0.012
 # A silhouette that fills more of its box than this is a rectangle: its corners are the mask's.
 _RECTANGLE: Final = 0.88
-# A mask overlaps its mirror image by at least this share. Half a mask, folded flat, does not.
-_SYMMETRIC: Final = 0.91
 
 
 @dataclass(frozen=True)
@@ -113,9 +114,7 @@ def views_from_cutout(image: Image, kind: Kind = "other", quality: Quality = SHI
     for yaw, yaw_interval in YAWS:
         for pitch, pitch_interval in PITCHES:
             rotation = Rotation(yaw=yaw_interval, pitch=pitch_interval)
-            for side in (1, -1) if yaw else (1,):
-                seen = rotation if side > 0 else rotation.mirrored()
-                shown = draw(model, side * yaw, pitch, seen, quality)
+            for seen, shown in draw_both_sides(model, yaw, pitch, rotation, quality):
                 views.append(NewView(indexed.encode(shown.rgba), seen, dict(shown.points), shown.fastenings))
     return views
 
@@ -181,27 +180,33 @@ def unrolled(image: Image, shape: SheetShape | None = None) -> Flat:
     """
     image = _scaled_down(image)
     region = _without_straps(_silhouette(image))
-    rgb = _filled(image[..., :3], region)
-    rgb, region = _upright(rgb, region)
+    corners = quadrilateral(region)
+    if corners is not None:
+        sides = np.linalg.norm(np.roll(corners, -1, axis=0) - corners, axis=1)
+        _check_aspect(float(sides[[0, 2]].mean()), float(sides[[1, 3]].mean()))
+        # Its hem goes, with the stumps of straps.
+        inner = _eroded(region, max(round(_HEM_SHARE * float(sides.mean())), 1))
+        return Flat(_patch(_filled(image[..., :3], inner), _outline(inner), corners), is_rectangle=True)
+    rgb, region = _turned(_filled(image[..., :3], region), region, upright_turn(region, shape))
     outline = _outline(region)
     low, high = outline.min(axis=0), outline.max(axis=0)
     width, height = high - low
-    if not _ASPECTS[0] <= width / height <= _ASPECTS[1]:
-        is_wide = width > height
-        raise CatalogError(
-            f"a silhouette of {width:.0f} x {height:.0f} pixels is too {'wide' if is_wide else 'tall'} for a mask",
-            "turn it upright, its upper edge up",
-        )
+    _check_aspect(width, height)
     is_rectangle = bool(region.sum() / (width * height) > _RECTANGLE)
     corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], float)
     if not is_rectangle:
-        if _mirror_overlap(region) < _SYMMETRIC:
-            raise CatalogError(
-                "the silhouette is not symmetric", "show the whole mask from its front, not folded in half"
-            )
         corners = _corners_of(shape or CLOTH_SHAPE)
     picture = _patch(rgb, outline, corners * (high - low) / 2 + (high + low) / 2)
     return Flat(picture, is_rectangle)
+
+
+def _check_aspect(width: float, height: float) -> None:
+    if not _ASPECTS[0] <= width / height <= _ASPECTS[1]:
+        raise CatalogError(
+            f"a silhouette of {width:.0f} x {height:.0f} pixels is too {'wide' if width > height else 'tall'} for a "
+            "mask: it may be folded",
+            "unfold it and photograph the whole of it from straight above",
+        )
 
 
 def _scaled_down(image: Image) -> Image:
@@ -215,21 +220,19 @@ def _scaled_down(image: Image) -> Image:
 
 def _silhouette(image: Image) -> BoolArray:
     """Where the picture shows something: by its alpha, or by what differs from a plain background."""
-    if image.shape[2] == 4 and image[..., 3].min() < 128:
+    if image.shape[2] == 4 and image[..., 3].min() < 255:
         return np.asarray(image[..., 3] > 127)
     return foreground(np.ascontiguousarray(image[..., :3]))
 
 
 def _without_straps(region: BoolArray) -> BoolArray:
     """The cloth of a silhouette: one piece, neither specks nor straps."""
-    if region.mean() > 0.97:
-        raise CatalogError("the mask fills the frame", "leave some background around it")
     rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
     if not len(rows):
         raise CatalogError("the picture is transparent everywhere")
     size = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
     if size < _SMALLEST_MASK:
-        raise CatalogError(f"the silhouette is {size} pixels long, at least {_SMALLEST_MASK} are needed")
+        raise CatalogError(f"the silhouette is {counted(size, 'pixel')} long, at least {_SMALLEST_MASK} are needed")
     reach = max(round(_STRAP_SHARE * size / 2), 1)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     solid = np.pad(without_specks(region).astype(np.uint8), reach + 1)
@@ -251,7 +254,10 @@ def _without_straps(region: BoolArray) -> BoolArray:
     cloth = np.asarray(trimmed[reach + 1 : -reach - 1, reach + 1 : -reach - 1] > 0)
     hull = cv2.convexHull(_outline(cloth).astype(np.float32))
     if cloth.sum() < 0.78 * cv2.contourArea(hull):
-        raise CatalogError("the silhouette is too ragged for a mask", "cut it out anew")
+        raise CatalogError(
+            "the silhouette is too ragged for a mask",
+            "photograph the mask alone on one surface of another colour, or cut it out anew (transparent PNG)",
+        )
     if min(np.ptp(_outline(cloth), axis=0)) < _SMALLEST_MASK / 2:
         raise CatalogError(f"the silhouette is less than {_SMALLEST_MASK // 2} pixels high or wide")
     return cloth
@@ -259,53 +265,28 @@ def _without_straps(region: BoolArray) -> BoolArray:
 
 def _filled(rgb: Image, region: BoolArray) -> Image:
     """The picture with everything outside the region in the colour of the nearest place well inside it."""
-    inside = cv2.erode(region.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    inside = _eroded(region, 2)
     _, (rows, columns) = distance_transform_edt(~inside, return_indices=True)
     return np.ascontiguousarray(rgb[rows, columns])
 
 
-def _upright(rgb: Image, region: BoolArray) -> tuple[Image, BoolArray]:
-    """Rendering and region turned so that the region is symmetric about an upright axis."""
-    small = _centred(region, 128)
-    overlaps = [_mirror_overlap(_turned(small, tilt)) for tilt in _TILTS_DEG]
-    # The smallest turn among those that are about equally good.
-    good = _TILTS_DEG[np.array(overlaps) > max(overlaps) - 0.004]
-    coarse = float(good[np.argmin(np.abs(good))])
-    fine = coarse + np.arange(-2.0, 2.1, 0.5)
-    tilt = float(max(fine, key=lambda angle: (round(_mirror_overlap(_turned(small, angle)), 3), -abs(angle))))
-    if abs(tilt) < 0.6:
+def _eroded(region: BoolArray, reach: int) -> BoolArray:
+    square = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
+    # Beyond the picture's edge there is none of it.
+    return np.asarray(cv2.erode(region.astype(np.uint8), square, borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0)
+
+
+def _turned(rgb: Image, region: BoolArray, turn_deg: float) -> tuple[Image, BoolArray]:
+    """Rendering and region turned, nothing cut off."""
+    if not turn_deg:
         return rgb, region
     height, width = region.shape
     diagonal = int(np.ceil(np.hypot(height, width)))
-    matrix = cv2.getRotationMatrix2D((width / 2 - 0.5, height / 2 - 0.5), tilt, 1.0)
+    matrix = cv2.getRotationMatrix2D((width / 2 - 0.5, height / 2 - 0.5), turn_deg, 1.0)
     matrix[:, 2] += [(diagonal - width) / 2, (diagonal - height) / 2]
     turned = cv2.warpAffine(rgb, matrix, (diagonal, diagonal), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     alpha = cv2.warpAffine(region.astype(np.float32), matrix, (diagonal, diagonal))
     return turned, np.asarray(alpha > 0.5)
-
-
-def _centred(region: BoolArray, size: int) -> BoolArray:
-    """The region scaled into a square, its centroid in the middle, with room to turn."""
-    rows, columns = np.nonzero(region)
-    reach = float(np.hypot(rows - rows.mean(), columns - columns.mean()).max()) + 1
-    scale = (size / 2 - 2) / reach
-    matrix = np.array([[scale, 0, size / 2 - scale * columns.mean()], [0, scale, size / 2 - scale * rows.mean()]])
-    smaller = cv2.warpAffine(region.astype(np.float32), matrix, (size, size), flags=cv2.INTER_AREA)
-    return np.asarray(smaller > 0.5)
-
-
-def _turned(region: BoolArray, tilt_deg: float) -> BoolArray:
-    size = region.shape[0]
-    matrix = cv2.getRotationMatrix2D((size / 2, size / 2), tilt_deg, 1.0)
-    return np.asarray(cv2.warpAffine(region.astype(np.float32), matrix, (size, size)) > 0.5)
-
-
-def _mirror_overlap(region: BoolArray) -> float:
-    """How much a region and its mirror image, about the upright axis through its middle, have in common: 0 to 1."""
-    columns = np.flatnonzero(region.any(axis=0))
-    cut = region[:, columns[0] : columns[-1] + 1]
-    mirrored = cut[:, ::-1]
-    return float((cut & mirrored).sum() / max((cut | mirrored).sum(), 1))
 
 
 def _outline(region: BoolArray) -> Float64Array:

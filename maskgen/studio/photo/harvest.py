@@ -1,6 +1,6 @@
 """Take a view of a mask from a photograph of somebody who wears it.
 
-photograph -> the face, upright (`segment`) -> which pixels are the mask (`segment`)
+photograph -> a face, upright (`segment`) -> is a mask worn on it (`worn`) -> which pixels are the mask (`segment`)
            -> alpha, ear loops, colours without light (`texture`) -> points that hold it -> view
 """
 
@@ -19,9 +19,11 @@ from maskgen.errors import CatalogError
 from maskgen.face import Face, HeadPose
 from maskgen.face.head import mean_head, point_in_space, points_on_face
 from maskgen.face.pose import rotation_matrix
+from maskgen.parse import Parser
 from maskgen.studio import control
-from maskgen.studio.photo import segment, texture
-from maskgen.studio.photo.segment import Crop, MaskRegion, Regions
+from maskgen.studio.photo import around, segment, texture
+from maskgen.studio.photo.around import Seen
+from maskgen.studio.photo.segment import Crop, MaskRegion, Parts, Regions
 
 # Faces smaller than this, in pixels, show too little of a mask.
 _SMALLEST: Final = 70
@@ -29,6 +31,14 @@ _YAW_LIMIT: Final = 50
 _PITCH_LIMIT: Final = 35
 _SHARP: Final = 1.5  # see `segment.sharpness`
 _BARE: Final = 0.5  # see `segment.skin_score`
+_LIKE_SKIN: Final = 0.65  # see `segment.skin_overlap`
+_RIM_CONTRAST: Final = 25.0  # see `segment.rim_contrast`
+# How likely something must be in front of nose or mouth, and how likely that is sure.
+_FRONTED: Final = 0.35
+_SURELY_FRONTED: Final = 0.6
+# How much of forehead and cheeks must look like a head's.
+_HEAD: Final = 0.4
+_WEAR_IT: Final = "wear it over nose and chin"
 # How far from the pose of the photograph a mask can be used, degrees.
 _YAW_REACH: Final = 10.0
 _PITCH_REACH: Final = 12.0
@@ -40,8 +50,8 @@ class RefusedError(CatalogError):
     Attributes
     ----------
     reason : str
-        One word for statistics: ``no_face``, ``several_faces``, ``too_small``, ``blurred``, ``turned_away``, ``dark``,
-        ``overexposed``, ``cut_off``, ``no_mask``, ``covered``, ``ragged``.
+        One word for statistics: ``no_face``, ``too_small``, ``blurred``, ``turned_away``, ``dark``, ``overexposed``,
+        ``cut_off``, ``no_mask``, ``worn_wrongly``, ``covered``, ``ragged``.
     """
 
     def __init__(self, reason: str, fault: str, remedy: str = "") -> None:
@@ -65,32 +75,38 @@ class Harvest:
         The head rotations it is for.
     colour : str
         In words.
+    seen : Seen
+        The same without its ear loops.
     """
 
     rgba: Image
     points: dict[str, tuple[float, float]]
     rotation: Rotation
     colour: str
+    seen: Seen
 
 
-def harvest(image: Image, faces: Sequence[Face], points: dict[str, tuple[float, float]] | None = None) -> Harvest:
-    """The mask that the one person in a photograph wears, as a view.
+def harvest(
+    image: Image, face: Face, points: dict[str, tuple[float, float]] | None = None, parser: Parser | None = None
+) -> Harvest:
+    """The mask that somebody in a photograph wears, as a view.
 
     Parameters
     ----------
     image : (H, W, 3) uint8 array
         RGB.
-    faces : sequence of Face
-        All that a detector finds in it.
+    face : Face
+        Who wears it.
     points : dict, optional
         Control points placed by hand, pixels of the image, in place of those that are found.
+    parser : Parser, optional
+        Tells what lies in front of the face: the mask, but no glasses, hair or clothes. Without it, colours alone tell.
 
     Raises
     ------
     RefusedError
         If no usable mask can be taken; the reason says why.
     """
-    face = worn_by(faces)
     _check_face(face)
     crop = segment.upright(image, face)
     work = crop.resized(segment.WORK_SCALE)
@@ -98,16 +114,38 @@ def harvest(image: Image, faces: Sequence[Face], points: dict[str, tuple[float, 
     _check_picture(work, regions)
     sharp = segment.sharpness(crop)
     if sharp < _SHARP:
-        raise RefusedError("blurred", f"the face is blurred ({sharp:.1f}, {_SHARP} are needed)")
-    bare = segment.skin_score(work, regions)
-    if bare > _BARE:
-        raise RefusedError("no_mask", f"nose, mouth and chin look like skin ({bare:.2f}): no mask worn")
-    found = segment.find(work)
+        raise RefusedError(
+            "blurred", f"the face is blurred ({sharp:.1f}, {_SHARP} are needed)", "take a sharper photograph"
+        )
+    parts = None if parser is None else segment.parts_of(work, parser.regions(image, face))
+    _check_worn(work, regions, parts)
+    found = segment.find(work, parts)
     _check_region(found, work)
-    return _view(crop, face, found, points)
+    return _view(image, crop, face, found, points)
 
 
-def _view(crop: Crop, face: Face, found: MaskRegion, by_hand: dict[str, tuple[float, float]] | None) -> Harvest:
+def _check_worn(crop: Crop, regions: Regions, parts: Parts | None) -> None:
+    """Refuse a face without a mask, and one on which it is not where masks belong."""
+    if parts is None:
+        bare = segment.skin_score(crop, regions)
+        if bare > _BARE:
+            raise RefusedError("no_mask", f"nose, mouth and chin look like skin ({bare:.2f}): no mask worn")
+        return
+    nose, mouth, chin = segment.fronted(crop, parts)
+    is_like_skin = segment.skin_overlap(crop, regions) > _LIKE_SKIN and segment.has_colour(crop, regions)
+    if max(nose, mouth) < _FRONTED:
+        if chin > _SURELY_FRONTED and segment.rim_contrast(crop, regions) > _RIM_CONTRAST and not is_like_skin:
+            raise RefusedError("worn_wrongly", "the mask is under the chin, nose and mouth are bare", _WEAR_IT)
+        raise RefusedError("no_mask", "nose and mouth are bare: no mask worn")
+    if is_like_skin:
+        raise RefusedError("covered", "a hand is in front of nose and mouth", "take a photograph without it")
+    if min(nose, mouth) < _FRONTED and max(nose, mouth) > _SURELY_FRONTED:
+        raise RefusedError("worn_wrongly", f"the {'nose' if nose < mouth else 'mouth'} is bare", _WEAR_IT)
+
+
+def _view(
+    image: Image, crop: Crop, face: Face, found: MaskRegion, by_hand: dict[str, tuple[float, float]] | None
+) -> Harvest:
     alpha, rgb = texture.outlined(crop, found.region)
     strap = texture.straps(crop, alpha)
     rgb = texture.delit(rgb, alpha, crop)
@@ -115,8 +153,8 @@ def _view(crop: Crop, face: Face, found: MaskRegion, by_hand: dict[str, tuple[fl
     elastic = texture.local_mean(crop.pixels / np.float32(255), strap**6, 2 * crop.pixels_per_mm)
     rgb = np.where((strap > alpha)[..., None], elastic, rgb).astype(np.float32)
     skin = cv2.resize(found.regions.skin.astype(np.uint8), crop.pixels.shape[1::-1], interpolation=cv2.INTER_NEAREST)
-    rgb = texture.in_neutral_light(rgb, alpha, crop, skin > 0)
-    alpha = np.maximum(alpha, strap)
+    rgb = texture.in_neutral_light(rgb, alpha, crop, skin > 0, image)
+    cloth, alpha = alpha, np.maximum(alpha, strap)
     rotation = rotation_around(face.pose)
     if by_hand is None:
         names = _held_by(crop, alpha, face.pose, rotation)
@@ -128,39 +166,42 @@ def _view(crop: Crop, face: Face, found: MaskRegion, by_hand: dict[str, tuple[fl
     rgba[rgba[..., 3] == 0] = 0
     rows, columns = np.nonzero(rgba[..., 3])
     top, left = max(int(rows.min()) - 2, 0), max(int(columns.min()) - 2, 0)
-    rgba = np.ascontiguousarray(rgba[top : rows.max() + 3, left : columns.max() + 3])
+    kept = np.s_[top : rows.max() + 3, left : columns.max() + 3]
+    rgba, cloth = np.ascontiguousarray(rgba[kept]), np.ascontiguousarray(cloth[kept])
     shifted = points - [left, top]
     placed = {name: (round(float(x), 2), round(float(y), 2)) for name, (x, y) in zip(names, shifted, strict=True)}
-    return Harvest(rgba, placed, rotation, texture.colour_of(rgba))
+    seen = Seen(around.rgba_of(rgba, cloth), placed, face.pose, crop.pixels_per_mm)
+    return Harvest(rgba, placed, rotation, texture.colour_of(rgba), seen)
 
 
 # ---- what cannot be used
 
 
-def worn_by(faces: Sequence[Face]) -> Face:
-    """The one face of a photograph.
+def large_faces(faces: Sequence[Face]) -> list[Face]:
+    """The faces of a photograph that masks may be taken from, from image left to image right.
 
-    Raises
-    ------
-    RefusedError
-        If there is none, or a second one at least half as large.
+    They are the largest and those at least half as large; parts of one that the detector takes for another are left
+    out.
     """
-    if not faces:
-        raise RefusedError("no_face", "no face found")
     ranked = sorted(faces, key=lambda face: -max(face.size_wh))
-    rivals = [face for face in ranked[1:] if _is_rival(face, ranked[0])]
-    if rivals:
-        raise RefusedError(
-            "several_faces", f"{len(rivals) + 1} faces of similar size", "crop the picture to one of them"
-        )
-    return ranked[0]
+    chosen: list[Face] = []
+    for face in ranked:
+        is_large = max(face.size_wh) > 0.5 * max(ranked[0].size_wh)
+        is_sure = face is ranked[0] or face.score > 0.6
+        if is_large and is_sure and not any(_lies_on(face, other) for other in chosen):
+            chosen.append(face)
+    return sorted(chosen, key=lambda face: float(face.bbox[0]))
 
 
-def _is_rival(face: Face, first: Face) -> bool:
-    """Whether a face is another one as large, not a part of the first that the detector takes for one."""
-    apart = np.abs(face.bbox.reshape(2, 2).mean(axis=0) - first.bbox.reshape(2, 2).mean(axis=0))
-    is_inside = bool((apart < 0.5 * np.array(first.size_wh)).all())
-    return max(face.size_wh) > 0.5 * max(first.size_wh) and face.score > 0.6 and not is_inside
+def _lies_on(face: Face, other: Face) -> bool:
+    apart = np.abs(face.bbox.reshape(2, 2).mean(axis=0) - other.bbox.reshape(2, 2).mean(axis=0))
+    return bool((apart < 0.5 * np.array(other.size_wh)).all())
+
+
+def is_head(image: Image, face: Face, parser: Parser) -> bool:
+    """Whether a face is one: above the lids there is skin, hair, a hat or glasses, not fruit or a piece of cloth."""
+    work = segment.upright(image, face).resized(segment.WORK_SCALE)
+    return segment.head_share(work, parser.regions(image, face)) > _HEAD
 
 
 def _check_face(face: Face) -> None:
@@ -191,12 +232,12 @@ def _check_region(found: MaskRegion, crop: Crop) -> None:
     region, regions = found.region, found.regions
     expected = float((regions.distance > 0).sum())
     if region.sum() < 0.6 * expected:
-        raise RefusedError("no_mask", f"what covers the mouth is {region.sum() / expected:.0%} as large as a mask")
+        raise RefusedError("covered", f"what is seen of a mask is {region.sum() / expected:.0%} of one")
     if region.sum() > 1.5 * expected:
         raise RefusedError("ragged", "mask and surroundings look alike: no outline found")
     bare = float((found.skinny & regions.core).sum() / max(regions.core.sum(), 1))
     if bare > 0.2:
-        raise RefusedError("covered", f"{bare:.0%} of the mask's middle looks like skin: a hand, or the nose")
+        raise RefusedError("covered", f"{bare:.0%} of the mask's middle looks like skin: a hand is in front of it")
     contour = max(
         cv2.findContours(region.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0], key=cv2.contourArea
     )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import cv2
 import numpy as np
 
-from maskgen.arrays import BoolArray, Float32Array, Image, IntArray
+from maskgen.arrays import BoolArray, Float32Array, Float64Array, Image, IntArray
 from maskgen.images import LUMA
-from maskgen.studio.photo.segment import Crop, signed_distance
+from maskgen.studio.photo.segment import Crop, hull, signed_distance
+
+if TYPE_CHECKING:
+    from maskgen.masking import illuminant
 
 # ---- its outline, as the camera saw it
 
@@ -98,22 +101,74 @@ def delit(rgb: Float32Array, alpha: Float32Array, crop: Crop) -> Float32Array:
     return result
 
 
-def in_neutral_light(rgb: Float32Array, alpha: Float32Array, crop: Crop, skin: BoolArray) -> Float32Array:
-    """Colours as a well-exposed, neutral photograph shows them: the inverse of what blending does to a mask."""
+# Cloth of less chroma (Lab) than this in some light that may be on it is white, grey or black, unless the photograph
+# shows it with more than that: then it is dyed.
+_NEUTRAL_CLOTH: Final = 6.5
+_DYED: Final = 10.0
+# White cloth looks beige in the light of lamps: so much chroma, on cloth so light, is put down to that.
+_WARM_WHITE: Final = 12.0
+_LIGHT: Final = 68.0
+# A brighter face is pale skin rather than bright light: cloth is not made darker by more.
+_BRIGHTEST_LIGHT: Final = 1.2
+# Neutral cloth is not made darker than this (sRGB): a bright face under it is pale skin, not bright light.
+_WHITE_CLOTH: Final = 0.86
+# The whites of eyes: among the brighter pixels between the lids, those of little colour; how many tell something.
+_EYE_BRIGHT: Final = 50
+_EYE_TINT: Final = 0.3
+_EYE_FEWEST: Final = 24
+# They are a little red in neutral light: logarithms of R/G and B/G.
+_EYE_CAST: Final = np.array([0.06, -0.03])
+
+
+def in_neutral_light(rgb: Float32Array, alpha: Float32Array, crop: Crop, skin: BoolArray, image: Image) -> Float32Array:
+    """Colours as a well-exposed, neutral photograph shows them: the inverse of what blending does to a mask.
+
+    The light is told by skin, the whites of the eyes and the scene; the mask itself does not count, or its own colour
+    would be taken off it.
+    """
+    from maskgen.masking import illuminant
     from maskgen.masking.light import light_on
 
-    light = light_on(crop.pixels[skin].astype(np.float32))
+    pixels = crop.pixels[skin].astype(np.float32)
+    scene = illuminant.reduced(image)
+    shrink = np.array([[scene.shape[1] / image.shape[1]], [scene.shape[0] / image.shape[0]]], np.float32)
+    to_scene = cv2.invertAffineTransform(crop.from_image) * shrink
+    covered = cv2.warpAffine(alpha, to_scene, scene.shape[1::-1], flags=cv2.INTER_AREA) > 0.01
+    if len(pixels):
+        scene[cv2.dilate(covered.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0] = np.median(pixels, axis=0)
+    light = light_on(pixels, scene, _eye_whites(crop))
     balance = 1 + (light.balance - 1) * light.saturation
     sure = alpha > 0.9 * float(alpha.max())
-    middle = np.median(rgb[sure], axis=0) + 1e-3
-    # Of the balances between none and the skin's, the one under which the cloth is closest to grey.
+    middle = np.median(rgb[sure], axis=0).astype(np.float32) + np.float32(1e-3)
+    exposure = min(light.exposure, _BRIGHTEST_LIGHT)
+    # Of the balances between none and the light's, the one under which the cloth is closest to grey.
     shares = np.linspace(0, 1, 11)
-    tints = [float(np.ptp(middle / balance**share) / middle.max()) for share in shares]
-    balance = balance ** shares[int(np.argmin(tints))]
-    lit = rgb / (light.exposure * balance)
+    chromas = [chroma_of(middle / balance**share) for share in shares]
+    lightness, a, b = lab_of(middle)
+    is_warm_white = lightness > _LIGHT and b > abs(a) and chromas[0] < _WARM_WHITE
+    if is_warm_white or (min(chromas) < _NEUTRAL_CLOTH and chromas[0] < _DYED):
+        balance = middle / (middle @ LUMA)
+        exposure = min(exposure, max(float(middle @ LUMA) / _WHITE_CLOTH, 1.0))
+    lit = rgb / (exposure * balance)
     brightest = float(np.percentile(lit.max(axis=-1)[sure], 99))
     result: Float32Array = np.clip(lit * min(1.0, 0.97 / max(brightest, 1e-3)), 0, 1).astype(np.float32)
     return result
+
+
+def _eye_whites(crop: Crop) -> illuminant.Cue:
+    """What the whites of the eyes say of the light."""
+    from maskgen.masking import illuminant
+
+    eyes = hull(crop.points[36:42], crop.inside.shape, 0.9) | hull(crop.points[42:48], crop.inside.shape, 0.9)
+    pixels = crop.pixels[eyes & crop.inside].astype(np.float32)
+    if len(pixels) < 2 * _EYE_FEWEST:
+        return illuminant.SILENT
+    luma = pixels @ LUMA
+    tint = np.ptp(pixels, axis=1) / np.maximum(pixels.max(axis=1), 1)
+    white = pixels[(luma >= np.percentile(luma, _EYE_BRIGHT)) & (tint < _EYE_TINT) & (pixels.max(axis=1) < 250)]
+    if len(white) < _EYE_FEWEST:
+        return illuminant.SILENT
+    return illuminant.Cue(illuminant.cast_of(white.mean(axis=0)) - _EYE_CAST, True)
 
 
 # ---- straps
@@ -200,17 +255,41 @@ _COLOURS: Final = {
     "red": (190, 45, 50), "pink": (225, 140, 165), "orange": (225, 120, 50), "brown": (110, 75, 55),
     "beige": (215, 195, 170), "yellow": (225, 205, 80), "green": (70, 140, 80), "mint": (160, 215, 195),
     "teal": (40, 140, 145), "light blue": (160, 205, 230), "blue": (60, 110, 185), "navy": (35, 45, 80),
-    "purple": (115, 70, 135), "lilac": (190, 175, 215), "black": (35, 35, 37), "dark grey": (75, 76, 78),
-    "grey": (130, 131, 133), "light grey": (185, 186, 188), "white": (232, 233, 233),
+    "purple": (115, 70, 135), "lilac": (190, 175, 215),
 }  # fmt: skip
+# Up to which lightness (Lab) cloth without colour bears a name.
+_GREYS: Final = ((27.0, "black"), (45.0, "dark grey"), (64.0, "grey"), (75.0, "light grey"), (101.0, "white"))
+# Cloth of less chroma has no colour; dark cloth needs more of it.
+_COLOURLESS: Final = 6.0
+_COLOURLESS_DARK: Final = 9.0
+# What lightness, chroma and hue count in telling colours apart: folds and light change the first two.
+_COUNTS: Final = (0.35, 0.45, 1.5)
 
 
 def colour_of(rgba: Image) -> str:
     """The main colour of a cut-out, in words."""
     opaque = rgba[rgba[..., 3] > 200][:, :3] if (rgba[..., 3] > 200).any() else rgba[rgba[..., 3] > 0][:, :3]
-    named = np.array(list(_COLOURS.values()), np.uint8)
-    both = np.concatenate([np.median(opaque, axis=0).round().astype(np.uint8)[None], named])[None]
-    lab = cv2.cvtColor(both, cv2.COLOR_RGB2LAB)[0].astype(np.float32)
-    # Hue counts more than lightness, which folds and light change.
-    apart = np.linalg.norm((lab[1:] - lab[0]) * [0.6, 1.2, 1.2], axis=1)
-    return list(_COLOURS)[int(apart.argmin())]
+    lightness, a, b = lab_of(np.median(opaque, axis=0) / 255)
+    chroma = float(np.hypot(a, b))
+    if chroma < (_COLOURLESS_DARK if lightness < _GREYS[1][0] else _COLOURLESS):
+        return next(name for limit, name in _GREYS if lightness < limit)
+    apart = {}
+    for name, named in _COLOURS.items():
+        lightness_named, a_named, b_named = lab_of(np.array(named) / 255)
+        chroma_named = float(np.hypot(a_named, b_named))
+        # The difference of hue, as CIE 1976 has it.
+        hue = 2 * (chroma * chroma_named - a * a_named - b * b_named)
+        differences = lightness - lightness_named, chroma - chroma_named, np.sqrt(max(hue, 0.0))
+        apart[name] = float(np.linalg.norm(np.multiply(_COUNTS, differences)))
+    return min(apart, key=lambda name: apart[name])
+
+
+def lab_of(rgb: Float32Array | Float64Array) -> tuple[float, float, float]:
+    """CIELAB of a colour (3,), sRGB 0 to 1."""
+    lightness, a, b = cv2.cvtColor(np.asarray(rgb, np.float32)[None, None], cv2.COLOR_RGB2LAB)[0, 0]
+    return float(lightness), float(a), float(b)
+
+
+def chroma_of(rgb: Float32Array | Float64Array) -> float:
+    """Chroma in Lab of a colour (3,), sRGB 0 to 1."""
+    return float(np.hypot(*lab_of(np.clip(np.asarray(rgb, np.float32), 0, 1))[1:]))

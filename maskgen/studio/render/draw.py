@@ -18,15 +18,16 @@ import hashlib
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import cv2
 import numpy as np
 
 from maskgen.arrays import BoolArray, Float32Array, Float64Array, Image, IntArray
 from maskgen.catalog.edit import NewDesign, NewView
+from maskgen.catalog.places import CATALOG_FILE
 from maskgen.catalog.schema import CatalogFile, Corner, DesignEntry, Rotation, ViewEntry
-from maskgen.catalog.store import CATALOG_FILE, dump
+from maskgen.catalog.store import dump, mirror_name
 from maskgen.face import HeadPose
 from maskgen.face.head import AXIS_Z_MM
 from maskgen.face.pose import rotation_matrix
@@ -35,7 +36,7 @@ from maskgen.studio.control import control_points, project
 from maskgen.studio.mesh import Mesh, join, occluder
 from maskgen.studio.render import indexed, raster
 from maskgen.studio.render.designs import DesignSpec
-from maskgen.studio.render.model import SHIPPED, Model, Quality, build, straps_of, surface_of
+from maskgen.studio.render.model import SHIPPED, Model, Quality, build, straps_of, surface_of, with_sides_swapped
 
 YAWS: Final = (
     (0.0, (-10.0, 10.0)),
@@ -188,6 +189,26 @@ def draw_all(
     return renderings
 
 
+def draw_both_sides(
+    model: Model, yaw: float, pitch: float, rotation: Rotation, quality: Quality = SHIPPED
+) -> list[tuple[Rotation, Rendering]]:
+    """A mask whose halves differ, seen at a head rotation and at the opposite one; once where they are the same.
+
+    Both come from one look at the mesh: the form of a mask is the same on both sides, but for small folds.
+    """
+    if not yaw:
+        return [(rotation, draw(model, yaw, pitch, rotation, quality))]
+    near, far = draw_all([model, with_sides_swapped(model)], yaw, pitch, rotation, quality)
+    return [(rotation, near), (rotation.mirrored(), _mirrored(far))]
+
+
+def _mirrored(shown: Rendering) -> Rendering:
+    right = shown.rgba.shape[1] - 1
+    points = {mirror_name(name): (right - x, y) for name, (x, y) in shown.points.items()}
+    corners = {cast(Corner, mirror_name(name)): (right - x, y) for name, (x, y) in shown.fastenings.items()}
+    return Rendering(np.ascontiguousarray(shown.rgba[:, ::-1]), points, corners)
+
+
 def fastenings(
     corners: Mapping[Corner, Float64Array], turn: Float64Array, offset: Float64Array, pixels_per_mm: float
 ) -> dict[Corner, tuple[float, float]]:
@@ -258,6 +279,12 @@ def _light_on(model: Model, turn: Float64Array) -> _Light:
     shade = shade * (np.clip(folds, 0.45, 1.5) * model.openness) ** _FOLD_CONTRAST
     halfway = (_LIGHT + [0, 0, 1]) / np.linalg.norm(_LIGHT + [0, 0, 1])
     return _Light(inside, shade, np.clip(normal @ halfway, 0, 1) ** 7 * model.openness**2)
+
+
+def frontal_shade(model: Model) -> float:
+    """What light makes of the colours of a mask that faces the viewer: a factor."""
+    shade = _light_on(model, np.eye(3)).shade
+    return float(np.median(shade[model.opacity > 0.5]))
 
 
 def _lit(model: Model, light: _Light) -> Float64Array:

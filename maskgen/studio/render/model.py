@@ -7,7 +7,7 @@ The frame of `maskgen.face.head`: millimetres, x to image right, y down, z towar
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, Literal
 
@@ -135,6 +135,20 @@ def build(spec: DesignSpec, quality: Quality = SHIPPED, picture: Float64Array | 
         sheen=spec.fabric.sheen,
         corners=corners_of(cut, spec),
     )
+
+
+def with_sides_swapped(model: Model) -> Model:
+    """The model with the colours of its image-left half on its image-right half, and the other way round.
+
+    Seen from one side and mirrored, it shows what the model shows from the other side; its folds stay where they are.
+    """
+    count = model.grid[0] * model.grid[1]
+
+    def swapped(values: Float64Array) -> Float64Array:
+        cloth = values[:count].reshape(*model.grid, *values.shape[1:])[:, ::-1]
+        return np.concatenate([cloth.reshape(count, *values.shape[1:]), values[count:]])
+
+    return replace(model, albedo=swapped(model.albedo), opacity=swapped(model.opacity))
 
 
 def _every(count: int, step: int) -> IntArray:

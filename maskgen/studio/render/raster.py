@@ -16,7 +16,7 @@ from maskgen.arrays import Float32Array, Float64Array, IntArray
 
 # Candidates looked at in one go; bounds memory.
 _BATCH: Final = 2_000_000
-_WINDOWS: Final = (2, 3, 4, 6, 9, 14, 24, 48, 96, 200, 400, 1200)
+_WINDOWS: Final = (2, 3, 4, 6, 9, 14, 24, 48, 96, 200, 400, 1200, 4000)
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,15 @@ def rasterise(vertices: Float64Array, triangles: IntArray, size_wh: tuple[int, i
     corners = vertices[triangles].astype(np.float32)  # (T, 3, 3)
     low = np.ceil(corners[:, :, :2].min(axis=1)).astype(np.int64)
     high = np.floor(corners[:, :, :2].max(axis=1)).astype(np.int64)
-    span = (high - low).max(axis=1) + 1
-    on_screen = (high >= 0).all(axis=1) & (low[:, 0] < width) & (low[:, 1] < height) & (high >= low).all(axis=1)
-    smaller = 0
-    for window in _WINDOWS:
-        chosen = np.flatnonzero(on_screen & (span > smaller) & (span <= window))
-        smaller = window
-        step = max(_BATCH // window**2, 1)
+    span = high - low + 1
+    on_screen = (high >= 0).all(axis=1) & (low[:, 0] < width) & (low[:, 1] < height) & (span > 0).all(axis=1)
+    # Triangles of about the same width and height together: each batch looks at one window round each of its own.
+    across, down = (np.searchsorted(_WINDOWS, span[:, axis]) for axis in (0, 1))
+    kind = np.where(on_screen, across * len(_WINDOWS) + down, -1)
+    for number in np.flatnonzero(np.bincount(kind[on_screen])):
+        chosen = np.flatnonzero(kind == number)
+        window = _WINDOWS[number // len(_WINDOWS)], _WINDOWS[number % len(_WINDOWS)]
+        step = max(_BATCH // (window[0] * window[1]), 1)
         for start in range(0, len(chosen), step):
             batch = chosen[start : start + step]
             pixel, z, bary, owner = _candidates(corners[batch], low[batch], window, size_wh)
@@ -66,13 +68,12 @@ def rasterise(vertices: Float64Array, triangles: IntArray, size_wh: tuple[int, i
 
 
 def _candidates(
-    corners: Float32Array, low: IntArray, window: int, size_wh: tuple[int, int]
+    corners: Float32Array, low: IntArray, window: tuple[int, int], size_wh: tuple[int, int]
 ) -> tuple[IntArray, Float32Array, Float32Array, IntArray]:
     """The covered pixels of a batch of triangles: flat index, depth, barycentric coordinates, row in the batch."""
     width, height = size_wh
-    offset = np.arange(window)
-    x = low[:, 0, None, None] + offset[None, None, :]
-    y = low[:, 1, None, None] + offset[None, :, None]
+    x = low[:, 0, None, None] + np.arange(window[0])[None, None, :]
+    y = low[:, 1, None, None] + np.arange(window[1])[None, :, None]
     (ax, ay), (bx, by), (cx, cy) = (corners[:, k, :2].T[..., None, None] for k in range(3))
     area = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -1,0 +1,32 @@
+"""Numbers and what is counted, in the plural where it must be."""
+
+from __future__ import annotations
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number and what is counted.
+
+    Parameters
+    ----------
+    number : int
+        How many.
+    one, many : str
+        What one of it is called, and what several are; by default with an s.
+
+    Examples
+    --------
+    >>> counted(1, "view"), counted(0, "view"), counted(2, "identity", "identities")
+    ('1 view', '0 views', '2 identities')
+    """
+    return f"{number} {noun(number, one, many)}"
+
+
+def noun(number: int, one: str, many: str = "") -> str:
+    """What is counted, without the number; as `counted`.
+
+    Examples
+    --------
+    >>> f"{1:,} {noun(1, 'byte')}, {1234:,} {noun(1234, 'byte')}"
+    '1 byte, 1,234 bytes'
+    """
+    return one if number == 1 else many or f"{one}s"
