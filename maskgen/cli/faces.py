@@ -65,7 +65,7 @@ def look(
     console.note(f"aligned    {aligned_said(dataset.is_aligned, dataset.aligned_by)}")
     detectors = DetectorSpec(model, aligned=dataset.is_aligned)
     started, now = time.monotonic(), Progress(0, 0)
-    with console.progress("faces", says_lines=True) as show:
+    with console.progress("faces") as show:
 
         def on_progress(progress: Progress) -> None:
             nonlocal now

@@ -13,6 +13,7 @@ from maskgen.catalog.schema import Wear
 from maskgen.catalog.store import Catalog
 from maskgen.cli import console
 from maskgen.cli.catalog import options
+from maskgen.cli.catalogs import read_from
 from maskgen.errors import ImageError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="The sheet to write, a PNG.",
 )
-@options.read_from
+@read_from()
 @options.kinds
 @options.tags
 @click.option("--design", "designs", multiple=True, metavar="NAME", help="This design; repeatable.")
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 def preview(
     photos: tuple[Path, ...],
     out: Path,
-    catalog: Path | None,
+    catalog: tuple[str, ...],
     kinds: tuple[str, ...],
     tags: tuple[str, ...],
     designs: tuple[str, ...],

@@ -150,7 +150,7 @@ def head_solid() -> Solid:
 
 
 def _sample(field: Float64Array, angle_deg: Float64Array, height: Float64Array) -> Float64Array:
-    """(...) or (..., K) values of a field (H, A) or (H, A, K) between its places; beyond its edge, those at the edge."""
+    """(...) or (..., K) values of a field (H, A) or (H, A, K) between its places; beyond its edge, those there."""
     # In NumPy: SciPy's `map_coordinates` takes one field at a time, and five times as long for each.
     rows, columns = field.shape[:2]
     down = np.clip((height - _TOP_MM) / _HEIGHT_STEP_MM, 0, rows - 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from maskgen.errors import ImageError
@@ -33,7 +35,7 @@ def refuse_other(image: object) -> None:
     raise ImageError(*_said(image))
 
 
-def _said(image: np.ndarray) -> tuple[str, str]:  # type: ignore[type-arg]
+def _said(image: np.ndarray[Any, Any]) -> tuple[str, str]:
     """What is wrong with an array, and what to do."""
     shape = image.shape
     if image.ndim == 2 or (image.ndim == 3 and shape[2] == 1):

@@ -58,7 +58,7 @@ class Blended:
     def alpha(self) -> Float32Array:
         """(h, w) how much of the mask is seen in that part, 0 to 1."""
         size_wh = self.region[1].stop - self.region[1].start, self.region[0].stop - self.region[0].start
-        opacity = _enlarged(self._opacity, self._step, size_wh).astype(np.float32) / 255
+        opacity: Float32Array = _enlarged(self._opacity, self._step, size_wh) * np.float32(1 / 255)
         return opacity if self._share is None else opacity * (self._share / np.float32(255))
 
 
@@ -133,7 +133,7 @@ def _softness(appearance: Appearance, look: Look) -> float:
 
 
 def _seen_by_camera(overlay: Overlay, appearance: Appearance, look: Look) -> tuple[Image, Image]:
-    """An overlay as the camera sees it, (H, W, 4) uint8 and premultiplied, and what it lets through, (H, W) 0 to 255."""
+    """An overlay as the camera sees it, (H, W, 4) uint8, premultiplied, and what it lets through, (H, W) 0 to 255."""
     rgba, step = overlay.rgba, overlay.step
     if look.exposure or look.white_balance or look.shading:
         shading = appearance.shading.at(overlay.region, step) if look.shading else None

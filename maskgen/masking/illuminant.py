@@ -72,7 +72,11 @@ class Scene(NamedTuple):
 
 def scene_of(image: Image) -> Scene:
     """What a picture (H, W, 3) says."""
-    small = reduced(image)
+    return scene_in(reduced(image))
+
+
+def scene_in(small: Float32Array) -> Scene:
+    """What a picture says, (h, w, 3) as `reduced` gives it."""
     extremes = _extremes(small)
     return Scene(highlights(small, extremes), edges(small, extremes))
 

@@ -340,7 +340,8 @@ def shading_of(near: _Near, size: float) -> Shading:
     luma = cv2.multiply(cv2.add(cv2.cvtColor(near.pixels, cv2.COLOR_RGB2GRAY), 4.0), weight)
     small = cv2.resize(cv2.merge([weight, luma]), (width, height), interpolation=cv2.INTER_AREA)
     number, brightness, *_ = cv2.mean(small)
-    small = cv2.copyMakeBorder(small, *around, cv2.BORDER_CONSTANT, value=0)
+    above, below, left_of, right_of = around
+    small = cv2.copyMakeBorder(small, above, below, left_of, right_of, cv2.BORDER_CONSTANT, value=0)
     unit = max(size / 24, 1.0) / cell
     # Cells blur too: as wide as a box when they are made, as a triangle when they are drawn.
     own = (unit**2 - 1) / 4

@@ -15,7 +15,7 @@ from maskgen.face import Face
 from maskgen.masking.augment import Observed
 from maskgen.masking.light import Appearance, Light, Shading
 from maskgen.masking.occlude import Visible, visible_of
-from maskgen.parse import GRID_SIDE, KINDS, Regions, upright_crop
+from maskgen.parse import GRID_SIDE, KINDS, Regions, upright_crop, window_of
 
 VERSION: Final = 1
 """Of all below; what was packed by another one is observed anew."""
@@ -34,7 +34,8 @@ NUMBERS: Final = np.dtype(
         ("gain_shape", "<u2", 2),
         ("gain_region", "<i4", 4),
         ("covered", "<f8"),
-        ("visible_region", "<i4", 4),
+        ("visible_side", "<u2"),
+        ("image_to_visible", "<f4", (2, 3)),
         ("image_to_crop", "<f4", (2, 3)),
     ]
 )
@@ -80,7 +81,8 @@ def pack(observed: Observed) -> Packed:
     maps = seen.shading.gain.astype("<f2").tobytes()
     if visible is not None:
         is_small = visible.values.size <= _LARGEST or regions is None
-        numbers["visible"], numbers["visible_region"] = _KEPT if is_small else _FROM_PICTURE, _edges(visible.region)
+        numbers["visible"] = _KEPT if is_small else _FROM_PICTURE
+        numbers["visible_side"], numbers["image_to_visible"] = len(visible.values), visible.image_to_values
         maps += visible.values.tobytes() if is_small else b""
     if regions is None:
         return Packed(numbers, maps, b"")
@@ -94,8 +96,7 @@ def sizes(numbers: Any) -> tuple[int, int]:
         return 0, 0
     size = 2 * int(np.prod(numbers["gain_shape"], dtype=int))
     if numbers["visible"] == _KEPT:
-        top, bottom, left, right = numbers["visible_region"].tolist()
-        size += (bottom - top) * (right - left)
+        size += int(numbers["visible_side"]) ** 2
     return size, int(np.prod(_SHARES)) if numbers["has_regions"] else 0
 
 
@@ -136,9 +137,9 @@ def unpack(packed: Packed, image: Image, face: Face) -> Observed:
         regions = Regions(_shares(packed.shares), crop, matrix)
     visible = None
     if numbers["visible"] == _KEPT:
-        top, bottom, left, right = numbers["visible_region"].tolist()
-        values = np.frombuffer(maps, np.uint8, offset=2 * height * width).reshape(bottom - top, right - left)
-        visible = Visible(values, (slice(top, bottom), slice(left, right)))
+        side, place = int(numbers["visible_side"]), np.array(numbers["image_to_visible"])
+        values = np.frombuffer(maps, np.uint8, offset=2 * height * width).reshape(side, side)
+        visible = Visible(values, place, window_of(place, image.shape, side))
     elif numbers["visible"] == _FROM_PICTURE:
         assert regions is not None
         visible = visible_of(image, face, regions)

@@ -158,7 +158,7 @@ def mesh_of(view: View) -> Mesh:
     cell = max(round(max(height, width) / _CELLS), 1)
     is_opaque = view.textures.alpha_of(0) > 0
     padded = np.pad(is_opaque, ((0, -height % cell), (0, -width % cell)))
-    cells = padded.reshape(padded.shape[0] // cell, cell, -1, cell).any(axis=(1, 3))
+    cells = np.asarray(padded.reshape(padded.shape[0] // cell, cell, -1, cell).any(axis=(1, 3)))
     size_wh = padded.shape[1], padded.shape[0]
     return Mesh.of(view.points, view.triangles, along_skin(view.names), cells, size_wh)
 

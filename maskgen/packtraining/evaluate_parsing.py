@@ -57,7 +57,8 @@ def on_portraits(held_out: list[Portrait], parser: FaceParser) -> Figures:
     for portrait in held_out:
         visible = visible_of(portrait.image, portrait.face, parser.regions(portrait.image, portrait.face))
         whole = slice(0, portraits.SIDE), slice(0, portraits.SIDE)
-        hidden = np.zeros(portrait.kinds.shape, bool) if visible is None else visible.at(whole) < 0.5
+        shown = None if visible is None else visible.at(whole)
+        hidden = np.zeros(portrait.kinds.shape, bool) if shown is None else shown < 128
         inside = under_mask(portrait) & (portrait.kinds != UNKNOWN)
         front = np.isin(portrait.kinds, [KINDS.index(kind) for kind in IN_FRONT])
         painted[0] += int((front & inside & ~hidden).sum())

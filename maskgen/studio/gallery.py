@@ -123,9 +123,8 @@ def _marked(person: Shown, seen: Observed) -> list[Image]:
         cv2.arrowedLine(tile, _pixel(nose), _pixel(nose + 0.25 * TILE * axis[:2]), colour, 2, cv2.LINE_AA)
     said = f"yaw {pose.yaw:.0f}, pitch {pose.pitch:.0f}, roll {pose.roll:.0f}"
     height, width = person.image.shape[:2]
-    hidden = np.zeros((height, width), np.float32)
-    if seen.visible is not None:
-        hidden = 1 - seen.visible.at((slice(0, height), slice(0, width)))
+    shown = None if seen.visible is None else seen.visible.at((slice(0, height), slice(0, width)))
+    hidden = np.zeros((height, width), np.float32) if shown is None else 1 - shown / np.float32(255)
     red = person.image + (0.6 * hidden)[..., None] * (_COVERED - person.image)
     front = _tile(np.round(red).astype(np.uint8), person.face)
     return [_captioned(tile, said), _captioned(front, f"in front; mouth {100 * seen.covered:.0f} % hidden")]

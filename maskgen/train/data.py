@@ -257,6 +257,8 @@ def _without_keypoints(dataset: People) -> IntArray:
     if dataset.keypoints is None:
         return np.arange(len(dataset.names))
     return np.flatnonzero(np.isnan(dataset.keypoints[:, 0, 0]))
+
+
 def _masks_of(settings: TrainSettings, then: UsedMasks | None) -> Catalog:
     now = Catalog.load(settings.catalog)
     if then is None:

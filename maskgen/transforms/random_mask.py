@@ -313,7 +313,7 @@ class RandomMask:
         recipe = asdict(replace(self.recipe, patterns=PLAIN.patterns))
         del recipe["patterns"]
         return {
-            "catalog": str(self.catalog.root),
+            "catalog": [str(root) for root in self.catalog.roots],
             "designs": [design.entry.name for design in self.catalog.designs],
             "p": self.p,
             "faces": None if self._cache is None else str(self._cache.path),
@@ -338,7 +338,7 @@ class RandomMask:
         recipe["look"], recipe["wear"] = Look(**recipe["look"]), tuple(map(tuple, recipe["wear"]))
         detector = settings["detector"]
         made = cls(
-            Catalog.load(Path(settings["catalog"])).select(names=settings["designs"]),
+            Catalog.load(settings["catalog"]).select(names=settings["designs"]),
             settings["p"],
             settings["faces"] if detector is None else DetectorSpec(**detector),
             Recipe(**recipe),

@@ -835,7 +835,9 @@ def test_faces_that_get_no_mask_are_not_observed(tmp_path, job_of, monkeypatch):
     source, seen = tmp_path / "in", []
     write_picture(source / "1.png", "two_faces")
     appearance_of = light.appearance_of
-    monkeypatch.setattr(light, "appearance_of", lambda image, face, *rest: seen.append(face) or appearance_of(image, face, *rest))
+    monkeypatch.setattr(
+        light, "appearance_of", lambda image, face, *rest: seen.append(face) or appearance_of(image, face, *rest)
+    )
     mask(job_of(source))
     assert len(seen) == 1
 

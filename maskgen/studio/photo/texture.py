@@ -136,7 +136,7 @@ def in_neutral_light(rgb: Float32Array, alpha: Float32Array, crop: Crop, skin: B
     covered = cv2.warpAffine(alpha, to_scene, scene.shape[1::-1], flags=cv2.INTER_AREA) > 0.01
     if len(pixels):
         scene[cv2.dilate(covered.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0] = np.median(pixels, axis=0)
-    light = light_on(pixels, scene, _eye_whites(crop))
+    light = light_on(pixels, illuminant.scene_in(scene), _eye_whites(crop))
     balance = 1 + (light.balance - 1) * light.saturation
     sure = alpha > 0.9 * float(alpha.max())
     middle = np.median(rgb[sure], axis=0).astype(np.float32) + np.float32(1e-3)
