@@ -7,9 +7,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from maskgen.files import Existing
 from maskgen.run.job import Progress, Summary, run
-from maskgen.run.settings import AugmentSettings, Execution, Job
+from maskgen.run.settings import AugmentSettings, Execution, Existing, Job
 
 
 def augment_folder(
@@ -17,7 +16,7 @@ def augment_folder(
     target: str | PathLike[str],
     *,
     workers: int | None = None,
-    existing: Existing | None = None,
+    existing: Existing = "auto",
     retry_failed: bool = False,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     **settings: Any,
@@ -30,8 +29,8 @@ def augment_folder(
         What is read, and what is written.
     workers : int, optional
         Number of processes; by default one per core.
-    existing : {"refuse", "overwrite"}, optional
-        What to do if the target holds a run; by default go on with it.
+    existing : {"auto", "resume", "overwrite"}
+        As in `maskgen.run.Execution`: what to do with a target that holds a run already.
     retry_failed : bool
         Also try inputs again that failed in a former run.
     on_progress : callable
@@ -65,6 +64,5 @@ def augment_folder(
     >>> summary.counts.done, [path.name for path in (folder / "out").glob("*.png")]
     (1, ['eileen.png'])
     """
-    how = {} if existing is None else {"existing": existing}
-    execution = Execution(workers, retry_failed=retry_failed, **how)
+    execution = Execution(workers, existing=existing, retry_failed=retry_failed)
     return run(Job(Path(source), Path(target), AugmentSettings(**settings), execution), on_progress)
