@@ -46,7 +46,17 @@ def python(code, cwd=ROOT, **env):
     return ended.stdout
 
 
-@pytest.mark.parametrize("module", ["maskgen", "maskgen.cli", "maskgen.run.job", "maskgen.masking.augment"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "maskgen",
+        "maskgen.cli",
+        "maskgen.run.job",
+        "maskgen.masking.augment",
+        "maskgen.transforms",
+        "maskgen.recognition.faces",
+    ],
+)
 def test_importing_loads_no_heavy_library(module):
     code = f"import sys, {module}; print([name for name in {HEAVY} if name in sys.modules])"
     assert python(code) == "[]\n"

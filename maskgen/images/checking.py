@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from maskgen.errors import ImageError
 
@@ -25,7 +26,7 @@ def refuse_other(image: object) -> None:
     ...
     maskgen.errors.ImageError: four channels, shape (4, 4, 4), instead of (H, W, 3); leave out opacity: image[..., :3]
     """
-    if type(image) is np.ndarray and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3:
+    if isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3:
         if not image.size:
             raise ImageError(f"a picture of {image.shape[1]}x{image.shape[0]} pixels", "give one that has some")
         return
@@ -35,7 +36,7 @@ def refuse_other(image: object) -> None:
     raise ImageError(*_said(image))
 
 
-def _said(image: np.ndarray[Any, Any]) -> tuple[str, str]:
+def _said(image: npt.NDArray[Any]) -> tuple[str, str]:
     """What is wrong with an array, and what to do."""
     shape = image.shape
     if image.ndim == 2 or (image.ndim == 3 and shape[2] == 1):

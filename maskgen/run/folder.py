@@ -30,7 +30,7 @@ def augment_folder(
     workers : int, optional
         Number of processes; by default one per core.
     existing : {"auto", "resume", "overwrite"}
-        What to do if the target holds a run; "auto" goes on with it where there is one.
+        As in `maskgen.run.Execution`: what to do with a target that holds a run already.
     retry_failed : bool
         Also try inputs again that failed in a former run.
     on_progress : callable

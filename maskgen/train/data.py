@@ -403,6 +403,9 @@ def loader(samples: Samples, keys: Batches, workers: int) -> DataLoader[Sample]:
     """Batches of samples, in the order of the keys."""
     # A worker is a fork of this process: it would wait for ever for threads that OpenCV started before the fork.
     cv2.setNumThreads(1)
+    catalog = samples.collection.cropper.catalog
+    if catalog is not None and workers:
+        catalog.preload()  # once, and not once per worker and epoch
     return DataLoader(samples, batch_sampler=keys, num_workers=workers, pin_memory=torch.cuda.is_available())
 
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from maskgen.errors import ConfigError
 from maskgen.transforms.pictures import is_pil, is_tensor
-from maskgen.transforms.random_mask import RandomMask, key_in, no_key, one_picture
+from maskgen.transforms.random_mask import RandomMask
+from maskgen.transforms.samples import key_in, no_key, one_picture
 
 if TYPE_CHECKING:
     TorchvisionTransform = Any

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from os import PathLike
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -23,13 +23,13 @@ from maskgen.recognition.cache import FaceCache
 from maskgen.recognition.look import look_at
 from maskgen.recognition.seen import Seen
 from maskgen.transforms.epoch import SharedNumber
-from maskgen.transforms.pictures import is_picture, picture_of
+from maskgen.transforms.pictures import picture_of
+from maskgen.transforms.samples import key_in, no_key, picture_in, text_of
 
 if TYPE_CHECKING:
     from maskgen.transforms.adapters import Albumentation, TorchvisionTransform
 
 SCHEMA_VERSION: Final = 1
-_KEYS: Final = ("key", "__key__")
 _SEED_BYTES: Final = 16
 _REMEDY_KEY: Final = "run 'maskgen faces' on the dataset; a key is the path there, such as ann/1.jpg"
 
@@ -246,11 +246,14 @@ class RandomMask:
         if not params["is_masked"]:
             return image
         picture, key = picture_of(image), params["key"]
-        # A detector looked at it just now.
-        seen = self._last[1] if self._last[0] == key and self._last[1] is not None else self.look(picture.rgb, key)
+        last, seen = self._last
+        size_wh = picture.rgb.shape[1], picture.rgb.shape[0]
+        # A detector may have looked at it just now.
+        if seen is None or last != key or seen.size_wh != size_wh:
+            seen = self.look(picture.rgb, key)
         return picture.masked(self.apply(picture.rgb, seen, params)[0])
 
-    def __call__(self, sample: Any, key: str | None = None) -> Any:
+    def __call__(self, sample: Any, key: str | int | PurePath | None = None) -> Any:
         """A picture, perhaps masked; of the same kind as it came.
 
         Parameters
@@ -258,9 +261,9 @@ class RandomMask:
         sample : picture or mapping
             A picture: an array (H, W, 3), (H, W, 4), (H, W), or a tensor with channels first, of uint8 or of floats
             from 0 to 1; or one of PIL, RGB, RGBA or L. Or a mapping that has one picture and, as ``key`` or
-            ``__key__``, its key.
-        key : str, optional
-            The picture's, if it comes alone: such as its path in the dataset.
+            ``__key__``, its key; of several arrays the picture is called ``image`` or is the only one with channels.
+        key : str, int or path, optional
+            The picture's, if it comes alone: such as its path in the dataset, or the number of its record.
 
         Returns
         -------
@@ -275,11 +278,9 @@ class RandomMask:
             If it is no such picture.
         """
         if isinstance(sample, Mapping):
-            fields = [name for name, value in sample.items() if is_picture(value)]
-            key = key_in(sample) if key is None else key
-            name = one_picture(fields)
-            return {**sample, name: self(sample[name], key)}
-        return self.applied(sample, self.params_of(sample, key))
+            name = picture_in(sample)
+            return {**sample, name: self(sample[name], key_in(sample) if key is None else key)}
+        return self.applied(sample, self.params_of(sample, text_of(key)))
 
     def torchvision(self) -> TorchvisionTransform:
         """The same as a transform of ``torchvision.transforms.v2``; samples are mappings with a ``key``.
@@ -374,27 +375,6 @@ class RandomMask:
         for picture in patterns.pictures:
             digest.update(picture.tobytes())
         return digest.hexdigest()[:16]
-
-
-def key_in(sample: Mapping[Any, Any]) -> str | None:
-    """The key that a sample carries; None if it has none."""
-    for name in _KEYS:
-        if isinstance(sample.get(name), str):
-            return str(sample[name])
-    return None
-
-
-def no_key() -> ConfigError:
-    return ConfigError(
-        "a picture without a key: its mask would depend on the worker that loads it",
-        "call it as mask(image, key=path), or let the dataset give dict(image=image, key=path)",
-    )
-
-
-def one_picture(fields: list[Any]) -> Any:
-    if len(fields) != 1:
-        raise ImageError(f"a sample with {len(fields)} pictures: {fields}", "mask one of them: mask(image, key=path)")
-    return fields[0]
 
 
 def _alike(cache: FaceCache) -> str:

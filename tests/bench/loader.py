@@ -56,7 +56,8 @@ def main(data: Path, number: int = 200) -> None:
         cache = faces_of(dataset, Path(work) / "seen", detectors, InProcess())
         filled = time.process_time() - started
         bytes_used = sum(path.stat().st_size for path in (Path(work) / "seen").rglob("*") if path.is_file())
-        catalog, mask = Catalog.load(), None
+        catalog = Catalog.load()
+        catalog.preload()
         cropper = Cropper(dataset.read, True, catalog)
         mask = RandomMask(catalog, 1, cache, Recipe(keep_covered=True))
         times = defaultdict(list)
@@ -78,7 +79,7 @@ def main(data: Path, number: int = 200) -> None:
                 rng = np.random.default_rng([0, round, place])
                 timed("  mask", lambda: mask_faces(image, [face], [observed], catalog, rng, mask.recipe))  # noqa: B023
                 timed("RandomMask", lambda: mask(image, item.name))  # noqa: B023
-            if round:  # the first one reads the masks
+            if round:  # the first one reads what all later ones need
                 for what, seconds in spent.items():
                     times[what].append(seconds / len(dataset.items))
         print(f"{len(dataset.items)} crops, {bytes_used / len(dataset.items) / 1e3:.1f} kB each in the cache")

@@ -329,3 +329,30 @@ def test_people_held_out_of_a_large_dataset_are_fewer(augmented, monkeypatch):
     monkeypatch.setattr(data, "_MOST_HELD_OUT", 7)
     collection = collect(augmented, holdout=0.5)
     assert (len(collection.held_out), len(collection.people)) == (6, 12)
+
+
+def test_masks_are_read_once_and_not_by_each_worker(photographs, catalog_dir, monkeypatch):
+    samples = samples_of(photographs, holdout=0, mask_prob=1, catalog=catalog_dir)
+    data.loader(samples, data.batches(samples, 4, 0), 0)
+    views = [view for design in samples.collection.cropper.catalog.designs for view in design.views]
+    assert not any("textures" in vars(view) for view in views)
+    data.loader(samples, data.batches(samples, 4, 0), 2)
+    assert all("textures" in vars(view) for view in views)
+    monkeypatch.setattr("maskgen.catalog.store.Textures.__init__", lambda *args: pytest.fail("a mask was read again"))
+    assert len(list(data.loader(samples, data.batches(samples, 4, 0), 1))) == 3
+
+
+def test_no_network_runs_while_pictures_are_loaded(photographs, catalog_dir, monkeypatch):
+    samples = samples_of(photographs, holdout=0, mask_prob=1, catalog=catalog_dir)
+    monkeypatch.setattr("maskgen.packs.session.session", lambda *args, **options: pytest.fail("a network was loaded"))
+    monkeypatch.setattr(faces, "look_at", lambda *args, **options: pytest.fail("a picture was looked at"))
+    worn = samples[0, 0]
+    assert not torch.equal(worn.picture, worn.clean)
+
+
+def test_a_cache_may_lie_elsewhere_and_serve_two_trainings(photographs, catalog_dir, tmp_path, monkeypatch):
+    first = samples_of(photographs, holdout=0, mask_prob=1, catalog=catalog_dir, faces=tmp_path / "seen")
+    assert not list(tmp_path.glob("out/faces-*"))
+    monkeypatch.setattr(faces, "look_at", lambda *args, **options: pytest.fail("a picture was looked at"))
+    second = samples_of(photographs, holdout=0, mask_prob=1, catalog=catalog_dir, faces=tmp_path / "seen")
+    assert torch.equal(first[0, 3].picture, second[0, 3].picture)
