@@ -169,7 +169,7 @@ class Textures:
         while max(scale.shape[:2]) >= 2 * _SMALLEST_SCALE:
             height, width = scale.shape[:2]
             scale = cv2.resize(scale, (max(width // 2, 1), max(height // 2, 1)), interpolation=cv2.INTER_AREA)
-            self._smaller.append(_as_bytes(scale))
+            self._smaller.append(scale)
             self.shapes.append(scale.shape[:2])
 
     def __len__(self) -> int:
@@ -191,10 +191,11 @@ class Textures:
 
 @lru_cache(maxsize=128)
 def _recent_full_size(textures: Textures) -> Image:
-    return _as_bytes(_full_size(textures.view))
+    return _full_size(textures.view)
 
 
-def _full_size(view: View) -> Float32Array:
+def _full_size(view: View) -> Image:
+    """(H, W, 4) premultiplied RGBA."""
     import cv2
 
     try:
@@ -205,15 +206,10 @@ def _full_size(view: View) -> Float32Array:
         raise CatalogError(f"{view.path}: cannot read the picture ({error.strerror})") from error
     except CatalogError as error:
         raise CatalogError(error.fault, "restore the file or remove the design") from error
-    texture: Float32Array = cv2.cvtColor(bgra, cv2.COLOR_BGRA2RGBA).astype(np.float32) / 255
+    blue, green, red, alpha = cv2.split(cv2.flip(bgra, 1) if view.is_mirrored else bgra)
     # Premultiplied, or resampling drags in colour from transparent pixels.
-    texture[..., :3] *= texture[..., 3:]
-    return np.ascontiguousarray(texture[:, ::-1]) if view.is_mirrored else texture
-
-
-def _as_bytes(texture: Float32Array) -> Image:
-    rounded: Image = np.round(texture * 255).astype(np.uint8)
-    return rounded
+    rgb = (cv2.multiply(plane, alpha, scale=1 / 255) for plane in (red, green, blue))
+    return np.asarray(cv2.merge([*rgb, alpha]), np.uint8)
 
 
 @dataclass(frozen=True)
