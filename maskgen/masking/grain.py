@@ -152,4 +152,4 @@ def _pieces() -> tuple[Image, Image]:
     wrapped = cv2.copyMakeBorder(white, reach, reach, reach, reach, cv2.BORDER_WRAP)
     soft = cv2.GaussianBlur(wrapped, (0, 0), _WIDTH)[reach:-reach, reach:-reach]
     values = np.round(soft * (_GAIN * _LEVELS))
-    return tuple(np.clip(sign * values, 0, 255).astype(np.uint8) for sign in (1, -1))  # type: ignore[return-value]
+    return tuple(np.clip(sign * values, 0, 255).astype(np.uint8) for sign in (1, -1))
