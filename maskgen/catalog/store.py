@@ -212,8 +212,8 @@ class Textures:
 @lru_cache(maxsize=128)
 def _recent_full_size(textures: Textures) -> Image:
     view = textures.view
-    (full,), _ = decoded.shared(view.path, "full", lambda: [_as_bytes(_full_size(view))])
-    return full[:, ::-1] if view.is_mirrored else full
+    (full,), _ = decoded.shared(view.path, "full", lambda: [_full_size(view)])
+    return np.ascontiguousarray(full[:, ::-1]) if view.is_mirrored else full
 
 
 def _smaller_sizes(view: View) -> list[Image]:
@@ -226,12 +226,12 @@ def _smaller_sizes(view: View) -> list[Image]:
     while max(scale.shape[:2]) >= 2 * _SMALLEST_SCALE:
         height, width = scale.shape[:2]
         scale = cv2.resize(scale, (max(width // 2, 1), max(height // 2, 1)), interpolation=cv2.INTER_AREA)
-        smaller.append(_as_bytes(scale))
+        smaller.append(scale)
     return smaller
 
 
-def _full_size(view: View) -> Float32Array:
-    """As in the file: not mirrored."""
+def _full_size(view: View) -> Image:
+    """(H, W, 4) premultiplied RGBA, as in the file: not mirrored."""
     import cv2
 
     try:
@@ -242,15 +242,10 @@ def _full_size(view: View) -> Float32Array:
         raise CatalogError(f"{view.path}: cannot read the picture ({error.strerror})") from error
     except CatalogError as error:
         raise CatalogError(error.fault, "restore the file or remove the design") from error
-    texture: Float32Array = cv2.cvtColor(bgra, cv2.COLOR_BGRA2RGBA).astype(np.float32) / 255
+    blue, green, red, alpha = cv2.split(bgra)
     # Premultiplied, or resampling drags in colour from transparent pixels.
-    texture[..., :3] *= texture[..., 3:]
-    return texture
-
-
-def _as_bytes(texture: Float32Array) -> Image:
-    rounded: Image = np.round(texture * 255).astype(np.uint8)
-    return rounded
+    rgb = (cv2.multiply(plane, alpha, scale=1 / 255) for plane in (red, green, blue))
+    return np.asarray(cv2.merge([*rgb, alpha]), np.uint8)
 
 
 @dataclass(frozen=True)

@@ -133,7 +133,7 @@ def _softness(appearance: Appearance, look: Look) -> float:
 
 
 def _seen_by_camera(overlay: Overlay, appearance: Appearance, look: Look) -> tuple[Image, Image]:
-    """An overlay as the camera sees it, (H, W, 4) uint8, premultiplied, and what it lets through, (H, W) 0 to 255."""
+    """An overlay as the camera sees it, (H, W, 4) premultiplied, and what it lets through, (H, W); 0 to 255."""
     rgba, step = overlay.rgba, overlay.step
     if look.exposure or look.white_balance or look.shading:
         shading = appearance.shading.at(overlay.region, step) if look.shading else None

@@ -151,9 +151,10 @@ def _creases(number: int) -> Float32Array:
         side = rng.choice([-1.0, 1.0])
         start = np.array([width / 2 + side * rng.uniform(48, 78), rng.uniform(45, 145)])
         goal = np.array([width / 2 + side * rng.uniform(-5, 40), start[1] + rng.uniform(-32, 32)])
-        relief += _pull(
-            columns, rows, start, goal, rng.uniform(1.6, 4.0), rng.uniform(0.6, 2.0) * rng.choice([-1, 1], p=[0.3, 0.7])
-        )
+        broad, depth = rng.uniform(1.6, 4.0), rng.uniform(0.6, 2.0) * rng.choice([-1, 1], p=[0.3, 0.7])
+        low, high = (np.floor(edge).astype(int) for edge in (np.minimum(start, goal) - 9, np.maximum(start, goal) + 10))
+        near = slice(max(low[1], 0), max(high[1], 0)), slice(max(low[0], 0), max(high[0], 0))
+        relief[near] += _pull(columns[near], rows[near], start, goal, broad, depth)
     light = cv2.Sobel(relief.astype(np.float32), cv2.CV_32F, 0, 1) / 8
     light += 0.35 * cv2.Sobel(relief.astype(np.float32), cv2.CV_32F, 1, 0) / 8
     light -= 0.5 * (cv2.GaussianBlur(relief, (0, 0), 3.0) - relief).astype(np.float32)

@@ -90,7 +90,7 @@ class Shading:
     region: tuple[slice, slice]
 
     def at(self, region: tuple[slice, slice], step: float = 1.0) -> Float32Array:
-        """(H, W) gains for some rows and columns of the image made `step` times smaller; beyond its own, the nearest."""
+        """(H, W) gains for some rows and columns of the image made `step` times smaller; its edge's beyond it."""
         (rows, columns), (own_rows, own_columns) = region, self.region
         down = self.gain.shape[0] / (own_rows.stop - own_rows.start)
         along = self.gain.shape[1] / (own_columns.stop - own_columns.start)

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from maskgen.arrays import BoolArray, Float32Array, Float64Array, IntArray
+from maskgen.arrays import BoolArray, Float32Array, Float64Array, Image, IntArray
 from maskgen.catalog.store import View
 from maskgen.masking.detail import Detail
 from maskgen.masking.fit import along_skin
@@ -33,8 +33,6 @@ _SHARPENED_FROM: Final = 1.4
 _STEEPER: Final = 2.5
 # How wide a blur enlarging leaves, for each time that a texture is enlarged.
 _BLURRED: Final = 0.4
-# What of a texture is clear is told in cells of about so many along its longer side.
-_CELLS: Final = 64
 
 
 @dataclass(frozen=True)
@@ -64,6 +62,11 @@ class Overlay:
         """Rows and columns that it covers, in its own pixels."""
         height, width = self.rgba.shape[:2]
         return slice(self.top, self.top + height), slice(self.left, self.left + width)
+
+
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom, pixels; the last two lie outside."""
+NOWHERE: Final[Box] = (0, 0, 0, 0)
 
 
 def shrunk(points: Float32Array, step: float) -> Float32Array:
@@ -111,35 +114,19 @@ class Mesh:
     is_filled: BoolArray
 
     @classmethod
-    def of(
-        cls,
-        points: Float32Array,
-        triangles: npt.NDArray[np.int32],
-        on_skin: Float32Array,
-        is_opaque: BoolArray,
-        size_wh: tuple[int, int],
-    ) -> Mesh:
-        """The mesh of control points (K, 2) in a texture of a size, where cells (h, w) of it are not clear.
+    def of(cls, points: Float32Array, triangles: npt.NDArray[np.int32], on_skin: Float32Array, filled: Box) -> Mesh:
+        """The mesh of control points (K, 2) in a texture that is clear outside a box.
 
         Other parameters as `warp`; `on_skin` (K, 2) is where the points lie on the unrolled skin.
         """
         corners = np.concatenate([points, on_skin], axis=1).astype(np.float64)[triangles]  # (T, 3, 4)
         source = corners[..., :2]
         area = _signed_areas(source)
-        per_cell = np.array(size_wh) / np.array(is_opaque.shape[::-1])
-        low, high = source.min(axis=1), source.max(axis=1)
-        boxes = np.zeros((len(triangles), 2, 2))
-        is_filled = np.zeros(len(triangles), bool)
-        first = np.clip(np.floor((low - 1) / per_cell), 0, None).astype(int)
-        last = np.clip(np.floor((high + 1) / per_cell) + 1, 0, is_opaque.shape[::-1]).astype(int)
-        for number, ((left, top), (right, bottom)) in enumerate(zip(first, last, strict=True)):
-            part = is_opaque[top:bottom, left:right]
-            if area[number] == 0 or not part.any():
-                continue
-            rows, columns = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
-            begin, end = np.array([left + columns[0], top + rows[0]]), np.array([left + columns[-1], top + rows[-1]])
-            is_filled[number] = True
-            boxes[number] = np.clip([begin * per_cell - 1, (end + 1) * per_cell], low[number], high[number])
+        # A pixel more all round: between pixels colour fades.
+        low = np.clip(source.min(axis=1), np.array(filled[:2]) - 1.0, filled[2:])
+        high = np.clip(source.max(axis=1), np.array(filled[:2]) - 1.0, filled[2:])
+        is_filled = (high > low).all(axis=1) & (area != 0)
+        boxes = np.stack([low, high], axis=1)
         (x1, y1), (x2, y2) = boxes[:, 0].T, boxes[:, 1].T
         frame = np.stack([np.stack(xy, axis=-1) for xy in ((x1, y1), (x2, y1), (x2, y2), (x1, y2))], axis=1)
         to = frame - source[:, :1]
@@ -154,18 +141,24 @@ class Mesh:
 @lru_cache(maxsize=4096)
 def mesh_of(view: View) -> Mesh:
     """The mesh of a view."""
-    height, width = view.textures.shapes[0]
-    cell = max(round(max(height, width) / _CELLS), 1)
-    is_opaque = view.textures.alpha_of(0) > 0
-    padded = np.pad(is_opaque, ((0, -height % cell), (0, -width % cell)))
-    cells = np.asarray(padded.reshape(padded.shape[0] // cell, cell, -1, cell).any(axis=(1, 3)))
-    size_wh = padded.shape[1], padded.shape[0]
-    return Mesh.of(view.points, view.triangles, along_skin(view.names), cells, size_wh)
+    # Half the size is at hand, where the full size may have to be read again.
+    scale = min(1, len(view.textures) - 1)
+    (height, width), (rows, columns) = view.textures.shapes[0], view.textures.shapes[scale]
+    left, top, right, bottom = _filled(view.textures.alpha_of(scale))
+    along, down = width / columns, height / rows
+    filled = (
+        math.floor(left * along) - 1,
+        math.floor(top * down) - 1,
+        math.ceil(right * along) + 1,
+        math.ceil(bottom * down) + 1,
+    )
+    return Mesh.of(view.points, view.triangles, along_skin(view.names), filled)
 
 
-Box = tuple[int, int, int, int]
-"""Left, top, right, bottom, pixels; the last two lie outside."""
-NOWHERE: Final[Box] = (0, 0, 0, 0)
+def _filled(alpha: Image) -> Box:
+    """What of a texture, its opacity (H, W) given, is not clear."""
+    left, top, width, height = cv2.boundingRect(np.ascontiguousarray(alpha))
+    return left, top, left + width, top + height
 
 
 @dataclass(frozen=True)
@@ -234,8 +227,7 @@ def warp(
     size_wh : (int, int)
         Width and height of the image.
     """
-    size = texture.shape[1], texture.shape[0]
-    mesh = Mesh.of(points_in_texture, triangles, points_in_texture, texture[..., 3] > 0, size)
+    mesh = Mesh.of(points_in_texture, triangles, points_in_texture, _filled((texture[..., 3] > 0).astype(np.uint8)))
     placed = Placed.of(mesh, points_in_image, size_wh)
     return drawn(placed, texture, (1.0, 1.0), placed.box)
 

@@ -171,7 +171,8 @@ class Server:
         )
 
     def ask(self, job: object) -> Any:
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         pickle.dump(job, self._process.stdin)
         self._process.stdin.flush()
         return None if job is None else pickle.load(self._process.stdout)
