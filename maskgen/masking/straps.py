@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from importlib import resources
 from typing import Final
 
 import cv2
@@ -226,7 +227,13 @@ class _Skin:
 
 @cache
 def _skin() -> _Skin:
-    # Imported late: masks without straps do without scipy.
+    # Measured beforehand: the solid needs SciPy, which a worker does without.
+    with resources.as_file(resources.files("maskgen.face") / "side.npz") as path, np.load(path) as file:
+        return _Skin(**file)
+
+
+def measured_skin() -> _Skin:
+    """What ``maskgen/face/side.npz`` holds, from the mean head."""
     from maskgen.face.solid import head_solid
 
     # A strap spans the hollow of the cheek and does not follow wrinkles.
