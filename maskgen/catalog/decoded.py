@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.metadata
 import mmap
 import os
 import struct
 import zlib
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+import maskgen
 from maskgen import files
 from maskgen.arrays import Image
 from maskgen.errors import MaskgenError
@@ -54,7 +57,7 @@ def shared(picture: Path, what: str, make: Callable[[], Sequence[Image]]) -> tup
     Parameters
     ----------
     picture : Path
-        What they are made of; they are made anew if the file has changed.
+        What they are made of; they are made anew if the file has changed, or what they are made with.
     what : str
         All else that decides about what is made.
     make : callable
@@ -63,7 +66,7 @@ def shared(picture: Path, what: str, make: Callable[[], Sequence[Image]]) -> tup
     stamp = files.stamp_of(picture)
     if stamp is None:
         return make(), False
-    key = "\0".join((os.path.abspath(picture), stamp, what))
+    key = "\0".join((os.path.abspath(picture), stamp, what, *_made_with()))
     path = cache_dir() / hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()[:40]
     if (found := _mapped(path)) is not None:
         return found, True
@@ -77,6 +80,17 @@ def shared(picture: Path, what: str, make: Callable[[], Sequence[Image]]) -> tup
         files.write_new(path, raw, lambda stamp: None)
     found = _mapped(path)
     return (made, False) if found is None else (found, True)
+
+
+@lru_cache(maxsize=1)
+def _made_with() -> tuple[str, ...]:
+    """What else decides about what is made: the code, and the libraries that it uses."""
+    code = [files.stamp_of(path) for path in sorted(Path(__file__).parent.glob("*.py"))]
+    libraries = []
+    for name in ("numpy", "scipy", "opencv-python", "opencv-python-headless"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            libraries.append(importlib.metadata.version(name))
+    return (maskgen.__version__, *map(str, code), *libraries)
 
 
 def _packed(arrays: Sequence[Image]) -> bytes:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
+from importlib import resources
 from typing import Final
 
 import cv2
@@ -273,7 +274,13 @@ class _Skin:
 
 @cache
 def _skin() -> _Skin:
-    # Imported late: masks without straps do without scipy.
+    # Measured beforehand: the solid needs SciPy, which a worker does without.
+    with resources.as_file(resources.files("maskgen.face") / "side.npz") as path, np.load(path) as file:
+        return _Skin(**file)
+
+
+def measured_skin() -> _Skin:
+    """What ``maskgen/face/side.npz`` holds, from the mean head."""
     from maskgen.face.solid import head_solid
 
     # A strap spans the hollow of the cheek and does not follow wrinkles.

@@ -35,15 +35,20 @@ def main() -> None:
 @main.command()
 @DATA
 def head(data: Path) -> None:
-    """Measure the mean head (maskgen/face/head.npz)."""
+    """Measure the mean head (maskgen/face/head.npz), and the side of it that straps run over (side.npz)."""
+    import dataclasses
+
     import numpy as np
     from insightface.data import get_object
 
+    from maskgen.masking.straps import measured_skin
     from maskgen.packtraining.mean_head import mean_head
 
     target = Path(__file__).parents[1] / "face" / "head.npz"
     np.savez_compressed(target, **mean_head(data, get_object("meanshape_68.pkl")))  # type: ignore[arg-type]
     click.echo(target)
+    np.savez_compressed(target.with_name("side.npz"), **dataclasses.asdict(measured_skin()))
+    click.echo(target.with_name("side.npz"))
 
 
 @main.command()

@@ -329,13 +329,13 @@ def _work_and_record(
             # Rows first: those without stamps are made again, and stamps without rows would hide that they are missing.
             log.append(*done.rows)
             stamps_log.append(*done.stamps)
-            if done.part:
-                plan.writer.settle(done.part)
             for row, traceback in done.unexpected:
                 _LOG.debug("%s\n%s", row, traceback)
             tally.join(done.tally)
             progress = progress.further(done.tally)
             on_progress(progress)
+            if done.part:
+                plan.writer.settle(done.part)
     return progress, tally.counts if is_first else None
 
 

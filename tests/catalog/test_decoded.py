@@ -71,6 +71,14 @@ def test_triangles_of_all_views_are_those_of_each(root, cache):
         assert np.array_equal(view.triangles, Delaunay(view.points).simplices)
 
 
+def test_another_version_of_what_makes_textures_makes_its_own(root, cache, monkeypatch):
+    all_of(root)
+    number = len(list(cache.iterdir()))
+    monkeypatch.setattr(decoded, "_made_with", lambda: ("another",))
+    all_of(root)
+    assert len(list(cache.iterdir())) == 2 * number
+
+
 def test_shared_textures_cannot_be_written_to(root, cache):
     textures = views_of(root)[0].textures
     for array in textures._smaller:

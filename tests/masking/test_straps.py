@@ -1,5 +1,7 @@
 """Straps on the face that wears a mask."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -171,3 +173,15 @@ def test_the_head_that_straps_follow_looks_as_the_landmarks_do():
     points = mean_head().points_68 @ rotation_matrix(HeadPose(30, 10, 0)).T
     facing = towards_camera(head_to_image(points[:, :2].astype(np.float32)))
     assert np.allclose(facing, rotation_matrix(HeadPose(30, 10, 0)).T @ [0, 0, 1], atol=1e-3)
+
+
+def test_the_side_of_the_head_that_ships_is_that_of_the_mean_head():
+    ours, measured = straps._skin(), straps.measured_skin()
+    for name in ("angles", "heights", "points", "normals"):
+        assert np.allclose(getattr(ours, name), getattr(measured, name), atol=1e-3)
+
+
+def test_straps_need_no_scipy():
+    code = "import sys; from maskgen.masking import straps; straps._skin(); print('scipy' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.strip() == "False"
