@@ -337,7 +337,7 @@ def test_check_finds_folds(root):
 
 def test_masks_that_reach_beyond_their_points_are_refused_as_they_are_added(root):
     view = edit.NewView(png(size=60), Rotation(yaw=(-5, 5), pitch=(-5, 5)), POINTS)
-    with pytest.raises(edit.BadDesignError, match="8[0-9]% of the mask lies outside its control points.*; place"):
+    with pytest.raises(edit.BadDesignError, match=r"8[0-9]% of the mask lies outside its control points.*; place"):
         edit.add(root, [edit.NewDesign("wide", "cloth", "CC0-1.0", (view,))])
     assert names_in(root) == ["one", "two"]
 
