@@ -251,7 +251,7 @@ def test_an_sdist_holds_the_code_that_trained_the_bundled_pack_and_the_tests(sdi
 def test_an_installed_wheel_finds_its_masks_and_its_head(wheel):
     code = (
         "import maskgen; from maskgen import Catalog; from maskgen.face.head import mean_head;"
-        "print(maskgen.__file__); print(Catalog.load().root); print(mean_head().points_68.shape)"
+        "print(maskgen.__file__); print(Catalog.load().roots[0]); print(mean_head().points_68.shape)"
     )
     lines = python(code, cwd=wheel, PYTHONPATH=str(wheel)).splitlines()
     assert lines == [str(wheel / "maskgen" / "__init__.py"), str(wheel / "maskgen" / "masks"), "(68, 3)"]

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from maskgen import files
+from maskgen.catalog.places import SHIPPED
 from maskgen.datasets.base import Entry, Reader
 from maskgen.errors import ConfigError, MaskgenError
 from maskgen.packs.find import BUNDLED, pack_dir
@@ -27,6 +28,9 @@ from maskgen.run.worker import Task, work
 
 _MOUNT: Final = "every worker must see input and output under the paths that they have here: 'maskgen help clusters'"
 _COPY: Final = "every worker needs the same files under the same path as here: 'maskgen help clusters'"
+_COPY_MASKS: Final = (
+    "every worker needs the same masks under the same path as here, or use {catalog=shipped}: 'maskgen help clusters'"
+)
 _INSTALL: Final = "install the same there as here, and start the workers anew"
 # So many pictures are tried to find one that can be read.
 _TRIED: Final = 100
@@ -177,17 +181,29 @@ def _other_input(premises: Premises) -> tuple[str, str] | None:
 
 def _other_files(premises: Premises) -> tuple[str, str] | None:
     task = premises.task
-    folder = task.settings.pattern_dir
-    try:
-        for what, here, expected in (
-            (f"the model pack {task.settings.model}", task.detectors.sha256(), task.pack_sha256),
-            (f"the catalog {', '.join(task.settings.catalog)}", catalog_of(task.settings).sha256, task.catalog_sha256),
-            (f"the patterns {folder}", None if folder is None else patterns.sha256(folder), task.patterns_sha256),
-        ):
-            if here != expected:
-                return f"{what.strip()} is another there (SHA-256 {here}, here {expected})", _COPY
-    except MaskgenError as error:
-        return f"{error.fault}", _COPY
+    settings, folder = task.settings, task.settings.pattern_dir
+    looks: tuple[tuple[str, Callable[[], str | None], str | None, str], ...] = (
+        (f"the model pack {settings.model}", task.detectors.sha256, task.pack_sha256, _COPY),
+        (
+            f"the catalog {', '.join(settings.catalog)}",
+            lambda: catalog_of(settings).sha256,
+            task.catalog_sha256,
+            _COPY if settings.catalog == (SHIPPED,) else _COPY_MASKS,
+        ),
+        (
+            f"the patterns {folder}",
+            lambda: None if folder is None else patterns.sha256(folder),
+            task.patterns_sha256,
+            _COPY,
+        ),
+    )
+    for what, look, expected, remedy in looks:
+        try:
+            here = look()
+        except MaskgenError as error:
+            return error.fault, remedy
+        if here != expected:
+            return f"{what} is another there (SHA-256 {here}, here {expected})", remedy
     return None
 
 

@@ -123,8 +123,12 @@ def kept_of(entry: DesignEntry, about: About, given: Collection[str]) -> About:
         The fields of `about` that the user gave.
     """
     tags = tuple(tag for tag in entry.tags if tag not in (PHOTOGRAPH, CUT_OUT))
-    former: dict[str, Any] = {"kind": entry.kind, "tags": tags, "weight": entry.weight}
-    return replace(about, **{name: value for name, value in former.items() if name not in given})
+    return replace(
+        about,
+        kind=about.kind if "kind" in given else entry.kind,
+        tags=about.tags if "tags" in given else tags,
+        weight=about.weight if "weight" in given else entry.weight,
+    )
 
 
 @dataclass(frozen=True)

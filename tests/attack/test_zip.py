@@ -98,7 +98,7 @@ def test_a_picture_that_many_designs_name_is_held_once_and_written_once(tmp_path
     assert peak < 30e6
     assert len(list((tmp_path / "other").rglob("*.png"))) == 1
     loaded = Catalog.load(tmp_path / "other")
-    assert not list(check.faults_of(loaded.root, loaded.designs[399]))
+    assert not list(check.faults_of(loaded.designs[399]))
     edit.remove(tmp_path / "other", ["d0"])
     assert Catalog.load(tmp_path / "other").designs[0].views[0].textures
 

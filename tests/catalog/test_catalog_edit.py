@@ -335,10 +335,18 @@ def test_check_finds_folds(root):
     assert 0 < fold.share <= 1
 
 
-def test_check_finds_masks_that_reach_beyond_their_points(root):
+def test_masks_that_reach_beyond_their_points_are_refused_as_they_are_added(root):
     view = edit.NewView(png(size=60), Rotation(yaw=(-5, 5), pitch=(-5, 5)), POINTS)
-    edit.add(root, [edit.NewDesign("wide", "cloth", "CC0-1.0", (view,))])
-    (fault,) = check.faults_of(Catalog.load(root).designs[2])
+    with pytest.raises(edit.BadDesignError, match=r"8[0-9]% of the mask lies outside its control points.*; place"):
+        edit.add(root, [edit.NewDesign("wide", "cloth", "CC0-1.0", (view,))])
+    assert names_in(root) == ["one", "two"]
+
+
+def test_check_finds_masks_that_reach_beyond_their_points(root):
+    contents = json.loads((root / CATALOG_FILE).read_text())
+    contents["masks"][0]["views"][0]["points"]["11"] = [12.0, 12.0]
+    (root / CATALOG_FILE).write_text(json.dumps(contents))
+    (fault,) = check.faults_of(Catalog.load(root).designs[0])
     assert "outside its control points" in fault
 
 
@@ -368,7 +376,7 @@ def test_export_and_import_give_the_same_designs(root, packed, tmp_path):
     before, after = Catalog.load(root), Catalog.load(tmp_path / "other")
     assert [d.entry for d in after.designs] == [d.entry for d in before.designs]
     for entry in after.designs:
-        assert not list(check.faults_of(after.root, entry))
+        assert not list(check.faults_of(entry))
 
 
 def test_the_same_designs_export_to_the_same_bytes(root, packed, tmp_path):

@@ -47,7 +47,7 @@ def test_what_a_recordio_says_of_itself_is_shown(tmp_path):
     (tmp_path / "in" / "ann").mkdir(parents=True)
     Image.fromarray(np.zeros((112, 112, 3), np.uint8)).save(tmp_path / "in" / "ann" / "1.png")
     assert invoke("convert", tmp_path / "in", tmp_path / "rec", "--out-format", "recordio").exit_code == 0
-    assert "property    1 identities, pictures of 112x112" in invoke("inspect", tmp_path / "rec").stdout
+    assert "property    1 identity, pictures of 112x112" in invoke("inspect", tmp_path / "rec").stdout
     told = json.loads(invoke("inspect", tmp_path / "rec", "--json").stdout)["told"]
     assert told == {"identities": 1, "height": 112, "width": 112}
 

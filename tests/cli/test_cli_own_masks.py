@@ -282,7 +282,7 @@ def test_files_that_are_passed_over_are_counted_and_named(tmp_path, invoke):
     result = invoke("catalog", "add", tmp_path / "in")
     assert result.exit_code == 0
     folder = tmp_path / "in"
-    assert f"passed over  2 files that are no pictures: {folder / 'b.psd'}, {folder / 'c.mov'}" in result.stderr
+    assert f"passed over  2 files are no pictures: {folder / 'b.psd'}, {folder / 'c.mov'}" in result.stderr
     report = json.loads(invoke("catalog", "add", tmp_path / "in", "--replace", "--json").stdout)
     assert [Path(file).name for file in report["passed_over"]] == ["b.psd", "c.mov"]
 

@@ -163,7 +163,7 @@ def test_a_codec_that_decompresses_is_refused(tmp_path):
         (pickle.dumps((PICTURES, [True, False]))[:-20], "not a verification set"),
         (pickle.dumps(3), r"expected \(pictures, is_same\)"),
         (pickle.dumps((PICTURES, [])), "4 pictures for 0 pairs"),
-        (pickle.dumps((PICTURES, [True])), "4 pictures for 1 pairs, expected two"),
+        (pickle.dumps((PICTURES, [True])), "4 pictures for 1 pair, expected two"),
         (pickle.dumps((PICTURES, [True, "no"])), "pair 1: str instead of a bool"),
         (pickle.dumps((PICTURES[:2], [7])), "pair 0: 7 instead of a bool"),
         (pickle.dumps((PICTURES[:2], [1.0])), "pair 0: float instead of a bool"),

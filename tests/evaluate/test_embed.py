@@ -43,7 +43,7 @@ def test_inputs_of_free_lengths_and_of_half_precision_are_taken(shape, kind, tmp
     [
         ({"kind": TensorProto.UINT8}, r"input 'x' takes tensor\(uint8\), expected tensor\(float\)"),
         ({"kind": TensorProto.DOUBLE}, r"input 'x' takes tensor\(double\)"),
-        ({"shape": ("batch", 112, 112, 3)}, "not a recognition network: 1 inputs, the first of shape"),
+        ({"shape": ("batch", 112, 112, 3)}, "not a recognition network: 1 input, the first of shape"),
         (
             {"shape": ("batch", 3, 128, 128), "weights": np.zeros((3 * 128 * 128, 4), np.float32)},
             "not a recognition network",

@@ -193,7 +193,14 @@ def test_a_worker_that_finds_all_of_it_works(premises):
             "cannot read .* of the input .*in; every worker must see input and output",
         ),
         (lambda p: other_task(p, pack_sha256="0" * 64), "the model pack bundled is another there"),
-        (lambda p: other_task(p, catalog_sha256="0" * 64), "the catalog .*catalog is another there"),
+        (
+            lambda p: other_task(p, catalog_sha256="0" * 64),
+            r"the catalog .*catalog is another there .*; every worker needs the same masks .*, or use catalog=shipped",
+        ),
+        (
+            lambda p: (shutil.rmtree(p.task.settings.catalog[0]), p)[1],
+            r".*catalog.json: cannot read the catalog .*; every worker needs the same masks under the same path",
+        ),
         (lambda p: dataclasses.replace(p, versions={"numpy": "0.1"}), r"has numpy \S+ in the place of 0\.1; install"),
     ],
 )

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import people
 import pytest
+from catalogs import small_catalog
 from fakes import mask
 from strategies import face_at
 
@@ -19,7 +20,7 @@ from maskgen.errors import ConfigError, ImageError
 from maskgen.face import HeadPose
 from maskgen.recognition import faces
 from maskgen.train import data, learner, order
-from maskgen.train.settings import settings_of
+from maskgen.train.settings import UsedMasks, settings_of
 
 
 def collect(root, **settings):
@@ -158,7 +159,7 @@ def test_identities_with_one_picture_are_counted_and_can_be_left_out(augmented):
 
 
 def test_a_single_identity_is_nothing_to_learn(tmp_path):
-    with pytest.raises(ConfigError, match="1 identities to learn"):
+    with pytest.raises(ConfigError, match="1 identity to learn"):
         collect(people.folder_of_people(tmp_path / "data", 1), aligned=True)
 
 
@@ -177,6 +178,19 @@ def test_masks_on_the_fly_cover_the_lower_half_of_the_crop(photographs, catalog_
     changed = (sample.picture != sample.clean).any(0).float()
     assert changed[75:100, 40:72].mean() > 0.9
     assert changed[:30].mean() < 0.05
+
+
+def test_a_training_that_goes_on_keeps_the_masks_that_it_began_with(photographs, catalog_dir):
+    began = collect(photographs, holdout=0, mask_prob=1, catalog=catalog_dir).cropper.catalog
+    then = UsedMasks(designs=began.names, sha256=began.sha256)
+    small_catalog(catalog_dir, {"red": 1, "blue": 2, "new": 9})
+    given = settings_of(
+        {"data": photographs, "base": "scratch:mbf", "holdout": 0, "mask_prob": 1, "catalog": (catalog_dir, "shipped")}
+    )
+    assert data.collect(given, photographs.parent / "out", masks=then).cropper.catalog.names == ("red", "blue")
+    small_catalog(catalog_dir, {"red": 1, "blue": 3})
+    with pytest.raises(ConfigError, match="the masks are not those that the training began with; put them back"):
+        data.collect(given, photographs.parent / "out", masks=then)
 
 
 def test_photographs_without_landmarks_are_searched_once_and_remembered(tmp_path, monkeypatch):

@@ -10,11 +10,13 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime
 import people
 import pytest
+from catalogs import small_catalog
 from fakes import mask
 
 torch = pytest.importorskip("torch", reason="training needs the extra [train]")
@@ -23,12 +25,13 @@ torch.set_num_threads(1)
 
 from click.testing import CliRunner
 
+from maskgen.catalog.store import Catalog
 from maskgen.cli import extras
 from maskgen.cli.train import train as train_cli
 from maskgen.errors import ConfigError, MaskgenError
 from maskgen.train import bases, export, folder, learner, loop
 from maskgen.train.backbones import build, mobilefacenet
-from maskgen.train.settings import settings_of
+from maskgen.train.settings import UsedMasks, refuse_others, settings_of
 
 SPEC = mobilefacenet(1 / 16, blocks=(1, 1, 1, 1), embedding=16)
 CLASSIC = {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {}
@@ -285,6 +288,27 @@ def test_resume_refuses_other_settings_and_other_people(learn, tmp_path):
     (tmp_path / "out/identities.txt").write_text("somebody else\n")
     with pytest.raises(ConfigError, match="other identities"):
         learn(resume=True, epochs=1)
+
+
+def test_a_training_names_the_masks_that_it_puts_on_and_goes_on_with_them(tmp_path):
+    catalog = small_catalog(_made(tmp_path / "masks"), {"red": 1})
+    loaded = Catalog.load(catalog)
+    given = settings_of({"data": "x", "base": "scratch:mbf", "mask_prob": 1, "catalog": catalog})
+    cropper = SimpleNamespace(catalog=loaded)
+    alone = SimpleNamespace(wait_for_everyone=lambda: None, is_main_process=True)
+    out = _made(tmp_path / "out")
+    folder.begin(alone, given, out, SimpleNamespace(identities=("a",), cropper=cropper), False)
+    assert folder.masks_then(out) == UsedMasks(designs=("red",), sha256=loaded.sha256)
+    # Another catalog beside it is another place, and no other training.
+    refuse_others(out / "settings.json", given.model_copy(update={"catalog": ("shipped", str(catalog))}))
+    cropper.catalog = None
+    folder.begin(alone, given, out, SimpleNamespace(identities=("a",), cropper=cropper), False)
+    assert folder.masks_then(out) is None
+
+
+def _made(path):
+    path.mkdir()
+    return path
 
 
 def test_only_the_last_checkpoint_is_kept_and_it_is_whole(learn, tmp_path):

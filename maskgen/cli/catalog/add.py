@@ -136,7 +136,8 @@ def add(
                 refuse(outcome)
             show(console.Advance(number, len(masks), skipped=len(refused)))
     if others and not as_json:
-        console.note(f"passed over  {console.counted(len(others), 'file')} that are no pictures: {_listed(others)}")
+        said = console.counted(len(others), "file is no picture", "files are no pictures")
+        console.note(f"passed over  {said}: {_listed(others)}")
     if adding.added and license_ == UNKNOWN_LICENSE:
         console.note(f"note: no --license given, recorded as {license_}: do not pass these masks on")
     if is_one and refused and not as_json:
