@@ -29,7 +29,7 @@ from maskgen.studio.photo.segment import Crop, MaskRegion, Parts, Regions
 _SMALLEST: Final = 70
 _YAW_LIMIT: Final = 50
 _PITCH_LIMIT: Final = 35
-_SHARP: Final = 1.5  # see `segment.sharpness`
+_SHARP: Final = 2.5  # see `segment.sharpness`
 _BARE: Final = 0.5  # see `segment.skin_score`
 _LIKE_SKIN: Final = 0.65  # see `segment.skin_overlap`
 _RIM_CONTRAST: Final = 25.0  # see `segment.rim_contrast`
