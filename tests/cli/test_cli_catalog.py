@@ -547,9 +547,14 @@ def test_broken_pictures_are_one_clear_line_and_write_nothing(tmp_path, invoke, 
     assert not (own / CATALOG_FILE).exists()
 
 
-def test_name_and_points_are_for_one_picture(tmp_path, points, invoke):
-    assert invoke("add", tmp_path, "--name", "x").exit_code == 2
-    assert invoke("add", tmp_path, "--points", points).exit_code == 2
+def test_points_for_one_picture_are_refused_for_several(tmp_path, points, invoke, own):
+    for name in "ab":
+        portrait(tmp_path / "in" / f"{name}.png")
+    for more in ((), ("--name", "x")):
+        result = invoke("add", tmp_path / "in", "--points", points, *more)
+        assert result.exit_code == 2
+        assert "these --points are for one picture" in result.stderr
+    assert not own.exists()
 
 
 def test_missing_and_empty_sources_are_named(tmp_path, invoke):

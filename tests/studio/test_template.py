@@ -157,7 +157,10 @@ def two_masks():
         (cv2.resize(cut_out(flat_mask()), (60, 40), interpolation=cv2.INTER_NEAREST), "pixels"),
         (flat_mask()[TOP:BOTTOM, LEFT:RIGHT], "fills the frame|stands out|thin lines|pieces|too wide"),
         (np.full((300, 300, 3), 200, np.uint8), "nothing stands out"),
-        (np.random.default_rng(0).integers(0, 255, (300, 300, 3)).astype(np.uint8), "stands out|pieces|thin lines|not symmetric"),
+        (
+            np.random.default_rng(0).integers(0, 255, (300, 300, 3)).astype(np.uint8),
+            "stands out|pieces|thin lines|not symmetric",
+        ),
         (cut_out(cv2.resize(flat_mask(), (1500, 300), interpolation=cv2.INTER_NEAREST)), "too wide"),
     ],
     ids=["two", "clear", "small", "frame", "nothing", "noise", "wide"],

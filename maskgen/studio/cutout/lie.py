@@ -149,9 +149,7 @@ def _not_from_front(small: BoolArray) -> CatalogError:
         return CatalogError("the silhouette is that of a mask folded in half", _REMEDY_FOLDED)
     if sideways > halves + _UNSURE:
         return CatalogError("the silhouette is that of a mask seen from its side, or of a part of one", _REMEDY_SIDE)
-    return CatalogError(
-        "the silhouette is not symmetric: a mask folded in half, or seen from its side", _REMEDY_FOLDED
-    )
+    return CatalogError("the silhouette is not symmetric: a mask folded in half, or seen from its side", _REMEDY_FOLDED)
 
 
 # ---- silhouettes of masks, (N, 2) outlines in millimetres
