@@ -150,8 +150,8 @@ def head_solid() -> Solid:
 
 
 def _sample(field: Float64Array, angle_deg: Float64Array, height: Float64Array) -> Float64Array:
-    """(...) or (..., K) values of a field (H, A) or (H, A, K) between its places; beyond its edge, those there."""
-    # In NumPy: SciPy's `map_coordinates` takes one field at a time, and five times as long for each.
+    """(...) or (..., K) values of a field (H, A) or (H, A, K) between its places; beyond its edge those at the edge."""
+    # In NumPy, because SciPy's `map_coordinates` takes one field at a time.
     rows, columns = field.shape[:2]
     down = np.clip((height - _TOP_MM) / _HEIGHT_STEP_MM, 0, rows - 1)
     round_head = np.clip((angle_deg + 180) / _ANGLE_STEP_DEG, 0, columns - 1)

@@ -133,10 +133,10 @@ def kept_of(entry: DesignEntry, about: About, given: Collection[str]) -> About:
 
 @dataclass(frozen=True)
 class Tools:
-    """What finds faces, and what tells the parts of a head."""
+    """What finds faces, and what tells the parts of a head; without the latter, colours alone tell."""
 
     detector: Detector
-    parser: Parser
+    parser: Parser | None
 
 
 def designs_from(path: Path, tools: Tools, about: About, points: PointsFile | None = None) -> list[NewDesign]:
@@ -233,7 +233,8 @@ def _looked_at(path: Path, tools: Tools, points: PointsFile | None) -> _CutOut |
     if "alpha_on_white" in picture.notes:
         return _CutOut(_with_alpha(raw, path))
     found = harvest.large_faces(tools.detector.detect(picture.pixels))
-    faces = [face for face in found if harvest.is_head(picture.pixels, face, tools.parser)]
+    parser = tools.parser
+    faces = [face for face in found if parser is None or harvest.is_head(picture.pixels, face, parser)]
     if faces:
         return _Photograph(picture.pixels, faces)
     try:

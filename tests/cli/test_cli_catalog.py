@@ -23,10 +23,12 @@ from maskgen.catalog.schema import Rotation
 from maskgen.catalog.store import CATALOG_FILE, Catalog
 from maskgen.cli import main
 from maskgen.errors import CatalogError
+from maskgen.face import Face
 from maskgen.packs.find import BUNDLED, pack_dir
 from maskgen.parallel import InProcess
 from maskgen.studio import intake
 from maskgen.studio.cutout import template
+from maskgen.studio.photo import around
 
 needs_pack = pytest.mark.skipif(
     not any(pack_dir(BUNDLED).glob("det*.onnx")), reason="maskgen/packs/bundled holds no detector yet"
@@ -56,7 +58,9 @@ def own(tmp_path, monkeypatch):
 
 @pytest.fixture
 def invoke(monkeypatch, own):
-    monkeypatch.setattr(intake, "_detector", lambda model: OneFace())
+    monkeypatch.setattr(intake, "_tools", lambda model: intake.Tools(OneFace(), None))
+    # Rendering takes seconds: tests/studio/test_around.py looks at it.
+    monkeypatch.setattr(around, "rendered_views", lambda seen, has_loops: [])
     monkeypatch.setattr("maskgen.cli.catalog.add.LocalExecutor", lambda workers: InProcess())
 
     def call(*args):
@@ -319,7 +323,7 @@ def test_a_picture_that_brings_up_an_unknown_fault_is_refused_and_the_others_go_
                 raise error
             return super().detect(image)
 
-    monkeypatch.setattr(intake, "_detector", lambda model: Failing())
+    monkeypatch.setattr(intake, "_tools", lambda model: intake.Tools(Failing(), None))
     for name, size, mask in (("a", 300, BLUE), ("b", 301, BLUE), ("c", 300, BLACK)):
         portrait(tmp_path / "in" / f"{name}.png", mask, size)
     result = invoke("add", tmp_path / "in")
@@ -346,12 +350,12 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path, invoke):
 def test_a_design_that_breaks_the_schema_is_refused_and_the_others_go_on(tmp_path, invoke, own, monkeypatch):
     taken = intake.take_one
 
-    def with_bad_points(file, request):
-        design = taken(file, request)
-        if file.stem != "b":
-            return design
+    def with_bad_points(mask, request):
+        (design,) = taken(mask, request)
+        if mask.files[0].stem != "b":
+            return [design]
         view = design.views[0]
-        return replace(design, views=(replace(view, points=dict.fromkeys(view.points, (1.0, 1.0))),))
+        return [replace(design, views=(replace(view, points=dict.fromkeys(view.points, (1.0, 1.0))),))]
 
     monkeypatch.setattr(intake, "take_one", with_bad_points)
     for name, mask in zip("abc", (BLUE, BLUE, BLACK), strict=True):
@@ -367,6 +371,61 @@ def test_odd_metadata_does_not_keep_a_cut_out_from_being_looked_at(tmp_path, inv
     odd = exif_of([(0x0112, 3, 1, b"\6\0\0\0"), (0x011A, 10, 1, b"\xff\xff\xff\x7f")])
     (tmp_path / "x.png").write_bytes(with_chunks(raw, chunk(b"eXIf", odd), chunk(b"pHYs", b"")))
     assert "transparent everywhere" in invoke("add", tmp_path / "x.png").stderr
+
+
+def test_photographs_with_one_name_are_one_mask_seen_from_several_sides(tmp_path, invoke, own):
+    pictures = [portrait(tmp_path / f"{name}.png") for name in ("front", "left", "right")]
+    result = invoke("add", *pictures, "--name", "scarf")
+    assert result.exit_code == 0, result.output
+    (design,) = Catalog.load(own).designs
+    assert design.entry.name == "scarf"
+    assert len(design.entry.views) == 3
+    assert not design.entry.mirror
+
+
+def test_each_folder_is_a_mask_with_by_folder(tmp_path, invoke, own):
+    for folder, mask in (("scarf", BLUE), ("veil", BLACK)):
+        for name in ("front", "left"):
+            (tmp_path / "masks" / folder).mkdir(parents=True, exist_ok=True)
+            portrait(tmp_path / "masks" / folder / f"{name}.png", mask)
+    result = invoke("add", tmp_path / "masks", "--by-folder")
+    assert result.exit_code == 0, result.output
+    assert sorted(names_in(own)) == ["scarf", "veil"]
+    assert invoke("add", tmp_path / "masks", "--by-folder", "--name", "x").exit_code == 2
+
+
+def test_points_by_hand_join_several_pictures_of_a_mask(tmp_path, invoke, own, cutout):
+    side = tmp_path / "side.png"
+    rgba = np.asarray(Image.open(cutout)).copy()
+    rgba[:30, :30] = (255, 255, 255, 255)
+    Image.fromarray(rgba).save(side)
+    turned = {"points": PLACES, "rotation": {"yaw": [20, 60], "pitch": [-20, 20]}}
+    front = {"points": PLACES, "rotation": {"yaw": [-20, 20], "pitch": [-20, 20]}}
+    file = tmp_path / "both.json"
+    file.write_text(json.dumps({"pictures": {cutout.name: front, side.name: turned}}))
+    result = invoke("add", cutout, side, "--name", "scarf", "--points", file)
+    assert result.exit_code == 0, result.output
+    (design,) = Catalog.load(own).designs
+    assert [view.rotation.yaw for view in design.entry.views] == [(-20, 20), (20, 60)]
+    assert design.entry.mirror
+    file.write_text(json.dumps({"pictures": {cutout.name: {"points": PLACES}}}))
+    assert "no rotation for 'red mask.png'" in invoke("add", cutout, "--points", file).stderr
+
+
+def test_every_large_face_of_a_photograph_gives_a_mask(tmp_path, invoke, own, monkeypatch):
+    class TwoFaces(OneFace):
+        def detect(self, image):
+            (face,) = super().detect(image[:, :300])
+            there = Face(face.bbox + [300, 0, 300, 0], face.keypoints + [300, 0], face.landmarks + [300, 0], face.pose)
+            return [there, face]
+
+    monkeypatch.setattr(intake, "_tools", lambda model: intake.Tools(TwoFaces(), None))
+    both = [np.asarray(Image.open(portrait(tmp_path / f"{k}.png", mask))) for k, mask in enumerate((BLUE, BLACK))]
+    Image.fromarray(np.concatenate(both, axis=1)).save(tmp_path / "us.png")
+    result = invoke("add", tmp_path / "us.png")
+    assert result.exit_code == 0, result.output
+    colours = {design.entry.name: design.entry.colour for design in Catalog.load(own).designs}
+    assert colours == {"us-1": "light blue", "us-2": "black"}
 
 
 def test_taken_names_can_be_renamed_or_replaced(tmp_path, invoke, own):
@@ -488,9 +547,14 @@ def test_broken_pictures_are_one_clear_line_and_write_nothing(tmp_path, invoke, 
     assert not (own / CATALOG_FILE).exists()
 
 
-def test_name_and_points_are_for_one_picture(tmp_path, points, invoke):
-    assert invoke("add", tmp_path, "--name", "x").exit_code == 2
-    assert invoke("add", tmp_path, "--points", points).exit_code == 2
+def test_points_for_one_picture_are_refused_for_several(tmp_path, points, invoke, own):
+    for name in "ab":
+        portrait(tmp_path / "in" / f"{name}.png")
+    for more in ((), ("--name", "x")):
+        result = invoke("add", tmp_path / "in", "--points", points, *more)
+        assert result.exit_code == 2
+        assert "these --points are for one picture" in result.stderr
+    assert not own.exists()
 
 
 def test_missing_and_empty_sources_are_named(tmp_path, invoke):

@@ -38,7 +38,7 @@ def worked_on(monkeypatch):
     """Takes masks from pictures in no time: the whole picture is the mask; the list of pictures that were worked on."""
     files = []
 
-    def design_from(path, detector, about, points=None):
+    def designs_from(path, tools, about, points=None):
         files.append(path)
         if path.stem.startswith("bare"):
             raise CatalogError(f"{path}: no mask to be seen", "take another")
@@ -46,10 +46,10 @@ def worked_on(monkeypatch):
         view = edit.NewView(edit.png_of(rgba), Rotation(yaw=(-60, 60), pitch=(-60, 60)), PLACES)
         name = about.name or intake.name_of(path)
         tags = (*about.tags, "photograph")
-        return edit.NewDesign(name, about.kind, about.license, (view,), "blue", tags, about.weight)
+        return [edit.NewDesign(name, about.kind, about.license, (view,), "blue", tags, about.weight)]
 
-    monkeypatch.setattr(intake, "_detector", lambda model: None)
-    monkeypatch.setattr(intake, "design_from", design_from)
+    monkeypatch.setattr(intake, "_tools", lambda model: None)
+    monkeypatch.setattr(intake, "designs_from", designs_from)
     monkeypatch.setattr("maskgen.cli.catalog.add.LocalExecutor", lambda workers: InProcess())
     return files
 

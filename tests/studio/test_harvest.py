@@ -272,3 +272,106 @@ def test_masks_are_taken_from_most_photographs():
         taken += 1
         assert 0.3 < (rgba[..., 3] > 128).mean() < 1, path
     assert taken >= 0.6 * len(paths)
+
+
+# ---- what the network adds
+
+
+def painted(name, face, tint=None):
+    """The astronaut with a mask of the catalog laid on as on another face, in another colour if there is one."""
+    image, own = astronaut()
+    view = choose.choose(Catalog.load().select(names=[name]), own, np.random.default_rng(0))
+    overlay = worn(view, face, (image.shape[1], image.shape[0]))
+    rgba = overlay.rgba.copy()
+    if tint is not None:
+        grey = rgba[..., :3].mean(axis=-1, keepdims=True)
+        rgba[..., :3] = grey / max(float(np.median(grey[rgba[..., 3] > 0.9])), 1e-3) * np.array(tint) * 0.9
+        rgba[..., :3] = np.minimum(rgba[..., :3], rgba[..., 3:])
+    result = image.astype(np.float32) / 255
+    result[overlay.region] = result[overlay.region] * (1 - rgba[..., 3:]) + rgba[..., :3]
+    return np.round(result * 255).astype(np.uint8)
+
+
+def lowered(face, share):
+    """A face moved down by a share of its height."""
+    down = np.float32([0, share * face.size_wh[1]])
+    landmarks = face.landmarks.copy()
+    landmarks[:, :2] += down
+    return Face(face.bbox + np.tile(down, 2), face.keypoints + down, landmarks, face.pose, face.score)
+
+
+@needs_pack
+def test_a_bare_face_is_no_mask_to_the_network_either():
+    image, face = astronaut()
+    assert refusal(image, face, parser()) == "no_mask"
+
+
+@needs_pack
+@pytest.mark.parametrize("name", ["surgical-blue", "cloth-black"])
+def test_a_mask_that_leaves_the_nose_bare_is_worn_wrongly(name):
+    face = astronaut()[1]
+    assert refusal(painted(name, lowered(face, 0.3)), face, parser()) == "worn_wrongly"
+
+
+@needs_pack
+def test_a_hand_before_the_face_is_covered_and_no_mask():
+    image, face = astronaut()
+    worn, alpha = wearing("surgical-blue")
+    hand = np.zeros(alpha.shape, np.uint8)
+    x, y = face.landmarks_68[[33, 57]].mean(axis=0)
+    cv2.ellipse(hand, (int(x), int(y)), (int(0.4 * face.size_wh[0]), int(0.3 * face.size_wh[0])), 0, 0, 360, 1, -1)
+    skin = np.median(image[light.skin_region(face, (image.shape[1], image.shape[0]))], axis=0)
+    covered = np.where(hand[..., None] > 0, skin, worn).astype(np.uint8)
+    assert refusal(covered, face, parser()) == "covered"
+
+
+@needs_pack
+@pytest.mark.parametrize("tint", [(0.86, 0.62, 0.5), (0.75, 0.55, 0.45), (0.5, 0.5, 0.5)])
+def test_masks_in_the_colours_of_skin_and_grey_are_taken(tint):
+    face = astronaut()[1]
+    taken = harvest.harvest(painted("surgical-white", face, tint), face, parser=parser())
+    assert (taken.rgba[..., 3] > 128).mean() > 0.4
+
+
+@needs_pack
+def test_masks_are_taken_from_black_and_white_photographs():
+    image, face = wearing("surgical-white")[0], astronaut()[1]
+    grey = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=-1)
+    assert harvest.harvest(grey, face, parser=parser()).colour in ("white", "light grey")
+
+
+CASTS = {"none": (1, 1, 1), "warm": (1.0, 0.93, 0.82), "cool": (0.9, 0.97, 1.0), "green": (0.95, 1.0, 0.93)}
+
+
+@needs_pack
+@pytest.mark.parametrize("cast", CASTS)
+def test_blue_stays_blue_and_white_turns_neither_beige_nor_blue(cast):
+    face = astronaut()[1]
+    named = {}
+    for name in ("surgical-blue", "surgical-white"):
+        lit = np.clip(wearing(name)[0] * np.array(CASTS[cast]), 0, 255).astype(np.uint8)
+        named[name] = harvest.harvest(lit, face, parser=parser()).colour
+    assert named["surgical-blue"] in ("light blue", "blue", "teal")
+    assert named["surgical-white"] in ("white", "light grey")
+
+
+@needs_pack
+def test_neither_fruit_nor_cloth_is_a_head():
+    image, face = astronaut()
+    assert harvest.is_head(image, face, parser())
+    square = np.full((300, 300, 3), (90, 120, 160), np.uint8)
+    square[60:240, 60:240] = (200, 60, 70)
+    cherries = np.full((300, 300, 3), 240, np.uint8)
+    for x in (105, 195):
+        cv2.circle(cherries, (x, 170), 48, (150, 15, 30), -1)
+        cv2.line(cherries, (x, 125), (150, 30), (60, 110, 40), 5)
+    for picture in (square, cherries):
+        assert not harvest.is_head(picture, face_at(centre=(150, 130)), parser())
+
+
+def test_what_sticks_out_of_a_mask_and_is_narrow_is_dropped():
+    region = np.zeros((160, 160), bool)
+    region[60:120, 40:120] = True
+    with_finger = region.copy()
+    with_finger[30:60, 70:74] = True  # 4 pixels at 0.6 pixels per millimetre
+    assert iou(segment._without_lobes(with_finger, segment.WORK_SCALE), region) > 0.97

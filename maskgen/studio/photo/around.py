@@ -27,7 +27,7 @@ from maskgen.catalog.edit import NewView
 from maskgen.catalog.schema import Corner, Rotation
 from maskgen.face import HeadPose
 from maskgen.face.pose import rotation_matrix
-from maskgen.face.solid import ARC_MM_PER_DEG, head_solid
+from maskgen.face.solid import ARC_MM_PER_DEG, Solid, head_solid
 from maskgen.studio.control import project
 from maskgen.studio.mesh import Mesh, grid_mesh, occluder
 from maskgen.studio.render import indexed, raster
@@ -42,9 +42,10 @@ _HEIGHTS_MM: Final = np.arange(-20.0, 165.1, 1.0)
 # Of its vertices one of so many, both ways, carries its form.
 _THINNED: Final = 3
 # How far cloth stays off the skin, and how far it spans hollows and lips, millimetres.
-_CLEARANCE_MM: Final = 2.0
+_CLEARANCE_MM: Final = 3.0
 _TENT_MM: Final = 16.0
 _SMOOTH_MM: Final = 9.0
+_EVEN_MM: Final = 2.0
 # A place counts from where its normal faces the camera by the first of these cosines, and fully from the second.
 _FACING: Final = (0.15, 0.55)
 # A place so far behind what is in front of it is hidden, millimetres.
@@ -134,7 +135,10 @@ def _alike(seen: Sequence[Seen]) -> list[Seen]:
 @cache
 def _grid() -> tuple[Float64Array, Float64Array]:
     """(R, C, 3) points of the cloth, and their normals."""
-    solid = head_solid().bridged(_TENT_MM).smoothed(_SMOOTH_MM)
+    head = head_solid()
+    # Cloth shows no lips, but the tip of the nose is never out of it.
+    smooth = head.bridged(_TENT_MM).smoothed(_SMOOTH_MM)
+    solid = Solid(np.maximum(smooth.radius, head.radius)).smoothed(_EVEN_MM)
     angles, heights = np.meshgrid(_ANGLES_DEG, _HEIGHTS_MM)
     skin = solid.on_skin(angles, heights)
     points = skin + solid.distance(skin)[1] * _CLEARANCE_MM

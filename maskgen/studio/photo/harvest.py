@@ -13,7 +13,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from maskgen.arrays import Float32Array, Image
+from maskgen.arrays import BoolArray, Float32Array, Image
 from maskgen.catalog.schema import Rotation
 from maskgen.errors import CatalogError
 from maskgen.face import Face, HeadPose
@@ -29,7 +29,7 @@ from maskgen.studio.photo.segment import Crop, MaskRegion, Parts, Regions
 _SMALLEST: Final = 70
 _YAW_LIMIT: Final = 50
 _PITCH_LIMIT: Final = 35
-_SHARP: Final = 1.5  # see `segment.sharpness`
+_SHARP: Final = 2.5  # see `segment.sharpness`
 _BARE: Final = 0.5  # see `segment.skin_score`
 _LIKE_SKIN: Final = 0.65  # see `segment.skin_overlap`
 _RIM_CONTRAST: Final = 25.0  # see `segment.rim_contrast`
@@ -132,14 +132,21 @@ def _check_worn(crop: Crop, regions: Regions, parts: Parts | None) -> None:
             raise RefusedError("no_mask", f"nose, mouth and chin look like skin ({bare:.2f}): no mask worn")
         return
     nose, mouth, chin = segment.fronted(crop, parts)
-    is_like_skin = segment.skin_overlap(crop, regions) > _LIKE_SKIN and segment.has_colour(crop, regions)
+    has_colour = segment.has_colour(crop, regions)
+
+    def is_hand(area: BoolArray) -> bool:
+        return has_colour and segment.skin_overlap(crop, regions, area) > _LIKE_SKIN
+
     if max(nose, mouth) < _FRONTED:
-        if chin > _SURELY_FRONTED and segment.rim_contrast(crop, regions) > _RIM_CONTRAST and not is_like_skin:
+        contrast = segment.rim_contrast(crop, regions)
+        if chin > _SURELY_FRONTED and contrast > _RIM_CONTRAST and not is_hand(regions.core):
             raise RefusedError("worn_wrongly", "the mask is under the chin, nose and mouth are bare", _WEAR_IT)
         raise RefusedError("no_mask", "nose and mouth are bare: no mask worn")
-    if is_like_skin:
+    is_wrong = min(nose, mouth) < _FRONTED and max(nose, mouth, chin) > _SURELY_FRONTED
+    # Of a mask that leaves the nose bare, only what covers the rest may look like a hand.
+    if is_hand(segment.mouth_and_chin(crop) if is_wrong and nose < mouth else regions.core):
         raise RefusedError("covered", "a hand is in front of nose and mouth", "take a photograph without it")
-    if min(nose, mouth) < _FRONTED and max(nose, mouth) > _SURELY_FRONTED:
+    if is_wrong:
         raise RefusedError("worn_wrongly", f"the {'nose' if nose < mouth else 'mouth'} is bare", _WEAR_IT)
 
 

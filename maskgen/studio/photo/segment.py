@@ -431,9 +431,15 @@ def skin_score(crop: Crop, regions: Regions) -> float:
     return (overlap + float(hue[regions.core & crop.inside].mean())) / 2
 
 
-def skin_overlap(crop: Crop, regions: Regions) -> float:
-    """How much the colours of nose, mouth and chin are those of the forehead, 0 to 1."""
-    return _overlap(_quantised(crop.pixels), regions.core & crop.inside, regions.skin)
+def skin_overlap(crop: Crop, regions: Regions, area: BoolArray | None = None) -> float:
+    """How much the colours of nose, mouth and chin, or of another area, are those of the forehead, 0 to 1."""
+    area = regions.core if area is None else area
+    return _overlap(_quantised(crop.pixels), area & crop.inside, regions.skin)
+
+
+def mouth_and_chin(crop: Crop) -> BoolArray:
+    """(H, W) mouth and chin."""
+    return hull(np.concatenate([crop.points[48:60], crop.points[6:11]]), crop.inside.shape)
 
 
 def has_colour(crop: Crop, regions: Regions) -> bool:

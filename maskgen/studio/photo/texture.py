@@ -145,7 +145,7 @@ def in_neutral_light(rgb: Float32Array, alpha: Float32Array, crop: Crop, skin: B
     shares = np.linspace(0, 1, 11)
     chromas = [chroma_of(middle / balance**share) for share in shares]
     lightness, a, b = lab_of(middle)
-    is_warm_white = lightness > _LIGHT and b > abs(a) and chromas[0] < _WARM_WHITE
+    is_warm_white = lightness > _LIGHT and b > abs(a) and min(chromas) < _WARM_WHITE
     if is_warm_white or (min(chromas) < _NEUTRAL_CLOTH and chromas[0] < _DYED):
         balance = middle / (middle @ LUMA)
         exposure = min(exposure, max(float(middle @ LUMA) / _WHITE_CLOTH, 1.0))
