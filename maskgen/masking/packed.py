@@ -15,7 +15,7 @@ from maskgen.face import Face
 from maskgen.masking.augment import Observed
 from maskgen.masking.light import Appearance, Light, Shading
 from maskgen.masking.occlude import Visible, visible_of
-from maskgen.parse import GRID_SIDE, KINDS, Regions, upright_crop, window_of
+from maskgen.parse import GRID_SIDE, KINDS, Regions, upright_crop
 
 VERSION: Final = 1
 """Of all below; what was packed by another one is observed anew."""
@@ -34,14 +34,15 @@ NUMBERS: Final = np.dtype(
         ("gain_shape", "<u2", 2),
         ("gain_region", "<i4", 4),
         ("covered", "<f8"),
-        ("visible_side", "<u2"),
+        ("visible_shape", "<u2", 2),
+        ("visible_region", "<i4", 4),
         ("image_to_visible", "<f4", (2, 3)),
         ("image_to_crop", "<f4", (2, 3)),
     ]
 )
 """What of an observed face has a fixed size."""
 _EVERYWHERE, _KEPT, _FROM_PICTURE = range(3)
-# A map of what is visible is kept up to so many pixels; of larger pictures it is worked out again from the regions.
+# A map of what is visible is kept up to so many pixels; of larger faces it is worked out again from the regions.
 _LARGEST: Final = 128 * 128
 # How finely shares are kept.
 _STEPS: Final = 51
@@ -82,7 +83,8 @@ def pack(observed: Observed) -> Packed:
     if visible is not None:
         is_small = visible.values.size <= _LARGEST or regions is None
         numbers["visible"] = _KEPT if is_small else _FROM_PICTURE
-        numbers["visible_side"], numbers["image_to_visible"] = len(visible.values), visible.image_to_values
+        numbers["visible_shape"], numbers["visible_region"] = visible.values.shape, _edges(visible.region)
+        numbers["image_to_visible"] = visible.image_to_values
         maps += visible.values.tobytes() if is_small else b""
     if regions is None:
         return Packed(numbers, maps, b"")
@@ -96,7 +98,7 @@ def sizes(numbers: Any) -> tuple[int, int]:
         return 0, 0
     size = 2 * int(np.prod(numbers["gain_shape"], dtype=int))
     if numbers["visible"] == _KEPT:
-        size += int(numbers["visible_side"]) ** 2
+        size += int(np.prod(numbers["visible_shape"], dtype=int))
     return size, int(np.prod(_SHARES)) if numbers["has_regions"] else 0
 
 
@@ -137,9 +139,8 @@ def unpack(packed: Packed, image: Image, face: Face) -> Observed:
         regions = Regions(_shares(packed.shares), crop, matrix)
     visible = None
     if numbers["visible"] == _KEPT:
-        side, place = int(numbers["visible_side"]), np.array(numbers["image_to_visible"])
-        values = np.frombuffer(maps, np.uint8, offset=2 * height * width).reshape(side, side)
-        visible = Visible(values, place, window_of(place, image.shape, side))
+        values = np.frombuffer(maps, np.uint8, offset=2 * height * width).reshape(numbers["visible_shape"])
+        visible = Visible(values, np.array(numbers["image_to_visible"]), _region(numbers["visible_region"]))
     elif numbers["visible"] == _FROM_PICTURE:
         assert regions is not None
         visible = visible_of(image, face, regions)

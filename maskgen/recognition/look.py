@@ -10,6 +10,7 @@ from maskgen.detect import Detector
 from maskgen.face import Face
 from maskgen.face.align import crop_matrix, moved
 from maskgen.masking.augment import Observed, observe
+from maskgen.masking.illuminant import scene_of
 from maskgen.masking.light import appearance_of
 from maskgen.masking.occlude import visible_of
 from maskgen.masking.packed import pack
@@ -56,7 +57,8 @@ def look_at(
     chosen = central(faces, size_wh)
     if not observed:
         return Seen(size_wh, tuple(map(SeenFace, faces)), chosen, None, is_aligned)
-    found = [observe(image, face, parser) for face in faces]
+    scene = scene_of(image)
+    found = [observe(image, face, parser, scene) for face in faces]
     seen = [SeenFace(face, pack(one)) for face, one in zip(faces, found, strict=True)]
     crop = cropped(image, faces[chosen].keypoints, is_aligned)
     if crop is not image:
