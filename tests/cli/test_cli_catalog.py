@@ -354,7 +354,7 @@ def test_a_design_that_breaks_the_schema_is_refused_and_the_others_go_on(tmp_pat
         return replace(design, views=(replace(view, points=dict.fromkeys(view.points, (1.0, 1.0))),))
 
     monkeypatch.setattr(intake, "take_one", with_bad_points)
-    for name, mask in zip("abc", (BLUE, BLUE, BLACK), strict=True):
+    for name, mask in zip("abc", (BLUE, (200, 60, 60), BLACK), strict=True):
         portrait(tmp_path / "in" / f"{name}.png", mask)
     report = json.loads(invoke("add", tmp_path / "in", "--json").stdout)
     assert [added["name"] for added in report["added"]] == ["a", "c"]
