@@ -31,8 +31,8 @@ _BITS_SIDE: Final = 9
 # cloth; those that differ in a small emblem only differ by 2, and the same one, scaled, by 0.03.
 _PHOTOGRAPHS_DIFFER: Final = 12.0
 _CUTOUTS_DIFFER: Final = 1.0
-# Another balance of colours makes no more of a difference; beyond, plain masks of one outline have the same dHash.
-_BALANCES_DIFFER: Final = 42.0
+# Of photographs that are alike in all but colour, saved with another balance.
+_COLOURS_DIFFER: Final = 36.0
 # Share of the bits of dHash; different photographs differ by 0.18 and more.
 _BITS_DIFFER: Final = 0.15
 
@@ -49,9 +49,10 @@ class _Likeness(NamedTuple):
         by_colours = float(np.abs(self.tiny - other.tiny).mean())
         if not self.is_photograph:
             return by_colours / _CUTOUTS_DIFFER
-        if by_colours > _BALANCES_DIFFER:
-            return by_colours / _PHOTOGRAPHS_DIFFER
-        return min(by_colours / _PHOTOGRAPHS_DIFFER, float((self.bits != other.bits).mean()) / _BITS_DIFFER)
+        by_bits = float((self.bits != other.bits).mean()) / _BITS_DIFFER
+        # Another balance of colours makes no other mask, but black cloth is not blue cloth of the same make.
+        near = min(by_colours / _PHOTOGRAPHS_DIFFER, by_bits)
+        return near if by_colours < _COLOURS_DIFFER else max(near, by_colours / _COLOURS_DIFFER)
 
 
 class Likenesses:
