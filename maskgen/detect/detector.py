@@ -197,16 +197,20 @@ class FaceDetector:
             found = glimpse.found
         else:
             found = self._with_small(self._ladder.climb(reduced, glimpse), image, scale)
-        if max(surest(glimpse.found), surest(found)) < SURE and (lean := self._ways.lean(reduced, found)):
+        if max(surest(glimpse.found), surest(found)) >= SURE:
+            return [_Sighting(one[BOX] * np.float32(scale), float(one[SCORE])) for one in found]
+        if lean := self._ways.lean(reduced, found):
             # Large pictures are turned in the size that detection looks at, unless their tiles are looked at too.
             whole, to_image = (image, 1.0) if self.small_faces else (reduced, scale)
             picture, back = turned(whole, lean)
             smaller, to_picture = _reduced(picture)
             upright = self._with_small(self._ladder.climb(smaller), picture, to_picture)
+            upright = self._ways.confirmed(picture, _scaled(upright, to_picture))
             if len(upright):
-                boxes = [box_in(one[BOX] * np.float32(to_picture), back) * np.float32(to_image) for one in upright]
+                boxes = [box_in(one[BOX], back) * np.float32(to_image) for one in upright]
                 return [_Sighting(box, float(one[SCORE]), lean) for box, one in zip(boxes, upright, strict=True)]
-        return [_Sighting(one[BOX] * np.float32(scale), float(one[SCORE])) for one in found]
+        found = self._ways.confirmed(image, _scaled(found, scale))
+        return [_Sighting(one[BOX], float(one[SCORE])) for one in found]
 
     def _with_small(self, found: Float32Array, image: Image, scale: float) -> Float32Array:
         """Detections (K, 15) in the reduced picture, and those of small faces in the picture itself if asked for."""

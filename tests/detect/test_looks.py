@@ -120,6 +120,15 @@ def test_where_the_upright_face_is_sure_nothing_is_turned(exhaustive, looks):
     assert looks == [320, 640]
 
 
+def test_what_looks_like_no_face_when_it_is_seen_alone_is_none(exhaustive):
+    picture = astronaut()
+    (face,) = exhaustive.detect(picture)
+    claimed = np.full((2, 15), 0.6, np.float32)
+    claimed[:, :4] = face.bbox, [20, 300, 90, 390]
+    kept = exhaustive._ways.confirmed(picture, claimed)
+    assert kept[:, :4].tolist() == [face.bbox.tolist()]
+
+
 # ---- small faces in large pictures
 
 
