@@ -45,6 +45,8 @@ _SHORTEST_SIDE: Final = 32
 # OpenCV counts the columns and rows of what it warps in 16 bits.
 _LONGEST_SIDE: Final = 32_000
 _MAX_POINTS_BYTES: Final = 1_000_000
+# What is said first of an opaque picture that shows no mask either.
+_NO_FACE: Final = "no face found; as a picture of a mask alone: "
 # Views whose yaw, both ends added, is farther from none show one side of a mask.
 _BOTH_SIDES_DEG: Final = 20
 
@@ -158,7 +160,7 @@ def designs_from(path: Path, tools: Tools, about: About, points: PointsFile | No
     looked_at = _looked_at(path, tools, points)
     name = about.name or name_of(path)
     if isinstance(looked_at, _CutOut):
-        return [_cutout(looked_at.rgba, path, name, about, points)]
+        return [_cutout(looked_at.rgba, path, name, about, points, looked_at.is_opaque)]
     taken, refused = [], list[tuple[Face, harvest.RefusedError]]()
     for face in looked_at.faces:
         try:
@@ -211,7 +213,10 @@ def design_from_several(paths: Sequence[Path], tools: Tools, about: About, point
 
 @dataclass(frozen=True)
 class _CutOut:
+    """A mask alone; whether there was a background, and no head before it."""
+
     rgba: Image
+    is_opaque: bool = False
 
 
 @dataclass(frozen=True)
@@ -238,11 +243,9 @@ def _looked_at(path: Path, tools: Tools, points: PointsFile | None) -> _CutOut |
     if faces:
         return _Photograph(picture.pixels, faces)
     try:
-        return _CutOut(without_background(picture.pixels))
+        return _CutOut(without_background(picture.pixels), is_opaque=True)
     except CatalogError as error:
-        raise harvest.RefusedError(
-            "no_face", f"{path}: no face found; as a picture of a mask alone: {error.fault}", error.remedy
-        ) from error
+        raise harvest.RefusedError("no_face", f"{path}: {_NO_FACE}{error.fault}", error.remedy) from error
 
 
 def _harvested(
@@ -466,7 +469,9 @@ def name_of(path: Path, stem: str | None = None) -> str:
     return name[:64] or "mask"
 
 
-def _cutout(rgba: Image, path: Path, name: str, about: About, points: PointsFile | None) -> NewDesign:
+def _cutout(
+    rgba: Image, path: Path, name: str, about: About, points: PointsFile | None, is_opaque: bool = False
+) -> NewDesign:
     if not rgba[..., 3].any():
         raise CatalogError(f"{path}: transparent everywhere")
     if rgba.shape[0] * rgba.shape[1] > MAX_PICTURE_PIXELS:
@@ -479,7 +484,7 @@ def _cutout(rgba: Image, path: Path, name: str, about: About, points: PointsFile
         try:
             views = template.views_from_cutout(rgba, about.kind)
         except CatalogError as error:
-            raise CatalogError(f"{path}: {error.fault}", error.remedy) from error
+            raise CatalogError(f"{path}: {_NO_FACE if is_opaque else ''}{error.fault}", error.remedy) from error
     # Views lifted from a cut-out show both sides already.
     mirror = points is not None
     colour, tags = texture.colour_of(rgba), (*about.tags, CUT_OUT)
