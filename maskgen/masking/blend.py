@@ -59,8 +59,10 @@ class Blended:
     def alpha(self) -> Float32Array:
         """(h, w) how much of the mask is seen in that part, 0 to 1."""
         size_wh = self.region[1].stop - self.region[1].start, self.region[0].stop - self.region[0].start
-        opacity = _enlarged(self._opacity, self._step, size_wh).astype(np.float32) / 255
-        return opacity if self._share is None else opacity * (self._share / np.float32(255))
+        opacity: Float32Array = _enlarged(self._opacity, self._step, size_wh).astype(np.float32) / np.float32(255)
+        if self._share is not None:
+            opacity *= self._share.astype(np.float32) * np.float32(1 / 255)
+        return opacity
 
 
 def over(
