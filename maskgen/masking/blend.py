@@ -26,6 +26,7 @@ from maskgen.masking.occlude import Visible
 from maskgen.masking.recipe import DEFAULT_LOOK, Look
 from maskgen.masking.warp import Overlay
 
+_BLOCK: Final = 100_000  # pixels
 # A mask is drawn so many times smaller than the image that its blur is this wide, pixels, or wider; but no face smaller
 # than so many pixels.
 _NARROWEST: Final = 0.7
@@ -58,8 +59,10 @@ class Blended:
     def alpha(self) -> Float32Array:
         """(h, w) how much of the mask is seen in that part, 0 to 1."""
         size_wh = self.region[1].stop - self.region[1].start, self.region[0].stop - self.region[0].start
-        opacity: Float32Array = _enlarged(self._opacity, self._step, size_wh) * np.float32(1 / 255)
-        return opacity if self._share is None else opacity * (self._share / np.float32(255))
+        opacity: Float32Array = _enlarged(self._opacity, self._step, size_wh).astype(np.float32) / np.float32(255)
+        if self._share is not None:
+            opacity *= self._share.astype(np.float32) * np.float32(1 / 255)
+        return opacity
 
 
 def over(
@@ -102,20 +105,27 @@ def over(
     )
     size_wh = columns.stop - columns.start, rows.stop - rows.start
     rgba, through = _seen_by_camera(overlay, appearance, look)
-    below = image[rows, columns]
     above = _enlarged(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), step, size_wh)
     let = _enlarged(through, step, size_wh)
-    # A pixel that nothing lies on comes back as it was.
-    mixed = cv2.add(cv2.multiply(below, cv2.cvtColor(let, cv2.COLOR_GRAY2RGB), scale=1 / 255), above)
-    if look.noise:
-        grain = drawn(rng, size_wh)
-        if appearance.noise > 0:
-            mixed = grain.on(mixed, _enlarged(strength_on(rgba, appearance.noise), step, size_wh))
+    grain = drawn(rng, size_wh) if look.noise else None
+    strength = None
+    if grain is not None and appearance.noise > 0:
+        strength = _enlarged(strength_on(rgba, appearance.noise), step, size_wh)
     share = None if visible is None else visible.at((rows, columns))
-    if share is not None:
-        mixed = _mixed(below, mixed, share)
     result = image.copy()
-    result[rows, columns] = mixed
+    # So many rows at a time: what one operation leaves is at hand for the next.
+    height = max(_BLOCK // size_wh[0], 1)
+    for first in range(0, size_wh[1], height):
+        block = slice(first, first + height)
+        below = image[rows, columns][block]
+        # A pixel that nothing lies on comes back as it was.
+        passed = cv2.multiply(below, cv2.cvtColor(let[block], cv2.COLOR_GRAY2RGB), scale=1 / 255)
+        mixed = np.asarray(cv2.add(passed, above[block]), np.uint8)
+        if grain is not None and strength is not None:
+            mixed = grain.part(block).on(mixed, strength[block])
+        if share is not None:
+            mixed = _mixed(below, mixed, share[block])
+        result[rows, columns][block] = mixed
     return Blended(result, (rows, columns), cv2.extractChannel(rgba, 3), step, share)
 
 

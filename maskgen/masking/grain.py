@@ -113,6 +113,10 @@ class Grain:
     lighter: Image
     darker: Image
 
+    def part(self, rows: slice) -> Grain:
+        """Some rows of it."""
+        return Grain(self.lighter[rows], self.darker[rows])
+
     def on(self, image: Image, strength: Image) -> Image:
         """An image (H, W, 3) with grain of a strength (H, W) as `strength_on` gives it."""
         for change, values in ((cv2.add, self.lighter), (cv2.subtract, self.darker)):

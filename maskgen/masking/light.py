@@ -322,7 +322,7 @@ def shading_of(near: _Near, size: float) -> Shading:
     cell = _COARSER * near.step
     height, width = (side // _COARSER for side in near.skin.shape)
     # As far as the image reaches.
-    around = [
+    above, below, before, after = (
         min(math.ceil(_AROUND * size / cell), max(room // cell, 0))
         for room in (
             near.top,
@@ -330,9 +330,9 @@ def shading_of(near: _Near, size: float) -> Shading:
             near.left,
             near.size_wh[0] - near.left - width * cell,
         )
-    ]
-    top, left = near.top - around[0] * cell, near.left - around[2] * cell
-    down, along = height + around[0] + around[1], width + around[2] + around[3]
+    )
+    top, left = near.top - above * cell, near.left - before * cell
+    down, along = height + above + below, width + before + after
     region = slice(top, top + down * cell), slice(left, left + along * cell)
     if cv2.countNonZero(near.skin) < _FEWEST:
         return Shading(np.ones((1, 1), np.float32), region)
@@ -340,8 +340,7 @@ def shading_of(near: _Near, size: float) -> Shading:
     luma = cv2.multiply(cv2.add(cv2.cvtColor(near.pixels, cv2.COLOR_RGB2GRAY), 4.0), weight)
     small = cv2.resize(cv2.merge([weight, luma]), (width, height), interpolation=cv2.INTER_AREA)
     number, brightness, *_ = cv2.mean(small)
-    above, below, left_of, right_of = around
-    small = cv2.copyMakeBorder(small, above, below, left_of, right_of, cv2.BORDER_CONSTANT, value=0)
+    small = cv2.copyMakeBorder(small, above, below, before, after, cv2.BORDER_CONSTANT, value=0)
     unit = max(size / 24, 1.0) / cell
     # Cells blur too: as wide as a box when they are made, as a triangle when they are drawn.
     own = (unit**2 - 1) / 4
