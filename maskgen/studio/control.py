@@ -133,7 +133,11 @@ def selected(
         What counts as crushed.
     """
     box = np.stack([places[name] for name in BOX])
-    names = [BOX[i] for i in sorted(ConvexHull(box).vertices)]
+    names = list[str]()
+    for number in sorted(ConvexHull(box).vertices):
+        # Corners that lie behind each other are one.
+        if all(np.linalg.norm(box[number] - places[name]) > rule.closest for name in names):
+            names.append(BOX[number])
     column = {name: number for number, name in enumerate(every)}
 
     def strain(trial: list[str]) -> float:

@@ -481,7 +481,7 @@ def test_eval_leaves_out_records_and_samples_that_are_missing_and_says_why_there
     listed.write_text(f"{a} {b} 1\n{c} {d} 1\n{a} {c} 0\n{a} 999.png 0\n")
     result = invoke(model, "--pairs", listed, "--root", packed)
     assert re.search("measured +3 of 4 pairs.*rank-1 of 2 pictures", result.stdout), result.output
-    assert re.search("left out +1 pairs; pictures: missing 1", result.stdout)
+    assert re.search("left out +1 pair; pictures: missing 1", result.stdout)
     listed.write_text(f"{a} {b} 1\n{c} {d} 0\n")
     result = invoke(model, "--pairs", listed, "--root", packed)
     assert re.search("refused +rank-1: the dataset does not say of all pictures who is on them", result.stdout)

@@ -414,7 +414,7 @@ def test_wrong_weights_are_a_usage_error(tmp_path, value, message):
 def test_weights_reach_the_settings(tmp_path, monkeypatch):
     small_catalog(tmp_path, {"red": 1})
     seen = {}
-    plan = SimpleNamespace(count=run.Numbers)
+    plan = SimpleNamespace(count=run.Numbers, masks=SimpleNamespace(catalog=Catalog.load(), newer=()))
     monkeypatch.setattr(run, "prepare", lambda job: seen.update(settings=job.settings) or nullcontext(plan))
     arguments = [
         str(tmp_path),

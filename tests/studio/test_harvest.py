@@ -307,7 +307,7 @@ def test_a_bare_face_is_no_mask_to_the_network_either():
 
 
 @needs_pack
-@pytest.mark.parametrize("name", ["surgical-blue", "cloth-black"])
+@pytest.mark.parametrize("name", ["surgical-blue-deep", "cloth-black"])
 def test_a_mask_that_leaves_the_nose_bare_is_worn_wrongly(name):
     face = astronaut()[1]
     assert refusal(painted(name, lowered(face, 0.3)), face, parser()) == "worn_wrongly"
@@ -348,10 +348,10 @@ CASTS = {"none": (1, 1, 1), "warm": (1.0, 0.93, 0.82), "cool": (0.9, 0.97, 1.0),
 def test_blue_stays_blue_and_white_turns_neither_beige_nor_blue(cast):
     face = astronaut()[1]
     named = {}
-    for name in ("surgical-blue", "surgical-white"):
+    for name in ("surgical-blue-deep", "surgical-white"):
         lit = np.clip(wearing(name)[0] * np.array(CASTS[cast]), 0, 255).astype(np.uint8)
         named[name] = harvest.harvest(lit, face, parser=parser()).colour
-    assert named["surgical-blue"] in ("light blue", "blue", "teal")
+    assert named["surgical-blue-deep"] in ("light blue", "blue", "teal")
     assert named["surgical-white"] in ("white", "light grey")
 
 
