@@ -79,7 +79,9 @@ def look(
         except KeyboardInterrupt:
             cache = None
     if cache is None:
-        console.note(f"interrupted: {now.done} of {now.total} pictures kept; the same command again goes on from there")
+        console.note(
+            f"interrupted: {now.done} of {console.counted(now.total, 'picture')} kept; the same command again goes on from there"
+        )
         ctx.exit(console.INTERRUPTED)
     reasons = Counter(dataset.left_out)
     found = cache.reasons(dataset.names)

@@ -92,7 +92,7 @@ class RandomMask:
         is_aligned: bool = False,
     ) -> None:
         if not 0 <= p <= 1:
-            raise ConfigError(f"p {p}: not a share", "give {p} from 0 to 1")
+            raise ConfigError(f"p {p}: not a share", "give p from 0 to 1")
         self.catalog = (
             catalog if isinstance(catalog, Catalog) else Catalog.load(None if catalog is None else Path(catalog))
         )

@@ -1,6 +1,7 @@
 """Catalog, face and random generator to a view."""
 
 import collections
+import functools
 import json
 
 import numpy as np
@@ -89,10 +90,15 @@ def test_a_catalog_of_nothing_else_is_worn_all_the_same():
     assert choose(catalog, face_at(), np.random.default_rng(0), ("gaiter",)).kind == "gaiter"
 
 
+@functools.cache
+def shipped():
+    return Catalog.load()
+
+
 @settings(deadline=None)
 @given(st.one_of(poses(yaw=89, pitch=60), st.builds(HeadPose, *[st.sampled_from(range(-90, 91, 5))] * 2, st.just(0))))
 def test_cells_of_head_rotations_hold_what_looking_at_every_view_finds(pose):
-    catalog = Catalog.load()
+    catalog = shipped()
     held = [(design, views) for design in catalog.designs if (views := design.views_for(pose.yaw, pose.pitch))]
     for _ in range(2):
         fitting = catalog.fitting(pose.yaw, pose.pitch)
