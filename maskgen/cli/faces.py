@@ -79,9 +79,8 @@ def look(
         except KeyboardInterrupt:
             cache = None
     if cache is None:
-        console.note(
-            f"interrupted: {now.done} of {console.counted(now.total, 'picture')} kept; the same command again goes on from there"
-        )
+        kept = f"{now.done} of {console.counted(now.total, 'picture')} kept"
+        console.note(f"interrupted: {kept}; the same command again goes on from there")
         ctx.exit(console.INTERRUPTED)
     reasons = Counter(dataset.left_out)
     found = cache.reasons(dataset.names)

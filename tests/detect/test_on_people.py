@@ -33,6 +33,7 @@ def moved(face, other):
     return float(np.linalg.norm(face.landmarks_68 - other.landmarks_68, axis=1).mean()) / eyes_of(other)
 
 
+@pytest.mark.long
 def test_on_five_hundred_photographs_boxes_and_points_are_those_of_insightface():
     models = face_analysis(pack_dir("bundled"), ["detection", "landmark_3d_68"], "cpu").models
     detector, landmarks = models["detection"], models["landmark_3d_68"]
@@ -51,6 +52,7 @@ def test_on_five_hundred_photographs_boxes_and_points_are_those_of_insightface()
     assert number >= 500
 
 
+@pytest.mark.long
 def test_in_five_hundred_photographs_a_glimpse_loses_nobody_and_keeps_the_order():
     quick, exhaustive = FaceDetector(bystanders=False), FaceDetector()
     shifts = []
