@@ -96,12 +96,17 @@ def serve(args: argparse.Namespace) -> None:
     from maskgen.face import Face
     from maskgen.face.align import aligned_crop, alignment
     from maskgen.face.landmarks import bbox_of_points, keypoints_of
+    from maskgen.masking import detail
     from maskgen.masking.augment import mask_faces, observe_all
     from maskgen.masking.recipe import Look, Recipe
     from maskgen.parse import FaceParser
 
     cv2.setNumThreads(1)
     detector, parser, catalog = DetectorSpec().build(), FaceParser(), Catalog.load()
+    for number in range(detail.CREASE_FIELDS):  # made once per worker, like the weaves
+        detail._creases(number)
+    for weave in detail._WEAVE_GAIN:
+        detail._weave(weave)
     recipe = Recipe(alike=args.alike, recolor_share=args.recolor, look=Look(noise=not args.no_noise))
     clock = Clock()
     instrument(clock)
