@@ -35,7 +35,10 @@ def test_crops_are_cut_after_masking_by_the_matrix_in_the_row(source, job_of):
         assert row.crop.size_wh == (112, 112)
         matrix = np.array(row.crop.matrix, np.float32)
         expected = aligned_crop(images.read(whole.target / key).pixels, matrix)
-        assert np.abs(images.read(crops.target / key).pixels.astype(int) - expected).max() <= 2
+        apart = np.abs(images.read(crops.target / key).pixels.astype(int) - expected)
+        # The row's matrix is rounded, and OpenCV takes places in steps of 1/32 pixel: one is up to 8 levels at an edge.
+        assert apart.max() <= 8
+        assert apart.mean() < 0.05
         # Points lie in the upright picture; the matrix takes them where ArcFace wants them.
         points = np.array(row.faces[0].keypoints, np.float32)
         mapped = points @ matrix[:, :2].T + matrix[:, 2]
