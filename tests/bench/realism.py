@@ -96,16 +96,9 @@ class Person:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="real photographs")
-    parser.add_argument("--work", type=Path, required=True, help="gets the faces found")
     parser.add_argument("--sheets", type=Path, help="gets contact sheets")
     parser.add_argument("--pairs", type=Path, help="gets pairs for a judge")
-    parser.add_argument("--catalog", type=Path, help="by default the one that ships")
-    given = parser.parse_args()
-    given.work.mkdir(parents=True, exist_ok=True)
-    cv2.setNumThreads(1)
-    catalog = Catalog.load(given.catalog)
-    found = Faces(given.data, given.work / "faces.jsonl")
+    given, found, catalog = opened(parser)
     print(f"{'':10} {'real':>5} {'ours':>5}  " + "".join(f"{name:>20}" for name in FEATURES))
     for name, (real, ours) in {
         "scenes": scenes(found, catalog),
@@ -119,6 +112,17 @@ def main() -> None:
             write_sheets(given.sheets, name, real, ours)
         if given.pairs is not None:
             write_pairs(given.pairs, name, real, ours)
+
+
+def opened(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, Faces, Catalog]:
+    """What a comparison is told on the command line, the faces of its photographs, and the masks to compare."""
+    parser.add_argument("--data", type=Path, required=True, help="real photographs")
+    parser.add_argument("--work", type=Path, required=True, help="gets the faces found")
+    parser.add_argument("--catalog", type=Path, help="by default the one that ships")
+    given = parser.parse_args()
+    given.work.mkdir(parents=True, exist_ok=True)
+    cv2.setNumThreads(1)
+    return given, Faces(given.data, given.work / "faces.jsonl"), Catalog.load(given.catalog)
 
 
 # Who.

@@ -18,16 +18,14 @@ from __future__ import annotations
 import argparse
 import itertools
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Final
 
 import cv2
 import numpy as np
 
 from maskgen.arrays import Float32Array, Float64Array
-from maskgen.catalog.store import Catalog
 from maskgen.images import LUMA
-from tests.bench.realism import Faces, Person, alike, portraits, scenes
+from tests.bench.realism import Person, alike, opened, portraits, scenes
 
 # Parts of a crop of realism's: the cloth of any mask, the skin above it.
 CLOTH: Final = slice(33, 51), slice(21, 43)
@@ -42,13 +40,7 @@ DARK, WHITE_CHROMA, BLUE_B = 30.0, 10.0, -7.0
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="real photographs")
-    parser.add_argument("--work", type=Path, required=True, help="gets the faces found")
-    parser.add_argument("--catalog", type=Path, help="by default the one that ships")
-    given = parser.parse_args()
-    given.work.mkdir(parents=True, exist_ok=True)
-    cv2.setNumThreads(1)
-    found, catalog = Faces(given.data, given.work / "faces.jsonl"), Catalog.load(given.catalog)
+    _, found, catalog = opened(parser)
     for name, (real, ours) in {"scenes": scenes(found, catalog), "portraits": portraits(found, catalog)}.items():
         for who, people in zip(("real", "ours"), alike(real, ours), strict=True):
             print(f"{name}, {who} ({len(people)})")

@@ -17,7 +17,6 @@ import argparse
 import itertools
 import zlib
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Final
 
 import cv2
@@ -32,7 +31,7 @@ from maskgen.masking import illuminant
 from maskgen.masking.augment import mask_faces, observe_all
 from maskgen.masking.light import SKIN_RGB, middle_of_skin, skin_region
 from maskgen.masking.recipe import PLAIN
-from tests.bench.realism import Faces, as_jpeg
+from tests.bench.realism import Faces, as_jpeg, opened
 
 EDGES: Final = (8, 35, 65, 100, 140, 180, 215, 246)
 KERNEL: Final = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
@@ -42,13 +41,7 @@ CUES: Final = ("skin", "highlights", "edges")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="real photographs")
-    parser.add_argument("--work", type=Path, required=True, help="gets the faces found")
-    parser.add_argument("--catalog", type=Path, help="by default the one that ships")
-    given = parser.parse_args()
-    given.work.mkdir(parents=True, exist_ok=True)
-    cv2.setNumThreads(1)
-    found, catalog = Faces(given.data, given.work / "faces.jsonl"), Catalog.load(given.catalog)
+    _, found, catalog = opened(parser)
     bare = [(image, face) for image, face in pictures(found, ("lfw/*/*_0001.jpg", "celeba/*/*.jpg"), 6)]
     masked = list(pictures(found, ("masked_photos/*.jpg",), 1))
     ratios = np.array([grain_by_brightness(image) for image, _ in bare])
