@@ -30,6 +30,8 @@ _METADATA_ROOM: Final = 2**26
 
 Format = Literal["folder", "metadata", "recordio", "bin", "webdataset"]
 """What a dataset is: a folder of pictures, perhaps with ``metadata.jsonl``; RecordIO; a verification set; tar files."""
+OF_FILES: Final[tuple[Format, ...]] = ("folder", "metadata")
+"""Formats in which each picture is a file of its own."""
 MaskSide = Literal["second", "both", "first"]
 """Which halves of pairs are masked."""
 Save = Literal["alpha", "landmarks", "visible"]

@@ -197,16 +197,16 @@ class Textures:
 
     def __getitem__(self, scale: int) -> Float32Array:
         """One scale, 0 the full size: a new (H, W, 4) float32 array, 0 to 1."""
-        scale = range(len(self.shapes))[scale]
-        stored = _recent_full_size(self) if scale == 0 else self._smaller[scale - 1]
-        result: Float32Array = np.multiply(stored, np.float32(1 / 255), dtype=np.float32)
+        result: Float32Array = np.multiply(self._stored(scale), np.float32(1 / 255), dtype=np.float32)
         return result
 
     def alpha_of(self, scale: int) -> Image:
         """(H, W) the opacity of one scale, 0 to 255."""
+        return self._stored(scale)[..., 3]
+
+    def _stored(self, scale: int) -> Image:
         scale = range(len(self.shapes))[scale]
-        stored = _recent_full_size(self) if scale == 0 else self._smaller[scale - 1]
-        return stored[..., 3]
+        return _recent_full_size(self) if scale == 0 else self._smaller[scale - 1]
 
 
 @lru_cache(maxsize=128)

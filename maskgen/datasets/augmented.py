@@ -25,12 +25,10 @@ from maskgen.datasets.webdataset import is_pattern
 from maskgen.datasets.written import Places, places_in
 from maskgen.errors import ConfigError
 from maskgen.face import Face
-from maskgen.formats import Format
+from maskgen.formats import OF_FILES, Format
 from maskgen.manifest import Row, RunFile
 
 _USABLE: Final = -1
-_FILES: Final[tuple[Format, ...]] = ("folder", "metadata")
-"""Formats in which each picture is a file of its own."""
 
 
 def output_of(path: Path, in_format: Format) -> Path | None:
@@ -215,7 +213,7 @@ def _whose(row: Row) -> int:
 
 def _refuse_unfinished(root: Path, rows: _Rows, record: RunFile | None, in_format: Format) -> None:
     """Raise an error where files of many pictures are still those of a former run, or not there yet."""
-    is_running = record is not None and record.state == "running" and in_format not in _FILES
+    is_running = record is not None and record.state == "running" and in_format not in OF_FILES
     if is_running or any(name.startswith(f"{parts.FOLDER}/") for names in (rows.places, rows.copies) for name in names):
         raise ConfigError(f"{root}: the run that wrote it has not ended", "run the same again")
 
@@ -252,7 +250,7 @@ def _in_source(root: Path, rows: _Rows, wanted: IntArray, record: RunFile | None
     in_format: Any = None if given is not None or record is None else record.settings.get("in_format")
     if in_format is None:
         in_format = format_of_path(source) if source.exists() or is_pattern(source) else "folder"
-    if in_format in _FILES:
+    if in_format in OF_FILES:
         return places_in(source, rows.names, in_format)
     found = listed(source, in_format)
     lookup = Lookup(found.names)

@@ -19,7 +19,7 @@ from maskgen.report import charts
 from maskgen.report.examples import Examples
 from maskgen.report.pictures import Pictures
 from maskgen.run.merge import output_of
-from maskgen.run.stats import Stats, add, in_order
+from maskgen.run.stats import Stats, counting, in_order
 from maskgen.schema import first_fault
 from maskgen.train.settings import METRICS_FILE, Metrics
 
@@ -108,13 +108,9 @@ def page(paths: Sequence[Path]) -> str:
 def run_of(path: Path) -> RunSection:
     """What a run wrote, in figures and pictures; the manifest is read once."""
     output = output_of(path)
-    stats, people, chosen = Stats(), set[str](), Examples()
-    for row in manifest.read(manifest.path_of(output.home)):
-        add(stats, row)
-        if row.identity is not None:
-            people.add(row.identity)
+    stats, chosen = Stats(), Examples()
+    for row in counting(manifest.read(manifest.path_of(output.home)), stats):
         chosen.offer(row)
-    stats.identities = len(people)
     pictures = Pictures(output.record, output.writer, {row.key for row in chosen.rows()})
     return RunSection(
         str(path),

@@ -16,13 +16,12 @@ from maskgen.datasets.base import Entry, Reader, Writer
 from maskgen.datasets.open import open_reader
 from maskgen.errors import MaskgenError
 from maskgen.face.align import ARCFACE_SIDE, aligned_crop
-from maskgen.formats import PILLOW_MAX_PIXELS
+from maskgen.formats import OF_FILES, PILLOW_MAX_PIXELS
 from maskgen.manifest import Row, RunFile
 
 SIDE: Final = 320
 """Longer side of a picture on the page, pixels."""
 _QUALITY: Final = 80
-_FILES: Final = frozenset({"folder", "metadata"})
 
 
 class Pictures:
@@ -43,7 +42,7 @@ class Pictures:
         self._reader = _reader_of(record)
         self._entries: dict[str, Entry] = {}
         if self._reader is not None:
-            is_files = (record.in_format or "folder") in _FILES
+            is_files = (record.in_format or "folder") in OF_FILES
             self._entries = {key: Entry(key) for key in keys} if is_files else _found(self._reader, set(keys))
 
     def before(self, row: Row) -> str | None:

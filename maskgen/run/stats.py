@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -64,14 +64,22 @@ def stats_of(outputs: Iterable[Path]) -> Stats:
     ConfigError
         If one has no manifest that can be read.
     """
-    stats, people = Stats(), set[str]()
-    for output in outputs:
-        for row in manifest.read(_manifest_of(output)):
-            add(stats, row)
-            if row.identity is not None:
-                people.add(row.identity)
-    stats.identities = len(people)
+    stats = Stats()
+    rows = (row for output in outputs for row in manifest.read(_manifest_of(output)))
+    for _ in counting(rows, stats):
+        pass
     return stats
+
+
+def counting(rows: Iterable[Row], stats: Stats) -> Iterator[Row]:
+    """Rows as they come, each of them counted; people are counted once all rows are through."""
+    people = set[str]()
+    for row in rows:
+        _add(stats, row)
+        if row.identity is not None:
+            people.add(row.identity)
+        yield row
+    stats.identities = len(people)
 
 
 def _manifest_of(output: Path) -> Path:
@@ -84,8 +92,7 @@ def _manifest_of(output: Path) -> Path:
     return output
 
 
-def add(stats: Stats, row: Row) -> None:
-    """Count a row; people are counted by those who read all rows."""
+def _add(stats: Stats, row: Row) -> None:
     stats.inputs += 1
     stats.done += row.status == "done"
     stats.skipped += row.status == "skipped"

@@ -22,6 +22,7 @@ from maskgen.face.pose import rotation_matrix
 from maskgen.masking.augment import Observed, mask_faces, observe
 from maskgen.masking.recipe import Recipe
 from maskgen.parse import Parser
+from maskgen.studio.preview import to_tile
 
 TILE: Final = 256
 """Side of a tile, pixels."""
@@ -111,7 +112,7 @@ def _masked(
 
 def _marked(person: Shown, seen: Observed) -> list[Image]:
     """Box, landmarks and axes of the head on the photograph; red where no mask is drawn as something lies in front."""
-    place = _placing(person.face)
+    place = to_tile(person.face, TILE, _AROUND)
     tile = _tile(person.image, person.face)
     low, high = _on_tile(person.face.bbox.reshape(2, 2), place)
     cv2.rectangle(tile, _pixel(low), _pixel(high), (250, 200, 40), 1, cv2.LINE_AA)
@@ -130,14 +131,6 @@ def _marked(person: Shown, seen: Observed) -> list[Image]:
     return [_captioned(tile, said), _captioned(front, f"in front; mouth {100 * seen.covered:.0f} % hidden")]
 
 
-def _placing(face: Face) -> Float32Array:
-    """(2, 3) map from the photograph to a tile."""
-    middle = face.bbox.reshape(2, 2).mean(axis=0)
-    scale = TILE / (_AROUND * max(face.size_wh))
-    shift = TILE / 2 - scale * middle
-    return np.array([[scale, 0, shift[0]], [0, scale, shift[1]]], np.float32)
-
-
 def _on_tile(points: Float32Array, place: Float32Array) -> Float32Array:
     moved: Float32Array = points @ place[:, :2].T + place[:, 2]
     return moved
@@ -148,7 +141,7 @@ def _pixel(point: Float32Array) -> tuple[int, int]:
 
 
 def _tile(image: Image, face: Face) -> Image:
-    place = _placing(face)
+    place = to_tile(face, TILE, _AROUND)
     shrink = 1 / float(place[0, 0])
     soft = cv2.GaussianBlur(image, (0, 0), 0.45 * shrink) if shrink > 1.4 else image
     tile: Image = cv2.warpAffine(soft, place, (TILE, TILE), flags=cv2.INTER_CUBIC, borderValue=(_PAPER,) * 3)

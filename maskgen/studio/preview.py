@@ -10,7 +10,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from maskgen.arrays import Image
+from maskgen.arrays import Float32Array, Image
 from maskgen.catalog.store import Catalog, Design, View
 from maskgen.face import Face, HeadPose
 from maskgen.face.head import mean_head
@@ -99,13 +99,19 @@ def _with_mask(image: Image, face: Face, view: View, look: Look) -> Image:
 def _portrait(image: Image, face: Face, view: View | None) -> Image:
     if view is not None:
         image = _with_mask(image, face, view, DEFAULT_LOOK)
-    middle = face.bbox.reshape(2, 2).mean(axis=0)
-    scale = TILE / (1.8 * max(face.size_wh))
-    shift = np.array([TILE / 2, TILE / 2]) - scale * middle
-    matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]], np.float32)
+    matrix = to_tile(face, TILE, 1.8)
+    scale = float(matrix[0, 0])
     soft = cv2.GaussianBlur(image, (0, 0), 0.4 / scale) if scale < 0.7 else image
     tile: Image = cv2.warpAffine(soft, matrix, (TILE, TILE), flags=cv2.INTER_LINEAR, borderValue=(_PAPER,) * 3)
     return tile
+
+
+def to_tile(face: Face, side: int, around: float) -> Float32Array:
+    """The map (2, 3) that puts a face in the middle of a tile, which is `around` times as wide as its longer side."""
+    middle = face.bbox.reshape(2, 2).mean(axis=0)
+    scale = side / (around * max(face.size_wh))
+    shift = side / 2 - scale * middle
+    return np.array([[scale, 0, shift[0]], [0, scale, shift[1]]], np.float32)
 
 
 def _label(design: Design) -> Image:

@@ -115,7 +115,6 @@ class _Pil(Picture):
         if image.getexif().get(_EXIF_ORIENTATION, 1) != 1:
             raise ImageError("a PIL picture that its EXIF turns", "turn it before: PIL.ImageOps.exif_transpose(image)")
         self._array = _Array(np.asarray(image))
-        self._mode = image.mode
         self.rgb = self._array.rgb
 
     def masked(self, rgb: Image) -> Any:
