@@ -19,6 +19,11 @@ def main() -> None:
         from maskgen.cli import main as command
 
         command()
+    except ImportError as error:
+        if error.name != "click":
+            raise
+        # All other libraries: maskgen doctor.
+        sys.exit(f"error: click cannot be imported: {error}; pip install --force-reinstall maskgen")
     except KeyboardInterrupt:
         _ignore_signals()
         print("interrupted", file=sys.stderr)

@@ -82,6 +82,55 @@ def face_analysis(pack: Path, tasks: list[str], device: Device) -> Any:
     return app
 
 
+# Of these nothing is asked: Azure's sends pictures to a server, and runs no network here.
+_ELSEWHERE: Final = frozenset({"AzureExecutionProvider"})
+
+
+def local_providers() -> list[str]:
+    """ONNX Runtime's names of what could run networks on this machine, of which each needs drivers of its own."""
+    import onnxruntime
+
+    return [name for name in onnxruntime.get_available_providers() if name not in _ELSEWHERE]
+
+
+def try_provider(name: str) -> None:
+    """Run a network of one convolution, all of it with one provider.
+
+    Raises
+    ------
+    ModelError
+        If the provider does not load, leaves the network to the CPU, or computes something else.
+    """
+    import numpy as np
+    import onnxruntime
+
+    options = _options(1)
+    if name != "CPUExecutionProvider":
+        # Or the CPU would do what the provider cannot.
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    try:
+        network = onnxruntime.InferenceSession(_convolution(), options, providers=[name])
+        (sums,) = network.run(None, {"x": np.ones((1, 1, 4, 4), np.float32)})
+    except Exception as error:  # onnxruntime's exceptions share no base class
+        raise ModelError(" ".join(str(error).split())) from error
+    # How many of a pixel's neighbours, and itself, lie in the picture.
+    expected = np.outer([2, 3, 3, 2], [2, 3, 3, 2])
+    if not np.allclose(sums[0, 0], expected, atol=1e-2):
+        raise ModelError(f"{name} computes wrongly: {sums[0, 0].tolist()} is not {expected.tolist()}")
+
+
+def _convolution() -> bytes:
+    """A network (1, 1, 4, 4) -> the same, which adds up 3x3 pixels; convolutions need most of what a driver has."""
+    from onnx import TensorProto, helper
+
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 1, 4, 4]) for name in "xy")
+    weights = helper.make_tensor("w", TensorProto.FLOAT, [1, 1, 3, 3], [1.0] * 9)
+    node = helper.make_node("Conv", ["x", "w"], ["y"], pads=[1, 1, 1, 1])
+    graph = helper.make_graph([node], "convolution", [x], [y], [weights])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    return bytes(model.SerializeToString())
+
+
 # What InsightFace imports, and what maskgen does not need of it: `requests`, for downloads, brings urllib3, which opens
 # a socket to learn whether there is IPv6; `skimage.transform` brings SciPy, which takes longer than all else; the mask
 # renderer brings Albumentations, if it is installed.

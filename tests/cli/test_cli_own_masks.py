@@ -220,6 +220,8 @@ def test_a_shipped_design_is_not_removed(invoke, scarf):
 
 
 def test_doctor_looks_at_ones_own_masks(invoke, scarf, own, monkeypatch):
+    monkeypatch.setattr("maskgen.cli.doctor.software.findings", lambda: iter(()))
+    monkeypatch.setattr("maskgen.cli.doctor.tried", lambda code: ([], "not tried"))
     findings = {one["name"]: one for one in json.loads(invoke("doctor", "--json").stdout)}
     assert findings["your own masks"]["detail"] == f"{own}, 1 design"
     (own / "catalog.json").write_text("{")
