@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import click
 
 from maskgen.cli import console
 from maskgen.packs import fetch as fetching
 from maskgen.packs.find import Pack, installed_packs, pack_dir
 
+_MB: Final = 10**6
 _TRUST = {
     "known": "from the zip file that maskgen knows",
     "recorded": "as when it was first fetched",
@@ -55,16 +58,46 @@ def path(name: str) -> None:
 @models.command(cls=console.Command, short_help="Download one of InsightFace's packs.")
 @click.argument("name", type=click.Choice(tuple(fetching.KNOWN)))
 @click.option("--yes", is_flag=True, help="Accept the licence without being asked.")
+@console.quiet_option
 @click.pass_context
 def fetch(ctx: click.Context, name: str, yes: bool) -> None:
     """Download InsightFace's model pack NAME to ~/.insightface/models.
 
-    This is the only command of maskgen that uses the network. The download must have the hash that maskgen knows for
-    this pack. A pack for which it knows none must have the hash that it had when it was first fetched.
+    This is the only command of maskgen that uses the network, through the proxy that HTTPS_PROXY names. It says first
+    how large the pack is and on which terms it comes. A download that was interrupted goes on where it stopped. It must
+    have the hash that maskgen knows for this pack. A pack for which it knows none must have the hash that it had when
+    it was first fetched.
     """
-    console.note(fetching.LICENCE)
-    if not yes and not click.confirm("Download it on these terms?", err=True):
-        ctx.exit(console.ERROR)
-    fetched = fetching.download(name)
+    fetched = fetching.at_hand(name)
+    if fetched is None:
+        offered = fetching.offer(name)
+        console.note(_what(offered))
+        console.note(fetching.LICENCE)
+        if not yes and not _is_agreed():
+            ctx.exit(console.ERROR)
+        total = offered.remote.size
+        with console.progress("MB") as show:
+            fetched = fetching.take(
+                offered, lambda done: show(console.Advance(done // _MB, None if total is None else total // _MB))
+            )
     console.note(f"SHA-256 {fetched.sha256}: {_TRUST[fetched.trust]}")
     console.answer(str(fetched.folder))
+
+
+def _what(offered: fetching.Offer) -> str:
+    size = "an unknown size" if offered.remote.size is None else _megabytes(offered.remote.size)
+    held = f", of which {_megabytes(offered.held)} are here from a former fetch" if offered.held else ""
+    known = "its SHA-256 is known" if offered.sha256 else "no SHA-256 of it is known: that of what comes is recorded"
+    return f"{offered.name}: {size}{held}, from {offered.remote.url}; {known}"
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / _MB:.1f} MB"
+
+
+def _is_agreed() -> bool:
+    try:
+        return click.confirm("Download it on these terms?", err=True)
+    except click.Abort:
+        console.note("\nnobody answers: --yes accepts the terms without being asked")
+        return False

@@ -1,15 +1,14 @@
-"""Fetch one of InsightFace's packs: the only code of maskgen that uses the network."""
+"""Fetch one of InsightFace's packs: what it is, then the pack, whole or not at all."""
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import hashlib
 import shutil
-import sys
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -17,6 +16,7 @@ from typing import Final, Literal
 
 from maskgen import files
 from maskgen.errors import ModelError
+from maskgen.packs import web
 from maskgen.packs.find import INSTALLED, Lock, lock_of, pack_sha256, write_lock
 
 KNOWN: Final[Mapping[str, str | None]] = MappingProxyType(
@@ -30,6 +30,8 @@ KNOWN: Final[Mapping[str, str | None]] = MappingProxyType(
 )
 """InsightFace's packs, and the SHA-256 of the zip file of each in its release ``model-zoo``, as projects that use it
 have published it; None where none has been found."""
+RELEASE: Final = "https://github.com/deepinsight/insightface/releases/download/model-zoo"
+"""Where InsightFace has the zip files."""
 LICENCE: Final = (
     "InsightFace offers its model packs for non-commercial research purposes only; "
     "for other uses ask its authors (see the README of github.com/deepinsight/insightface). "
@@ -61,25 +63,50 @@ class Fetched:
     trust: Literal["known", "recorded", "first"]
 
 
-def download(name: str) -> Fetched:
-    """Fetch a pack of InsightFace with its own downloader, or look at the one that is there already.
+@dataclass(frozen=True)
+class Offer:
+    """A pack that can be fetched.
 
-    It appears whole or not at all, and only if its hash is the expected one.
+    Attributes
+    ----------
+    name : str
+        What it is called.
+    remote : web.Remote
+        Its zip file.
+    sha256 : str or None
+        The hash that the zip file must have, as in `KNOWN`.
+    held : int
+        Bytes of it that a former fetch has brought already.
+    """
+
+    name: str
+    remote: web.Remote
+    sha256: str | None
+    held: int
+
+
+def download(name: str) -> Fetched:
+    """A pack that is there already, or is fetched; raises as `at_hand`, `offer` and `take`."""
+    return at_hand(name) or take(offer(name))
+
+
+def at_hand(name: str) -> Fetched | None:
+    """A pack that lies on the disk; None if there is none. No network is used.
 
     Raises
     ------
     ModelError
-        If it cannot be downloaded or unpacked, or is not what it was, or what `KNOWN` says that it is.
+        If it is not what it was when it was fetched, or another folder is in its place.
     """
-    models = INSTALLED.expanduser()
-    folder = models / name
-    with files.locked(models / files.LOCK_FILE):
-        for leftover in models.glob(f"{_PREFIX}*"):  # of a process that was killed
-            shutil.rmtree(leftover, ignore_errors=True)
-        if folder.is_dir() and any(folder.iterdir()):
-            return _there(name, folder)
-        with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=models) as work:
-            return _fetched(name, folder, Path(work))
+    folder = INSTALLED.expanduser() / name
+    if not _is_filled(folder):
+        return None
+    with files.locked(folder.parent / files.LOCK_FILE):
+        return _there(name, folder)
+
+
+def _is_filled(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.iterdir())
 
 
 def _there(name: str, folder: Path) -> Fetched:
@@ -89,38 +116,97 @@ def _there(name: str, folder: Path) -> Fetched:
     return _compared(name, folder, folder, None)
 
 
-def _fetched(name: str, folder: Path, work: Path) -> Fetched:
-    archive, unpacked = work / f"{name}.zip", work / name
+def offer(name: str) -> Offer:
+    """What would be fetched: asked of the server, before anything is brought.
+
+    Raises
+    ------
+    ModelError
+        If the server cannot be reached or does not have it, or the disk has no room for it.
+    """
+    models = INSTALLED.expanduser()
+    remote = web.look(f"{RELEASE}/{name}.zip")
+    held = web.held(remote, _part(models, name))
+    # What comes out of the zip file is at least as large.
+    needed = 2 * (remote.size or 0) - held
+    free = shutil.disk_usage(next(folder for folder in (models, *models.parents) if folder.is_dir())).free
+    if free < needed:
+        raise ModelError(f"{models}: {free:,} bytes are free, and model pack {name} needs {needed:,}", "make room")
+    return Offer(name, remote, KNOWN[name], held)
+
+
+def take(offered: Offer, on_progress: Callable[[int], None] = lambda done: None) -> Fetched:
+    """Fetch a pack, which appears whole and only if its hash is the expected one; an interrupted download goes on.
+
+    Parameters
+    ----------
+    on_progress : callable
+        Is told how many bytes of the zip file are there.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be downloaded or unpacked, or is not what it was, or what `KNOWN` says that it is.
+    """
+    models = INSTALLED.expanduser()
+    folder = models / offered.name
+    with files.locked(models / files.LOCK_FILE):
+        for leftover in models.glob(f"{_PREFIX}*"):  # of a process that was killed
+            shutil.rmtree(leftover, ignore_errors=True)
+        if _is_filled(folder):  # another process has fetched it meanwhile
+            return _there(offered.name, folder)
+        part = _part(models, offered.name)
+        web.download(offered.remote, part, on_progress)
+        with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=models) as work:
+            return _unpacked(offered, part, folder, Path(work) / offered.name)
+
+
+def _part(models: Path, name: str) -> Path:
+    """Where a zip file grows; `installed_packs` passes over it."""
+    return models / f".maskgen-part-{name}.zip"
+
+
+def _unpacked(offered: Offer, part: Path, folder: Path, unpacked: Path) -> Fetched:
+    name = offered.name
     try:
-        _download(name, archive)
-        zip_sha256 = _sha256(archive)
-        expected = KNOWN[name]
-        if expected is not None and zip_sha256 != expected:
+        zip_sha256 = _sha256(part)
+        if offered.sha256 not in (None, zip_sha256):
             raise ModelError(
-                f"model pack {name}: the download has the SHA-256 {zip_sha256}, expected {expected}; it was deleted",
+                f"model pack {name}: the download has the SHA-256 {zip_sha256}, expected {offered.sha256}; it was "
+                "deleted",
                 "fetch again; if it stays so, InsightFace has released other files, and a newer maskgen may know them",
             )
-        _unpack(archive, unpacked)
-    except (OSError, RuntimeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        reason = " ".join(str(error).split())
-        raise ModelError(
-            f"model pack {name}: download failed ({type(error).__name__}: {reason})", "try again later"
-        ) from error
-    if not any(unpacked.glob("*.onnx")):
-        raise ModelError(f"model pack {name}: no .onnx files in the download", "try again later")
-    fetched = _compared(name, unpacked, folder, zip_sha256 if expected is not None else None)
-    if folder.is_dir():
-        folder.rmdir()  # empty
-    unpacked.rename(folder)
+        _unpack(part, unpacked)
+        if not any(unpacked.glob("*.onnx")):
+            raise ModelError(f"model pack {name}: no .onnx files in the download; it was deleted", "try again later")
+        fetched = _compared(name, unpacked, folder, zip_sha256 if offered.sha256 is not None else None)
+        if folder.is_dir():
+            folder.rmdir()  # empty
+        unpacked.rename(folder)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ModelError(
+                f"{folder.parent}: cannot be written to: {error.strerror}",
+                "make room and fetch again: the download is kept",
+            ) from error
+        web.discard(part)
+        raise _no_pack(name, error) from error
+    except (RuntimeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        web.discard(part)
+        raise _no_pack(name, error) from error
+    except ModelError:
+        web.discard(part)
+        raise
+    web.discard(part)
     return fetched
 
 
-def _download(name: str, archive: Path) -> None:
-    from insightface.utils.storage import download_file, model_zoo_download_url
-
-    # InsightFace prints its progress; stdout is for answers only.
-    with contextlib.redirect_stdout(sys.stderr):
-        download_file(model_zoo_download_url(f"{name}.zip"), path=str(archive), overwrite=True)
+def _no_pack(name: str, error: Exception) -> ModelError:
+    said = " ".join(str(error).split())
+    return ModelError(
+        f"model pack {name}: the download cannot be unpacked ({type(error).__name__}: {said}); it was deleted",
+        "fetch again later",
+    )
 
 
 def _unpack(archive: Path, folder: Path) -> None:

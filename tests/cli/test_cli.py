@@ -17,8 +17,10 @@ from maskgen import manifest, run
 from maskgen.cli import augment as augment_cli
 from maskgen.cli import console, main
 from maskgen.detect import DetectorSpec
+from maskgen.errors import ModelError
 from maskgen.packs.fetch import KNOWN
 from maskgen.packs.find import BUNDLED, pack_dir, pack_sha256
+from maskgen.packs.web import Remote
 from maskgen.parallel import InProcess
 
 ROOT = Path(__file__).parents[2]
@@ -365,27 +367,47 @@ def test_models_path_prints_the_folder_or_says_where_it_looked(tmp_path, invoke)
 
 @pytest.fixture
 def downloads(monkeypatch, tmp_path):
-    """Stands in for InsightFace's downloader; gives the list of what was asked for."""
-    asked = []
+    """Stands in for the network; gives the list of what was brought."""
+    brought = []
 
-    def download_file(url, path, overwrite):
-        asked.append(url.rpartition("/")[2])
-        print("Downloading", url)
-        with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr(f"{Path(path).stem}/det.onnx", b"")
+    def download(remote, part, on_progress):
+        brought.append(remote.url.rpartition("/")[2])
+        on_progress(remote.size)
+        with zipfile.ZipFile(part, "w") as archive:
+            archive.writestr(f"{brought[-1].removesuffix('.zip')}/det.onnx", b"")
 
-    monkeypatch.setattr("insightface.utils.storage.download_file", download_file)
+    monkeypatch.setattr("maskgen.packs.web.look", lambda url: Remote(url, 12_345_678, '"1"'))
+    monkeypatch.setattr("maskgen.packs.web.download", download)
     monkeypatch.setattr("maskgen.packs.find.INSTALLED", tmp_path)
     monkeypatch.setattr("maskgen.packs.fetch.INSTALLED", tmp_path)
     monkeypatch.setattr("maskgen.packs.fetch.KNOWN", dict.fromkeys(KNOWN))
-    return asked
+    return brought
 
 
-def test_models_fetch_shows_the_licence_and_downloads_nothing_without_consent(downloads):
-    result = CliRunner().invoke(main, ["models", "fetch", "buffalo_l"], input="n\n")
-    assert result.exit_code == 1
-    assert "non-commercial research" in result.stderr
+def test_models_fetch_says_size_place_and_licence_first_and_downloads_nothing_without_consent(downloads):
+    for answer in ("n\n", ""):
+        result = CliRunner().invoke(main, ["models", "fetch", "buffalo_l"], input=answer)
+        assert result.exit_code == 1
+        assert "buffalo_l: 12.3 MB, from https://github.com/deepinsight/insightface/" in result.stderr
+        assert "no SHA-256 of it is known: that of what comes is recorded" in result.stderr
+        assert "non-commercial research" in result.stderr
+        assert ("--yes accepts the terms" in result.stderr) == (not answer)
     assert downloads == []
+
+
+def test_models_fetch_of_a_pack_that_is_there_asks_nothing_and_uses_no_network(downloads, tmp_path, monkeypatch):
+    (tmp_path / "buffalo_l").mkdir()
+    (tmp_path / "buffalo_l" / "det.onnx").write_bytes(b"")
+    monkeypatch.delattr("maskgen.packs.web.look")
+    result = CliRunner().invoke(main, ["models", "fetch", "buffalo_l"])
+    assert (result.exit_code, result.stdout) == (0, f"{tmp_path / 'buffalo_l'}\n")
+    assert downloads == []
+
+
+def test_models_fetch_says_what_a_former_fetch_left(downloads, tmp_path, monkeypatch):
+    monkeypatch.setattr("maskgen.packs.web.held", lambda remote, part: 2_000_000)
+    result = CliRunner().invoke(main, ["models", "fetch", "buffalo_l"], input="n\n")
+    assert "12.3 MB, of which 2.0 MB are here from a former fetch" in result.stderr
 
 
 @pytest.mark.parametrize(("args", "answer"), [(["--yes"], ""), ([], "y\n")])
@@ -407,13 +429,14 @@ def test_models_list_shows_the_hash_of_a_fetched_pack(downloads, tmp_path, invok
 
 
 def test_models_fetch_explains_a_failed_download_in_one_line(downloads, monkeypatch):
-    def fail(url, path, overwrite):
-        raise ConnectionError("no route\nto host")
+    def fail(url):
+        raise ModelError(f"{url}: no route\nto host", "see to it")
 
-    monkeypatch.setattr("insightface.utils.storage.download_file", fail)
+    monkeypatch.setattr("maskgen.packs.web.look", fail)
     result = CliRunner().invoke(main, ["models", "fetch", "buffalo_s", "--yes"])
     assert result.exit_code == 1
-    assert "error: model pack buffalo_s: download failed (ConnectionError: no route to host)" in result.stderr
+    assert result.stderr.startswith("error: https://github.com/")
+    assert result.stderr.endswith("buffalo_s.zip: no route\\nto host; see to it\n")
 
 
 def test_version_is_printed(invoke):
