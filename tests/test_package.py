@@ -27,6 +27,7 @@ DISTRIBUTIONS = {
     "PIL": "pillow",
     "skimage": "scikit-image",
     "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
 }
 # Which extras a room may count on beside the base. `maskgen eval` of a .pth asks for torch itself.
 EXTRAS = {
