@@ -14,6 +14,7 @@ from strategies import face_at
 torch = pytest.importorskip("torch", reason="training needs the extra [train]")
 torch.set_num_threads(1)
 
+from maskgen import linelog
 from maskgen.datasets import people as datasets
 from maskgen.detect import DetectorSpec
 from maskgen.errors import ConfigError, ImageError
@@ -249,7 +250,7 @@ def test_originals_may_lie_elsewhere(augmented, tmp_path):
 
 def test_rows_without_a_face_are_left_out_and_counted(tmp_path):
     root = people.augmented_people(tmp_path / "data")
-    with people.files.Log(root / "manifest.jsonl") as log:
+    with linelog.Log(root / "manifest.jsonl") as log:
         log.append(people.Row(key=people.name(0, 0), status="skipped", reason="no_face").model_dump_json())
         log.append(people.Row(key="person_00/9.png", status="failed", reason="bad_image").model_dump_json())
         log.append(people.Row(key="loose.png", status="skipped", faces=(people.face_row(),)).model_dump_json())
