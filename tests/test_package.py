@@ -35,6 +35,7 @@ EXTRAS = {
     "evaluate": {"eval"},
     "packtraining": {"train"},
     "parallel/dask.py": {"dask"},
+    "parallel/dask_worker.py": {"dask"},
     "train": {"train"},
 }
 
