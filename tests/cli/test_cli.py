@@ -82,18 +82,6 @@ def test_every_option_of_augment_stands_in_the_readme_or_in_a_topic(option):
     assert any(re.search(rf"{option}\b", text) for text in (README.read_text(), *TOPICS.values()))
 
 
-def test_examples_in_the_readme_and_in_topics_can_be_parsed():
-    lines = re.findall(r"^maskgen (.+?)\s*(?:#.*)?$", README.read_text(), re.MULTILINE)
-    for text in TOPICS.values():
-        lines += re.findall(r"^    maskgen (.+?)\s*(?:#.*)?$", text, re.MULTILINE)
-    for line in lines:
-        words = line.split()
-        command, rest = main, words
-        while isinstance(command, click.Group):
-            command, rest = command.get_command(click.Context(command), rest[0]), rest[1:]
-        command.make_context("maskgen", rest)
-
-
 def test_the_readme_is_a_tour_of_less_than_200_lines():
     assert len(README.read_text().splitlines()) < 200
 
