@@ -32,7 +32,7 @@ from maskgen.cli.console import Lazy, LazyGroup
         "merge": Lazy("maskgen.cli.merge:merge", "Bring outputs together."),
         "models": Lazy("maskgen.cli.models:models", "List, locate and fetch model packs."),
         "preview": Lazy("maskgen.cli.preview:preview", "Show photographs under masks, on one sheet."),
-        "report": Lazy("maskgen.cli.report:report", "Write an HTML page on runs and trainings."),
+        "report": Lazy("maskgen.cli.report:report", "Write an HTML page on runs, trainings, evaluations."),
         "stats": Lazy("maskgen.cli.stats:stats", "Count what runs did."),
         "train": Lazy("maskgen.cli.train:train", "Fine-tune a recognition network."),
     },

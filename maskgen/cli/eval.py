@@ -110,6 +110,7 @@ def evaluate(
     from maskgen import files
     from maskgen.catalog.store import Catalog
     from maskgen.evaluate import report as reporting
+    from maskgen.evaluate.curves import with_roc
     from maskgen.evaluate.results import EvalReport
 
     with contextlib.nullcontext() if out is None else files.locked(out / files.LOCK_FILE):
@@ -127,6 +128,7 @@ def evaluate(
             found, drawn = reporting.evaluate(name, embed, listed.pairs, pictures, tuple(dict.fromkeys(conditions)))
             rows += found
             curves += drawn
+        rows = with_roc(rows, curves)
         report = EvalReport(
             pairs=str(pairs_file or bin_file), seed=seed, left_out=dict(pictures.left_out), rows=tuple(rows)
         )

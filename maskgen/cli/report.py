@@ -1,4 +1,4 @@
-"""``maskgen report``: a page on runs and trainings."""
+"""``maskgen report``: a page on runs, trainings and evaluations."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ from maskgen.cli.catalog import options
 )
 @options.overwriting
 def report(outputs: tuple[Path, ...], out: Path, existing: files.Existing) -> None:
-    """Write one HTML page on what 'maskgen augment' or 'maskgen train' wrote to OUT.
+    """Write one HTML page on what 'maskgen augment', 'maskgen train' or 'maskgen eval --out' wrote to OUT.
 
     The page holds all that it shows: totals, reasons with examples, distributions, pictures before and after, the
-    hardest faces, settings and hashes; of trainings the curves and the figures of the people held out.
+    hardest faces, settings and hashes; of trainings the curves and the figures of the people held out; of evaluations
+    the figures and the ROC.
     """
     from maskgen.report.page import page
 

@@ -69,6 +69,8 @@ class ConditionReport(Strict):
     ----------
     model, condition : str
         What was measured.
+    roc : tuple of (float, float)
+        FAR and TAR of some points of the ROC, from (0, 0) to (1, 1); empty in files of older versions.
     left_out : int
         Pairs of which a picture cannot be read, shows no face, or takes no mask; the same in all conditions and models.
     figures : Figures
@@ -77,6 +79,7 @@ class ConditionReport(Strict):
 
     model: str
     condition: Condition
+    roc: tuple[tuple[float, float], ...] = ()
     left_out: int
     figures: Figures
 

@@ -6,14 +6,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 import maskgen
 from maskgen import manifest
 from maskgen.errors import ConfigError
-from maskgen.evaluate.results import ConditionReport, Figures
+from maskgen.evaluate.results import ConditionReport, EvalReport, Figures
 from maskgen.manifest import Row, RunFile
 from maskgen.report import charts
 from maskgen.report.examples import Examples
@@ -22,6 +22,10 @@ from maskgen.run.merge import output_of
 from maskgen.run.stats import Stats, counting, in_order
 from maskgen.schema import first_fault
 from maskgen.train.settings import METRICS_FILE, Metrics
+
+R = TypeVar("R", bound=BaseModel)
+EVAL_FILE: Final = "eval.json"
+"""What ``maskgen eval --out`` writes."""
 
 
 @dataclass(frozen=True)
@@ -78,13 +82,22 @@ class TrainSection:
     charts: tuple[charts.Lines, ...]
 
 
+@dataclass(frozen=True)
+class EvalSection:
+    """What the page tells of an evaluation."""
+
+    name: str
+    report: EvalReport
+    charts: tuple[charts.Lines, ...]
+
+
 def page(paths: Sequence[Path]) -> str:
-    """The HTML of a page on outputs of ``maskgen augment`` and folders of ``maskgen train``, in their order.
+    """The HTML of a page on what ``maskgen augment``, ``train`` and ``eval --out`` wrote, in the order of the paths.
 
     Raises
     ------
     ConfigError
-        If a path is neither, or cannot be read.
+        If a path is none of them, or cannot be read.
     """
     # Nothing else needs it.
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -93,16 +106,19 @@ def page(paths: Sequence[Path]) -> str:
         loader=PackageLoader("maskgen.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    runs, trainings = list[RunSection](), list[TrainSection]()
+    runs, trainings, evaluations = list[RunSection](), list[TrainSection](), list[EvalSection]()
     for path in paths:
         if (path / METRICS_FILE).is_file():
             trainings.append(training(path))
+        elif (path / EVAL_FILE).is_file():
+            evaluations.append(evaluation(path))
         else:
             runs.append(run_of(path))
     template = environment.get_template("page.html")
     return template.render(
-        runs=runs, trainings=trainings, version=maskgen.__version__, width=charts.WIDTH, height=charts.HEIGHT
-    )
+        runs=runs, trainings=trainings, evaluations=evaluations, version=maskgen.__version__, width=charts.WIDTH,
+        height=charts.HEIGHT,
+    )  # fmt: skip
 
 
 def run_of(path: Path) -> RunSection:
@@ -142,13 +158,7 @@ def run_of(path: Path) -> RunSection:
 
 def training(path: Path) -> TrainSection:
     """What a training came to."""
-    file = path / METRICS_FILE
-    try:
-        metrics = Metrics.model_validate_json(file.read_bytes())
-    except OSError as error:
-        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from error
-    except ValidationError as error:
-        raise ConfigError(f"{file}: {first_fault(error)}; another version of maskgen wrote it") from error
+    metrics = _read(path / METRICS_FILE, Metrics)
     history = metrics.history
     by_step = [(row.step, row) for row in history]
     drawn = [
@@ -159,8 +169,7 @@ def training(path: Path) -> TrainSection:
         charts.lines("Distance to the base", "step", [("distance", [(step, row.distance) for step, row in by_step])]),
         charts.lines("Learning rate", "step", [("rate", [(step, row.lr) for step, row in by_step])]),
         charts.lines("AUC of the people held out", "epoch", _by_condition(metrics)),
-        charts.lines("TAR at FAR", "FAR", [*_roc("base", metrics.before), *_roc("trained", metrics.after)], log_x=True,
-                     y_range=(0.0, 1.0)),
+        _roc([*_curves("base", metrics.before), *_curves("trained", metrics.after)]),
     ]  # fmt: skip
     return TrainSection(
         str(path),
@@ -174,6 +183,22 @@ def training(path: Path) -> TrainSection:
     )
 
 
+def evaluation(path: Path) -> EvalSection:
+    """What an evaluation found."""
+    report = _read(path / EVAL_FILE, EvalReport)
+    drawn = _roc([one for row in report.rows for one in _curves(row.model, [row])])
+    return EvalSection(str(path), report, (drawn,) if drawn.lines else ())
+
+
+def _read(file: Path, kind: type[R]) -> R:
+    try:
+        return kind.model_validate_json(file.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        raise ConfigError(f"{file}: {first_fault(error)}; another version of maskgen wrote it") from error
+
+
 def _by_condition(metrics: Metrics) -> list[tuple[str, list[tuple[float, float]]]]:
     series: dict[str, list[tuple[float, float]]] = {}
     for validation in metrics.validations:
@@ -182,11 +207,16 @@ def _by_condition(metrics: Metrics) -> list[tuple[str, list[tuple[float, float]]
     return list(series.items())
 
 
-def _roc(name: str, reports: Sequence[ConditionReport]) -> list[tuple[str, list[tuple[float, float]]]]:
+def _roc(curves: Sequence[tuple[str, Sequence[tuple[float, float]]]]) -> charts.Lines:
+    return charts.lines("TAR at FAR", "FAR", curves, log_x=True, y_range=(0.0, 1.0))
+
+
+def _curves(name: str, reports: Sequence[ConditionReport]) -> list[tuple[str, list[tuple[float, float]]]]:
     return [
         (
             f"{name}, mask {report.condition}",
-            [(rate.far, rate.rate) for rate in report.figures.tar_at_far if rate.rate is not None],
+            # Files of older versions have no curve.
+            report.roc or [(rate.far, rate.rate) for rate in report.figures.tar_at_far if rate.rate is not None],
         )
         for report in reports
     ]

@@ -23,6 +23,7 @@ from maskgen import files
 from maskgen.arrays import Float64Array
 from maskgen.datasets.pairs import Pairs
 from maskgen.errors import ConfigError, MaskgenError
+from maskgen.evaluate.curves import with_roc
 from maskgen.evaluate.report import Pictures, evaluate
 from maskgen.evaluate.results import Condition, ConditionReport
 from maskgen.plural import counted
@@ -311,9 +312,9 @@ def validate(backbone: nn.Module, pairs: Pairs, pictures: Pictures, name: str) -
     """The figures of a backbone on people held out: unmasked, and with masked probes if there are any."""
     was_training = backbone.training
     conditions: tuple[Condition, ...] = ("none",) if pictures.masked is None else ("none", "probe")
-    reports, _ = evaluate(name, bases.embed_with(backbone), pairs, pictures, conditions)
+    reports, curves = evaluate(name, bases.embed_with(backbone), pairs, pictures, conditions)
     backbone.train(was_training)
-    return reports
+    return with_roc(reports, curves)
 
 
 def _not_finite(out: Path, what: str, step: int, batch: Any, samples: Samples, is_innocent: bool) -> MaskgenError:

@@ -154,6 +154,37 @@ def test_a_training_shows_figures_and_curves(tmp_path):
     assert "TAR at FAR by FAR: base, mask none, trained, mask none" in labels
 
 
+def points_drawn(text, name):
+    """How many points the line of this name has."""
+    line = re.search(rf'<polyline class="line c\d" points="([^"]*)"><title>{name}</title>', text)
+    return len(line[1].split())
+
+
+def test_a_training_and_an_evaluation_draw_their_roc_and_old_ones_the_rates_that_they_have(tmp_path):
+    found = metrics()
+    roc = [[number / 100, number / 200 + 0.5 * (number > 0)] for number in range(101)]
+    measured = {"pairs": "pairs.txt", "seed": 3, "left_out": {}, "rows": [{**found["before"][0], "roc": roc}]}
+    (tmp_path / "measured").mkdir()
+    (tmp_path / "measured" / "eval.json").write_text(json.dumps(measured))
+    (tmp_path / "run").mkdir()
+    found["after"][0]["roc"] = roc
+    (tmp_path / "run" / "metrics.json").write_text(json.dumps(found))
+    text = page([tmp_path / "run", tmp_path / "measured"])
+    assert points_drawn(text, "base, mask none") == 2
+    assert points_drawn(text, "trained, mask none") == 100  # FAR 0 has no place on a logarithmic axis
+    assert points_drawn(text, "m, mask none") == 100
+    parsed = Parsed(text)
+    assert parsed.open == []
+    assert "measured: evaluation" in parsed.text
+    assert "90.0 %" in parsed.text
+
+
+def test_an_evaluation_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "eval.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"eval\.json"):
+        page([tmp_path])
+
+
 def test_what_is_no_output_is_told(tmp_path):
     with pytest.raises(ConfigError, match=r"no run\.json"):
         page([tmp_path])
