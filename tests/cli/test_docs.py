@@ -168,6 +168,16 @@ def test_every_command_runs_here_or_in_a_test_that_is_named():
         assert (ROOT / place).is_file()
 
 
+def test_every_question_has_an_answer_that_says_what_to_run_or_to_read():
+    paragraphs = DOCUMENTS["questions.md"].strip().split("\n\n")[1:]
+    assert len(paragraphs) > 25
+    for paragraph in paragraphs:
+        question, answer = re.fullmatch(r"\*\*(.+?[.?])\*\* (.+)", paragraph, re.DOTALL).groups()
+        assert len(answer) > 40, question
+        # Licences are no matter of commands.
+        assert "`" in answer or "share" in question, question
+
+
 # ---- they run
 
 
