@@ -16,12 +16,15 @@ from maskgen.cli.aligned import aligned_said
 from maskgen.cli.catalogs import read_from, say_masks
 from maskgen.cli.extras import require_extra
 from maskgen.cli.settings import setting
+from maskgen.errors import ConfigError
+from maskgen.packs.find import BUNDLED, INSTALLED, installed_packs
 from maskgen.train.settings import MARGINS, HistoryRow, Metrics, TrainSettings, Validation, settings_of
 
 if TYPE_CHECKING:
     from maskgen.train.loop import Watch
 
 _NEEDED: Final = ("torch", "accelerate", "sklearn", "matplotlib")
+_BASES: Final = "FILE.onnx, FILE.pth, a pack, or scratch:r18|r34|r50|r100|mbf"
 
 
 class _Margin(click.ParamType[Any]):
@@ -45,12 +48,16 @@ _setting = partial(setting, TrainSettings)
 
 
 @click.command(cls=console.Command, short_help="Fine-tune a recognition network.")
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("data", required=False, type=click.Path(path_type=Path))
 @click.option(
-    "--base", required=True, metavar="BASE", help="FILE.onnx, backbone.pth, a pack, or scratch:r18|r34|r50|r100|mbf."
+    "--base",
+    metavar="BASE",
+    help=f"{_BASES}.  [default: the pack in ~/.insightface/models that has a recogniser]",
 )
 @click.option(
-    "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder for all that is written."
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for all that is written.  [default: runs/ and the name of BASE]",
 )
 @_setting(
     "--original",
@@ -131,21 +138,60 @@ _setting = partial(setting, TrainSettings)
 @_setting("--tensorboard", "tensorboard", is_flag=True, help="Also write files for TensorBoard.")
 @console.quiet_option
 @click.option("--json", "as_json", is_flag=True, help="Print the metrics as JSON.")
-def train(out: Path, resume: bool, as_json: bool, **values: Any) -> None:
+def train(data: Path | None, base: str | None, out: Path | None, resume: bool, as_json: bool, **values: Any) -> None:
     """Fine-tune the recognition network BASE on DATA, so that it knows people with masks.
 
-    DATA is an output of 'maskgen augment', or a dataset that says who is on its pictures: a folder with one folder per
-    identity or a metadata.jsonl, a train.rec, shards of tar. Nothing is unpacked. OUT gets model.onnx,
-    backbone.pth, a model pack, metrics.json, curves.png and checkpoints. On several GPUs: torchrun -m maskgen train.
-    More: 'maskgen help training'.
+    DATA is an output of 'maskgen augment', by default that in the current folder, or a dataset that says who is on its
+    pictures: a folder with one folder per identity or a metadata.jsonl, a train.rec, shards of tar. Nothing is
+    unpacked. OUT gets model.onnx, backbone.pth, a model pack, metrics.json, curves.png and checkpoints. On several
+    GPUs: torchrun -m maskgen train. More: 'maskgen help training'.
     """
     require_extra("maskgen train", "train", _NEEDED)
     from maskgen.train.loop import train as learn
 
+    data, base = data or _data_here(), base or _fetched_base()
+    out = out or Path("runs", _name_of(base))
+    if _is_first_process():
+        console.tell(f"train      {data} from {base}; output {out}")
     with console.progress("faces") as show:
-        metrics = learn(settings_of(values), out, resume, _watch(show))
+        metrics = learn(settings_of({"data": data, "base": base, **values}), out, resume, _watch(show))
     if _is_first_process():
         _say(metrics, out, as_json)
+
+
+def _data_here() -> Path:
+    """The current folder, if it holds what 'maskgen augment' wrote."""
+    from maskgen.manifest import RUN_FILE
+
+    here = Path()
+    if not (here / RUN_FILE).is_file():
+        raise click.UsageError(
+            f"Missing argument 'DATA': the current folder holds no {RUN_FILE} of 'maskgen augment'. Name the data, or "
+            "go to the folder."
+        )
+    return here
+
+
+def _fetched_base() -> str:
+    """The one pack in ~/.insightface/models with a recogniser."""
+    from maskgen.evaluate.embed import recogniser_of
+
+    packs = [pack.name for pack in installed_packs() if pack.name != BUNDLED and recogniser_of(pack.path) is not None]
+    if len(packs) == 1:
+        return packs[0]
+    found = f"{INSTALLED} has {', '.join(packs)}" if packs else f"no pack in {INSTALLED} has a recogniser"
+    fetch = "" if packs else "; 'maskgen models fetch buffalo_l' gets a pack"
+    raise ConfigError(f"no base to start from: {found}", f"set {{base}} to {_BASES}{fetch}")
+
+
+def _name_of(base: str) -> str:
+    """What a folder for trainings of a base is called."""
+    from maskgen.evaluate.embed import STATE_SUFFIXES
+
+    if base.startswith("scratch:"):
+        return base.replace(":", "-")
+    path = Path(base).expanduser().resolve()
+    return path.stem if path.suffix in (".onnx", *STATE_SUFFIXES) else path.name
 
 
 def _is_first_process() -> bool:
