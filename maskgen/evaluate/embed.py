@@ -58,12 +58,15 @@ class Embedder:
         self._is_one_by_one = inputs[0].shape[0] == 1
         try:
             self(noise())
-        except ModelError:
+        except ModelError as error:
             if self._is_one_by_one:
                 raise
             # Exports of one picture may have its number in a node, as the reshape in arcface_torch's MobileFaceNet.
             self._is_one_by_one = True
-            self(noise())
+            try:
+                self(noise())
+            except ModelError:
+                raise error from error.__cause__
 
     def __call__(self, pictures: Float32Array) -> Float32Array:
         """Embeddings (B, E) of pictures (B, 3, 112, 112), RGB from -1 to 1."""

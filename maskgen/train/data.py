@@ -7,10 +7,10 @@ nor whether a training was interrupted.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -217,7 +217,7 @@ def collect(
         detectors = DetectorSpec(settings.model, aligned=dataset.is_aligned)
         # Keypoints are enough to align; only masks that are put on while loading need more.
         unknown = usable if wants_masks else _without_keypoints(dataset)
-        executor = LocalExecutor(settings.workers) if settings.workers else InProcess()
+        executor = InProcess() if settings.workers == 0 else LocalExecutor(settings.workers)
         path = settings.faces or cache_in(cache, detectors, dataset.is_aligned)
         items = dataset.items if wants_masks else [dataset.items[number] for number in unknown.tolist()]
         if len(items):
@@ -362,6 +362,37 @@ class Samples(Dataset[Sample]):
         return item.masked[0] if is_masked else item.original
 
 
+class Original(NamedTuple):
+    """An original as a crop; a batch has a leading axis B. A picture that cannot be read is black, and says so."""
+
+    picture: Tensor  # (3, 112, 112) uint8
+    label: int
+    is_read: bool
+
+
+class Originals(Dataset[Original]):
+    """Some originals of a collection, by their places among them."""
+
+    def __init__(self, collection: Collection, chosen: IntArray) -> None:
+        self.collection = collection
+        self.chosen = chosen
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def __getitem__(self, place: int) -> Original:
+        person = self.collection.people[int(self.chosen[place])]
+        try:
+            crop = self.collection.cropper.clean(person.item.original, person.keypoints)
+        except ImageError:
+            return Original(torch.zeros(3, ARCFACE_SIDE, ARCFACE_SIDE, dtype=torch.uint8), person.label, False)
+        return Original(_planes(crop), person.label, True)
+
+    def batches(self, size: int) -> list[range]:
+        """Their places in batches; the last one may be smaller."""
+        return [range(start, min(start + size, len(self))) for start in range(0, len(self), size)]
+
+
 def crops_of(collection: Collection, person: Person, is_masked: bool, rng: np.random.Generator) -> tuple[Image, Image]:
     """The crop (112, 112, 3) of an original, and the crop to learn from, which may be the same.
 
@@ -384,6 +415,12 @@ def _planes(crop: Image) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(crop.transpose(2, 0, 1)))
 
 
+def spread(samples: Samples, number: int) -> Tensor:
+    """Pictures (B, 3, 112, 112) uint8, evenly spread over the data; fewer than `number` if there are not as many."""
+    entries = np.linspace(0, len(samples) - 1, min(number, len(samples))).astype(int)
+    return torch.stack([samples[0, int(entry)].picture for entry in entries])
+
+
 def to_input(pictures: Tensor) -> Tensor:
     """Bytes (B, 3, 112, 112) as a network's input, -1 to 1."""
     # Channels last in memory: 1.5 times as fast on CPUs, and best for half precision on GPUs.
@@ -399,13 +436,14 @@ def batches(samples: Samples, batch: int, epoch: int, rank: int = 0, world: int 
     return Batches(order(len(samples), samples.seed, epoch, samples.layout), batch, epoch, rank, world)
 
 
-def loader(samples: Samples, keys: Batches, workers: int) -> DataLoader[Sample]:
-    """Batches of samples, in the order of the keys."""
+def loader(samples: Samples | Originals, keys: Sequence[Any], workers: int) -> DataLoader[Any]:
+    """Batches of samples, in the order of the keys, from no more processes than there are batches."""
     # A worker is a fork of this process: it would wait for ever for threads that OpenCV started before the fork.
     cv2.setNumThreads(1)
     catalog = samples.collection.cropper.catalog
     if catalog is not None and workers:
         catalog.preload()  # once, and not once per worker and epoch
+    workers = min(workers, len(keys))
     return DataLoader(samples, batch_sampler=keys, num_workers=workers, pin_memory=torch.cuda.is_available())
 
 

@@ -1,5 +1,5 @@
 # ruff: noqa: E402 - nothing is imported that needs torch until torch is known to be there
-"""What a training can start from, as the field saves it: checkpoints of several kinds, and ONNX of several exporters."""
+"""What a training can start from, as the field saves it: checkpoints of many kinds, ONNX of several exporters."""
 
 import warnings
 
