@@ -17,11 +17,13 @@ def halve(source: Path, target: Path) -> None:
     """Write an ONNX whose weights are float16; it takes and gives float32 like the one that it comes from."""
     import onnx
     from onnxruntime.transformers.float16 import convert_float_to_float16
+    from onnxruntime.transformers.onnx_model import OnnxModel
 
     with warnings.catch_warnings():
         # Numbers that are too small for float16 become its smallest one.
         warnings.simplefilter("ignore")
         model = convert_float_to_float16(onnx.load(str(source)), keep_io_types=True)
+    OnnxModel.graph_topological_sort(model.graph)  # the casts come last
     _write(model, target)
 
 

@@ -32,7 +32,7 @@ from maskgen.train.graph import backbone_of_onnx, is_half, load_state
 TOLERANCE: Final = 1e-3
 """Largest difference allowed between an ONNX and the network mapped from it."""
 HALF_TOLERANCE: Final = 2e-2
-"""The same for an ONNX of half precision, which rounds what each node gives: up to 0.4 % in networks of 100 layers."""
+"""The same for an ONNX of half precision: what a node gives has 11 bits, on processors that compute in so many."""
 
 _SCRATCH: Final = re.compile(r"scratch:(r18|r34|r50|r100|mbf)(?::(\d*\.?\d+))?")
 # The first weights of either family, and what stands before their names: ``module.``, ``backbone.``, or nothing.

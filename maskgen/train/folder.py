@@ -18,7 +18,8 @@ from maskgen.evaluate.report import Pictures
 from maskgen.schema import first_fault
 from maskgen.train import centre_files, export, variants
 from maskgen.train.card import CARD_FILE, card
-from maskgen.train.data import Collection, Samples
+from maskgen.train.collection import Collection
+from maskgen.train.data import Samples
 from maskgen.train.margin import Centres
 from maskgen.train.settings import (
     METRICS_FILE,

@@ -13,7 +13,8 @@ from torch.nn import functional
 from maskgen.arrays import IntArray
 from maskgen.errors import ConfigError
 from maskgen.train.backbones import Backbone
-from maskgen.train.data import Collection, Originals, loader, to_input
+from maskgen.train.collection import Collection
+from maskgen.train.data import Originals, loader, to_input
 from maskgen.train.margin import Centres, seed_of
 from maskgen.train.settings import TrainSettings
 

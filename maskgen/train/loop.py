@@ -28,7 +28,8 @@ from maskgen.evaluate.results import Condition, ConditionReport
 from maskgen.parallel import LocalExecutor
 from maskgen.plural import counted
 from maskgen.train import bases, data, export, folder
-from maskgen.train.data import Collection, Samples, to_input
+from maskgen.train.collection import Collection, collect
+from maskgen.train.data import Samples, to_input
 from maskgen.train.learner import (
     Learner,
     centre_optimizer_of,
@@ -131,7 +132,7 @@ def _train(accelerator: Any, settings: TrainSettings, out: Path, resume: bool, w
     masks = None if checkpoint is None else folder.masks_then(out)
     # The first process looks for faces, the others find them in the file it wrote.
     with accelerator.main_process_first():
-        collection = data.collect(settings, out, watch.searched, watch.warned, masks)
+        collection = collect(settings, out, watch.searched, watch.warned, masks)
     samples = Samples(collection, settings.seed, settings.flip)
     steps_an_epoch = len(samples) // (settings.batch_size * settings.accumulate)
     if steps_an_epoch == 0:

@@ -116,7 +116,7 @@ class Centres(nn.Module):
             The sorted identities that take part in the softmax, every label of all processes among them; all by
             default.
         """
-        weight = self.weight  # (K', E)
+        weight: Tensor = self.weight  # (K', E)
         own = None
         if classes is not None:
             own = classes[(classes >= self.first) & (classes < self.last)] - self.first

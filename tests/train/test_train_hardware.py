@@ -14,7 +14,8 @@ pytest.importorskip("accelerate", reason="training needs the extra [train]")
 torch.set_num_threads(1)
 
 from maskgen.cli.train import _Steps
-from maskgen.train import bases, data, learner, loop
+from maskgen.train import bases, data, export, learner, loop
+from maskgen.train.collection import collect
 from maskgen.train.margin import Centres, Margin
 from maskgen.train.settings import HistoryRow, settings_of
 
@@ -25,7 +26,13 @@ def people_dir(tmp_path_factory):
 
 
 @pytest.fixture
-def learn(people_dir, tmp_path):
+def learn(people_dir, tmp_path, monkeypatch):
+    """Trains, and writes the weights only; settings by keyword."""
+    monkeypatch.setattr(
+        export, "write", lambda backbone, out, pack: export.write_pth(backbone, out / "backbone.pth") or 0
+    )
+    monkeypatch.setattr(export, "draw_curves", lambda path, metrics: None)
+
     def call(out="out", resume=False, watch=loop.Watch(), **values):  # noqa: B008
         given = {"data": people_dir, "base": "scratch:mbf:0.0625", "epochs": 1, "batch_size": 8, "workers": 0}
         given |= {"holdout": 0, "device": "cpu", "log_every": 1}
@@ -53,7 +60,7 @@ def test_by_default_every_core_loads_pictures_and_processes_share_them(monkeypat
 
 
 def test_no_more_processes_load_than_there_are_batches(people_dir, tmp_path):
-    collection = data.collect(settings_of({"data": people_dir, "base": "scratch:mbf", "holdout": 0}), tmp_path)
+    collection = collect(settings_of({"data": people_dir, "base": "scratch:mbf", "holdout": 0}), tmp_path)
     samples = data.Samples(collection, 0, False)
     assert data.loader(samples, data.batches(samples, 16, 0), 64).num_workers == 2
 
@@ -92,8 +99,8 @@ def test_gradients_of_centres_are_brought_to_their_true_scale_in_fp16():
 
 
 def test_adamw_learns(learn):
-    metrics = learn(optimizer="adamw", epochs=6)
-    assert metrics.history[-1].margin_loss < 0.8 * metrics.history[0].margin_loss
+    losses = [row.margin_loss for row in learn(optimizer="adamw", epochs=4, lr=0.005).history]
+    assert np.mean(losses[-4:]) < 0.8 * np.mean(losses[:4])
 
 
 def test_adamw_has_rates_and_decay_of_its_own():
@@ -107,9 +114,8 @@ def test_adamw_has_rates_and_decay_of_its_own():
         assert all(one.dim() == 1 for one in optimizer.param_groups[1]["params"])
 
 
-@pytest.mark.parametrize("sample_rate", [1.0, 0.5])
-def test_a_training_with_adamw_resumes_bit_for_bit(sample_rate, learn, tmp_path):
-    given = {"optimizer": "adamw", "sample_rate": sample_rate, "epochs": 2, "checkpoint_every": 2}
+def test_a_training_with_adamw_and_a_sample_of_centres_resumes_bit_for_bit(learn):
+    given = {"optimizer": "adamw", "sample_rate": 0.5, "epochs": 2, "checkpoint_every": 2}
     whole = learn("whole", **given)
 
     def stop(row, steps):
@@ -167,7 +173,7 @@ def test_slow_steps_are_told_one_by_one_and_the_last_one_always(capsys):
 
 
 def test_centres_are_placed_by_the_loader_and_tell_how_far_they_are(people_dir, tmp_path):
-    collection = data.collect(settings_of({"data": people_dir, "base": "scratch:mbf", "holdout": 0}), tmp_path)
+    collection = collect(settings_of({"data": people_dir, "base": "scratch:mbf", "holdout": 0}), tmp_path)
     backbone = bases.load("scratch:mbf:0.0625")
     told, found = [], []
     for workers in (0, 2):
@@ -187,7 +193,7 @@ def test_centres_are_placed_by_the_loader_and_tell_how_far_they_are(people_dir, 
 
 
 def test_each_process_places_its_own_centres(people_dir, tmp_path):
-    collection = data.collect(settings_of({"data": people_dir, "base": "scratch:mbf", "holdout": 0}), tmp_path)
+    collection = collect(settings_of({"data": people_dir, "base": "scratch:mbf", "holdout": 0}), tmp_path)
     backbone = bases.load("scratch:mbf:0.0625")
     parts = [Centres(6, 512, Margin(1, 0, 0), 8.0, 0, rank, world) for rank, world in ((0, 1), (0, 2), (1, 2))]
     for centres in parts:
@@ -199,7 +205,7 @@ def test_a_picture_that_cannot_be_read_moves_no_centre(tmp_path):
     root = people.augmented_people(tmp_path / "data", 4, 1)
     (root / people.name(2, 0)).write_bytes(b"broken")
     given = {"data": root, "base": "scratch:mbf", "holdout": 0}
-    collection = data.collect(settings_of(given), tmp_path)
+    collection = collect(settings_of(given), tmp_path)
     centres = Centres(4, 512, Margin(1, 0, 0), 8.0)
     before = centres.weight.detach().clone()
     learner.start_centres(centres, bases.load("scratch:mbf:0.0625"), collection)

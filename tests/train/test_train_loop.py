@@ -120,7 +120,7 @@ def test_a_training_leaves_all_that_it_promises(learn, tmp_path):
     out = tmp_path / "out"
     assert {path.name for path in out.iterdir()} >= {
         *("settings.json", "identities.txt", "metrics.json", "curves.png"),
-        *("model.onnx", "backbone.pth", "pack", "checkpoints"),
+        *("model.onnx", "backbone.pth", "pack", "checkpoints", "MODEL_CARD.md"),
     }
     assert json.loads((out / "metrics.json").read_text()) == metrics.model_dump(mode="json")
     assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
@@ -335,12 +335,17 @@ from pathlib import Path
 from maskgen.train import loop
 from maskgen.train.settings import TrainSettings
 torch.set_num_threads(1)
-loop.train(TrainSettings.model_validate_json(sys.argv[1]), Path(sys.argv[2]))
+def logged(row, steps):
+    if row.step == 5:
+        sys.exit("stopped here")
+loop.train(TrainSettings.model_validate_json(sys.argv[1]), Path(sys.argv[2]), watch=loop.Watch(logged=logged))
 """
 
 
-@pytest.mark.parametrize("settings", [{"sample_rate": 0.6, "accumulate": 2}])
-def test_two_processes_give_the_loss_curve_of_one(learn, people_dir, base, pack, tmp_path, settings):
+@pytest.mark.parametrize("settings", [{"sample_rate": 0.6, "accumulate": 2, "batch_size": 4, "checkpoint_every": 2}])
+def test_two_processes_give_the_loss_curve_of_one_and_one_goes_on_with_their_training(
+    learn, people_dir, base, pack, tmp_path, settings
+):
     alone = learn("alone", **settings)
     asked = alone.settings.model_dump_json()
     (tmp_path / "script.py").write_text(SCRIPT)
@@ -352,9 +357,14 @@ def test_two_processes_give_the_loss_curve_of_one(learn, people_dir, base, pack,
         text=True,
         timeout=120,
     )
-    assert done.returncode == 0, done.stderr[-2000:]
-    both = folder.Metrics.model_validate_json((tmp_path / "both/metrics.json").read_bytes())
+    assert "stopped here" in done.stderr, done.stderr[-2000:]
+    checkpoint = tmp_path / "both/checkpoints/step-000000004"
+    assert len(list(checkpoint.glob("centres-*-of-2.pth"))) == 2
+    both = learn("both", resume=True, **settings)
+    assert len(both.history) == len(alone.history) == 8
     assert [row.loss for row in both.history] == pytest.approx([row.loss for row in alone.history], rel=1e-3)
+    norms = [[(row.gradient_norm, row.centres_norm) for row in metrics.history] for metrics in (both, alone)]
+    assert np.allclose(*norms, rtol=1e-2)
     assert both.after[1].figures.auc == pytest.approx(alone.after[1].figures.auc, abs=0.05)
 
 
