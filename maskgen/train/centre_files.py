@@ -48,10 +48,10 @@ def load(folder: Path, centres: Centres, optimizer: torch.optim.Optimizer) -> No
     state: dict[str, Any] = {}
     for name, value in parts[0]["state"].items():
         # Momentum is kept per centre, and the number of steps once.
-        is_per_centre = isinstance(value, Tensor) and value.dim() == 2
-        state[name] = own([part["state"][name] for part in parts]) if is_per_centre else value
-        if is_per_centre:
-            state[name] = state[name].to(centres.weight.device)
+        if isinstance(value, Tensor) and value.dim() == 2:
+            state[name] = own([part["state"][name] for part in parts]).to(centres.weight.device)
+        else:
+            state[name] = value.clone() if isinstance(value, Tensor) else value
     if state:
         optimizer.state[centres.weight] = state
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import importlib.util
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,8 +13,6 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast_object_list, gather_object
 from torch import nn
 
@@ -25,9 +22,9 @@ from maskgen.datasets.pairs import Pairs
 from maskgen.errors import ConfigError, MaskgenError
 from maskgen.evaluate.report import Pictures, evaluate
 from maskgen.evaluate.results import Condition, ConditionReport
-from maskgen.parallel import LocalExecutor
 from maskgen.plural import counted
 from maskgen.train import bases, data, export, folder
+from maskgen.train.backbones import Backbone
 from maskgen.train.collection import Collection, collect
 from maskgen.train.data import Samples, to_input
 from maskgen.train.learner import (
@@ -41,8 +38,9 @@ from maskgen.train.learner import (
     squared_norm,
     start_centres,
 )
+from maskgen.train.machine import accelerator_of, loaders_of, said_of
 from maskgen.train.margin import Centres, Margin, sampled_classes
-from maskgen.train.settings import HistoryRow, Metrics, Precision, TrainSettings, TrainState, Validation
+from maskgen.train.settings import HistoryRow, Metrics, TrainSettings, TrainState, Validation
 
 _SKIPS_ALLOWED: Final = 50
 """How many steps in a row fp16 may skip because gradients overflow; each time it halves its scale."""
@@ -110,7 +108,7 @@ def train(settings: TrainSettings, out: Path, resume: bool = False, watch: Watch
         If `out` cannot be written, or another training writes there; if a loss or a gradient is no finite number:
         names the step and the files.
     """
-    accelerator = _accelerator(settings, out)
+    accelerator = accelerator_of(settings, out)
     with folder.held(accelerator, out):
         return _train(accelerator, settings, out, resume, watch if accelerator.is_main_process else Watch())
 
@@ -153,7 +151,7 @@ def _train(accelerator: Any, settings: TrainSettings, out: Path, resume: bool, w
     embedding = backbone.spec.embedding
     centres = Centres(classes, embedding, Margin(*settings.margin), settings.scale, settings.seed, rank, world)
     centres.to(accelerator.device)
-    workers = _loaders(settings)
+    workers = loaders_of(settings)
     if checkpoint is None and (teacher is not None or not settings.is_scratch):
         known = backbone if teacher is None else teacher
         start_centres(centres, known.to(accelerator.device), collection, workers, watch.placed)
@@ -175,7 +173,7 @@ def _train(accelerator: Any, settings: TrainSettings, out: Path, resume: bool, w
         progress = folder.load(accelerator, checkpoint, centres, centre_optimizer)
     elif held_out is not None:
         progress = _validated(accelerator, learner, held_out, progress, 0, out, watch)
-    watch.began(collection, steps, _hardware(accelerator, workers))
+    watch.began(collection, steps, said_of(accelerator, workers))
 
     started, skips = time.monotonic() - progress.seconds, 0
     unreadable, history = set(progress.unreadable), list(progress.history)
@@ -277,7 +275,7 @@ def _check(settings: TrainSettings, world: int) -> None:
     export.pack_files(settings.pack)
 
 
-def _teacher(settings: TrainSettings, backbone: bases.Backbone) -> bases.Backbone | None:
+def _teacher(settings: TrainSettings, backbone: Backbone) -> Backbone | None:
     """The network whose embeddings are learnt: another one, the base as it is now, or none."""
     if not settings.distill_weight:
         return None
@@ -294,55 +292,11 @@ def _teacher(settings: TrainSettings, backbone: bases.Backbone) -> bases.Backbon
     return teacher
 
 
-def _loaders(settings: TrainSettings) -> int:
-    """Processes that load pictures for this one."""
-    if settings.workers is not None:
-        return settings.workers
-    return max(LocalExecutor().workers // int(os.environ.get("LOCAL_WORLD_SIZE", 1)), 1)
-
-
-def _hardware(accelerator: Any, workers: int) -> str:
-    precision = {"no": "fp32"}.get(accelerator.mixed_precision, accelerator.mixed_precision)
-    loaders = counted(workers, "process", "processes")
-    return f"{accelerator.device.type}, {precision}, {loaders} to load pictures"
-
-
 def _centres_norm(accelerator: Any, centres: Centres) -> float:
     """The norm of the gradients of all centres; this process's are first brought to their true scale."""
     if accelerator.scaler is not None and centres.weight.grad is not None:
         centres.weight.grad /= accelerator.scaler.get_scale()
     return math.sqrt(float(accelerator.reduce(squared_norm(centres))))
-
-
-def precision_of(settings: TrainSettings, wants_cuda: bool) -> Precision:
-    """That of the backbone."""
-    if settings.precision is not None:
-        return settings.precision
-    if not wants_cuda:
-        return "fp32"
-    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-
-
-def _accelerator(settings: TrainSettings, out: Path) -> Any:
-    wants_cuda = settings.device == "cuda" or (settings.device == "auto" and torch.cuda.is_available())
-    if wants_cuda and not torch.cuda.is_available():
-        raise ConfigError("device cuda: this torch sees no GPU", "install a torch with CUDA, or leave out {device}")
-    if settings.precision == "fp16" and not wants_cuda:
-        raise ConfigError("precision fp16 needs a GPU", "on a CPU set {precision} to bf16 or fp32")
-    precision = precision_of(settings, wants_cuda)
-    # accelerate keeps its state in the class: a second training in one process could not have another precision.
-    AcceleratorState._reset_state(reset_partial_state=int(os.environ.get("WORLD_SIZE", 1)) == 1)
-    try:
-        accelerator = Accelerator(
-            mixed_precision="no" if precision == "fp32" else precision,
-            gradient_accumulation_steps=settings.accumulate,
-            cpu=not wants_cuda,
-            log_with="tensorboard" if settings.tensorboard else None,
-            project_dir=str(out),
-        )
-    except (ValueError, ImportError) as error:
-        raise ConfigError(f"this training cannot be set up: {error}") from error
-    return accelerator
 
 
 def _row(step: int, epoch: float, means: Float64Array, lr: float, norm: float, centres_norm: float) -> HistoryRow:

@@ -14,7 +14,7 @@ pytest.importorskip("accelerate", reason="training needs the extra [train]")
 torch.set_num_threads(1)
 
 from maskgen.cli.train import _Steps
-from maskgen.train import bases, data, export, learner, loop
+from maskgen.train import bases, data, export, learner, loop, machine
 from maskgen.train.collection import collect
 from maskgen.train.margin import Centres, Margin
 from maskgen.train.settings import HistoryRow, settings_of
@@ -49,14 +49,14 @@ def settings(**values):
 
 
 def test_by_default_every_core_loads_pictures_and_processes_share_them(monkeypatch):
-    monkeypatch.setattr(loop, "LocalExecutor", lambda: SimpleNamespace(workers=16))
-    assert loop._loaders(settings()) == 16
-    assert loop._loaders(settings(workers=0)) == 0
+    monkeypatch.setattr(machine, "LocalExecutor", lambda: SimpleNamespace(workers=16))
+    assert machine.loaders_of(settings()) == 16
+    assert machine.loaders_of(settings(workers=0)) == 0
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
-    assert loop._loaders(settings()) == 4
-    assert loop._loaders(settings(workers=3)) == 3
+    assert machine.loaders_of(settings()) == 4
+    assert machine.loaders_of(settings(workers=3)) == 3
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "32")
-    assert loop._loaders(settings()) == 1
+    assert machine.loaders_of(settings()) == 1
 
 
 def test_no_more_processes_load_than_there_are_batches(people_dir, tmp_path):
@@ -78,7 +78,7 @@ def test_no_more_processes_load_than_there_are_batches(people_dir, tmp_path):
 )
 def test_a_gpu_computes_in_bf16_or_else_in_fp16_and_a_cpu_in_fp32(asked, wants_cuda, has_bf16, precision, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: has_bf16)
-    assert loop.precision_of(settings(precision=asked), wants_cuda) == precision
+    assert machine.precision_of(settings(precision=asked), wants_cuda) == precision
 
 
 def test_gradients_of_centres_are_brought_to_their_true_scale_in_fp16():
