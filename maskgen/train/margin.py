@@ -143,12 +143,15 @@ def share_of(identities: int, rank: int, world: int) -> tuple[int, int]:
 
 
 def _drawn(first: int, last: int, embedding: int, seed: int) -> Tensor:
-    """Random centres (last - first, E)."""
+    """Random centres (last - first, E) of length 1.
+
+    Only their directions count, but the gradient goes with 1 / length: short centres are thrown about by the first steps.
+    """
     weight = torch.empty(last - first, embedding)
     for block in range(first // _BLOCK, -(-last // _BLOCK)):
         generator = torch.Generator().manual_seed(seed_of(seed, block))
         start, end = max(first, block * _BLOCK), min(last, (block + 1) * _BLOCK)
-        rows = torch.randn(_BLOCK, embedding, generator=generator) * 0.01
+        rows = functional.normalize(torch.randn(_BLOCK, embedding, generator=generator))
         weight[start - first : end - first] = rows[start - block * _BLOCK : end - block * _BLOCK]
     return weight
 
