@@ -139,10 +139,10 @@ def evaluate(
 
 
 def _embedder(name: str, threads: int) -> Embed:
-    from maskgen.evaluate.embed import Embedder, file_of
+    from maskgen.evaluate.embed import STATE_SUFFIXES, Embedder, file_of
 
     path = file_of(name)
-    if path.suffix != ".pth":
+    if path.suffix not in STATE_SUFFIXES:
         return Embedder(path, threads)
     require_extra("maskgen eval of a .pth", "train", ("torch",))
     import torch

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import click
 
@@ -16,12 +18,17 @@ from maskgen.cli.aligned import aligned_said
 from maskgen.cli.catalogs import read_from, say_masks
 from maskgen.cli.extras import require_extra
 from maskgen.cli.settings import setting
-from maskgen.train.settings import MARGINS, HistoryRow, Metrics, TrainSettings, Validation, settings_of
+from maskgen.errors import ConfigError
+from maskgen.packs.find import BUNDLED, INSTALLED, installed_packs
+from maskgen.train.settings import MARGINS, Bits, HistoryRow, Metrics, Precision, TrainSettings, Validation, settings_of
 
 if TYPE_CHECKING:
     from maskgen.train.loop import Watch
 
 _NEEDED: Final = ("torch", "accelerate", "sklearn", "matplotlib")
+_EVERY: Final = 5.0
+"""Seconds between lines about steps."""
+_BASES: Final = "FILE.onnx, FILE.pth, a pack, or scratch:r18|r34|r50|r100|mbf"
 
 
 class _Margin(click.ParamType[Any]):
@@ -45,12 +52,16 @@ _setting = partial(setting, TrainSettings)
 
 
 @click.command(cls=console.Command, short_help="Fine-tune a recognition network.")
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("data", required=False, type=click.Path(path_type=Path))
 @click.option(
-    "--base", required=True, metavar="BASE", help="FILE.onnx, backbone.pth, a pack, or scratch:r18|r34|r50|r100|mbf."
+    "--base",
+    metavar="BASE",
+    help=f"{_BASES}.  [default: the pack in ~/.insightface/models that has a recogniser]",
 )
 @click.option(
-    "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder for all that is written."
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for all that is written.  [default: runs/ and the name of BASE]",
 )
 @_setting(
     "--original",
@@ -87,18 +98,29 @@ _setting = partial(setting, TrainSettings)
     help="Observed faces, as 'maskgen faces' keeps them; what lacks is added.  [default: in OUT]",
 )
 @_setting(
+    "--teacher",
+    "teacher",
+    metavar="BASE",
+    help="Network whose embeddings are learnt.  [default: the base as it is, from scratch nobody]",
+)
+@_setting(
     "--distill",
     "distill",
     type=float,
     metavar="W",
-    help="Weight of the distance to the base.  [default: 10, from scratch 0]",
+    help="Weight of the distance to the teacher.  [default: 10; without a teacher 0]",
 )
-@_setting("--lr", "lr", type=float, help="Highest learning rate.  [default: 0.01, from scratch 0.1]")
+@_setting("--lr", "lr", type=float, help="Highest learning rate.  [default: 0.01, from scratch 0.1; AdamW a hundredth]")
 @_setting("--warmup", "warmup", type=float, help="Share of the steps in which the learning rate rises.")
 @_setting("--epochs", "epochs", type=int, help="Rounds through the data.")
 @_setting("--batch-size", "batch_size", type=int, help="Pictures per pass, over all processes.")
 @_setting("--accumulate", "accumulate", type=int, help="Passes per step of the optimizer.")
-@_setting("--precision", "precision", type=click.Choice(["fp32", "bf16", "fp16"]), help="Precision of the backbone.")
+@_setting(
+    "--precision",
+    "precision",
+    type=click.Choice(get_args(Precision)),
+    help="Precision of the backbone.  [default: bf16 on a GPU, fp32 on a CPU]",
+)
 @_setting(
     "--batch-norm",
     "batch_norm",
@@ -112,12 +134,18 @@ _setting = partial(setting, TrainSettings)
     metavar="NAME",
     help="Do not train parameters whose names begin so; repeatable.",
 )
+@_setting("--optimizer", "optimizer", type=click.Choice(["sgd", "adamw"]), help="What makes steps of gradients.")
 @_setting("--momentum", "momentum", type=float, help="Momentum of SGD.")
-@_setting("--weight-decay", "weight_decay", type=float, help="Weight decay, for weights but not for norms.")
-@_setting("--clip", "clip", type=float, help="Gradients are clipped to this norm.")
+@_setting(
+    "--weight-decay",
+    "weight_decay",
+    type=float,
+    help="Weight decay, for weights but not for norms.  [default: 0.0005, with AdamW 0.1]",
+)
+@_setting("--clip", "clip", type=float, help="The gradient of the backbone is clipped to this norm.")
 @_setting("--flip/--no-flip", "flip", help="Mirror half of the pictures.")
 @_setting("--seed", "seed", type=int, help="The same seed gives the same training.")
-@_setting("--workers", "workers", type=int, help="Processes that load pictures.")
+@_setting("--workers", "workers", type=int, help="Processes that load pictures.  [default: one per core]")
 @_setting("--device", "device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to train.")
 @_setting(
     "--checkpoint-every",
@@ -128,24 +156,71 @@ _setting = partial(setting, TrainSettings)
 )
 @_setting("--log-every", "log_every", type=int, metavar="STEPS", help="Steps between rows of the history.")
 @_setting("--pack", "pack", metavar="NAME|DIR", help="OUT/pack is this pack with its recogniser replaced.")
+@_setting(
+    "--also",
+    "also",
+    multiple=True,
+    type=click.Choice(get_args(Bits)),
+    help="Also write the model in fp16 or int8, if its embeddings stay the same; repeatable.",
+)
 @_setting("--tensorboard", "tensorboard", is_flag=True, help="Also write files for TensorBoard.")
 @console.quiet_option
 @click.option("--json", "as_json", is_flag=True, help="Print the metrics as JSON.")
-def train(out: Path, resume: bool, as_json: bool, **values: Any) -> None:
+def train(data: Path | None, base: str | None, out: Path | None, resume: bool, as_json: bool, **values: Any) -> None:
     """Fine-tune the recognition network BASE on DATA, so that it knows people with masks.
 
-    DATA is an output of 'maskgen augment', or a dataset that says who is on its pictures: a folder with one folder per
-    identity or a metadata.jsonl, a train.rec, shards of tar. Nothing is unpacked. OUT gets model.onnx,
-    backbone.pth, a model pack, metrics.json, curves.png and checkpoints. On several GPUs: torchrun -m maskgen train.
-    More: 'maskgen help training'.
+    DATA is an output of 'maskgen augment', by default that in the current folder, or a dataset that says who is on its
+    pictures: a folder with one folder per identity or a metadata.jsonl, a train.rec, shards of tar. Nothing is
+    unpacked. OUT gets model.onnx, backbone.pth, a model pack, metrics.json, curves.png and checkpoints. On several
+    GPUs: torchrun -m maskgen train. More: 'maskgen help training'.
     """
     require_extra("maskgen train", "train", _NEEDED)
     from maskgen.train.loop import train as learn
 
-    with console.progress("faces") as show:
-        metrics = learn(settings_of(values), out, resume, _watch(show))
+    data, base = data or _data_here(), base or _fetched_base()
+    out = out or Path("runs", _name_of(base))
+    if _is_first_process():
+        console.tell(f"train      {data} from {base}; output {out}")
+    settings = settings_of({"data": data, "base": base, **values})
+    with contextlib.ExitStack() as bars:
+        metrics = learn(settings, out, resume, _watch(bars, settings.batch_size * settings.accumulate))
     if _is_first_process():
         _say(metrics, out, as_json)
+
+
+def _data_here() -> Path:
+    """The current folder, if it holds what 'maskgen augment' wrote."""
+    from maskgen.manifest import RUN_FILE
+
+    here = Path()
+    if not (here / RUN_FILE).is_file():
+        raise click.UsageError(
+            f"Missing argument 'DATA': the current folder holds no {RUN_FILE} of 'maskgen augment'. Name the data, or "
+            "go to the folder."
+        )
+    return here
+
+
+def _fetched_base() -> str:
+    """The one pack in ~/.insightface/models with a recogniser."""
+    from maskgen.evaluate.embed import recogniser_of
+
+    packs = [pack.name for pack in installed_packs() if pack.name != BUNDLED and recogniser_of(pack.path) is not None]
+    if len(packs) == 1:
+        return packs[0]
+    found = f"{INSTALLED} has {', '.join(packs)}" if packs else f"no pack in {INSTALLED} has a recogniser"
+    fetch = "" if packs else "; 'maskgen models fetch buffalo_l' gets a pack"
+    raise ConfigError(f"no base to start from: {found}", f"set {{base}} to {_BASES}{fetch}")
+
+
+def _name_of(base: str) -> str:
+    """What a folder for trainings of a base is called."""
+    from maskgen.evaluate.embed import STATE_SUFFIXES
+
+    if base.startswith("scratch:"):
+        return base.replace(":", "-")
+    path = Path(base).expanduser().resolve()
+    return path.stem if path.suffix in (".onnx", *STATE_SUFFIXES) else path.name
 
 
 def _is_first_process() -> bool:
@@ -153,13 +228,55 @@ def _is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _watch(show: Callable[[console.Advance], None]) -> Watch:
+class _Steps:
+    """A line about the training every few seconds: where it is, how fast, and how long it still takes.
+
+    Parameters
+    ----------
+    pictures : int
+        Per step.
+    clock : callable
+        Gives seconds.
+    """
+
+    def __init__(self, pictures: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._pictures, self._clock = pictures, clock
+        self._said_at = self._began_at = clock()
+        self._said = self._began = -1  # steps
+
+    def begin(self) -> None:
+        """The next step is the first of this run, which may go on with another one."""
+        self._said_at = self._began_at = self._clock()
+
+    def show(self, row: HistoryRow, steps: int) -> None:
+        """Tell of a step, if the last line is old enough or there is no other step."""
+        now = self._clock()
+        if self._began < 0:
+            self._said = self._began = row.step - 1
+        if now - self._said_at < _EVERY and row.step < steps:
+            return
+        rate = (row.step - self._said) * self._pictures / max(now - self._said_at, 1e-9)
+        left = (steps - row.step) * (now - self._began_at) / (row.step - self._began)
+        self._said, self._said_at = row.step, now
+        console.tell(
+            f"step       {row.step}/{steps}  epoch {row.epoch:.2f}  loss {row.loss:.4f}  margin {row.margin_loss:.4f}  "
+            f"distance {row.distance:.4f}  lr {row.lr:.2g}  gradient {row.gradient_norm or 0:.2f}  "
+            f"{rate:.1f} pictures/s  {console.duration(left)} left",
+        )
+
+
+def _watch(bars: contextlib.ExitStack, pictures: int) -> Watch:
     from maskgen.train.loop import Watch
 
-    def searched(done: int, total: int) -> None:
-        show(console.Advance(done, total))
+    shown = dict[str, Callable[[console.Advance], None]]()
+    steps_of = _Steps(pictures)
 
-    def began(collection: Any, steps: int) -> None:
+    def advance(what: str, done: int, total: int) -> None:
+        if what not in shown:
+            shown[what] = bars.enter_context(console.progress(what))
+        shown[what](console.Advance(done, total))
+
+    def began(collection: Any, steps: int, hardware: str) -> None:
         left_out = ", ".join(f"{reason} {number}" for reason, number in collection.left_out.items()) or "none"
         console.tell(
             f"data       {console.counted(len(collection.identities), 'identity', 'identities')} "
@@ -170,19 +287,22 @@ def _watch(show: Callable[[console.Advance], None]) -> Watch:
         console.tell(f"aligned    {aligned_said(collection.cropper.is_aligned, collection.aligned_by)}")
         if collection.cropper.catalog is not None:
             say_masks(collection.cropper.catalog)
+        console.tell(f"hardware   {hardware}")
         console.tell(f"steps      {steps}")
-
-    def logged(row: HistoryRow, steps: int) -> None:
-        console.tell(
-            f"step       {row.step}/{steps}  epoch {row.epoch:.2f}  loss {row.loss:.4f}  margin {row.margin_loss:.4f}  "
-            f"distance {row.distance:.4f}  lr {row.lr:.5f}  gradient {row.gradient_norm or 0:.2f}",
-        )
+        steps_of.begin()
 
     def validated(validation: Validation) -> None:
         said = ", ".join(f"{report.condition} {report.figures.auc:.4f}" for report in validation.reports)
         console.tell(f"validation epoch {validation.epoch}  AUC by mask: {said}")
 
-    return Watch(searched, console.note, began, logged, validated)
+    return Watch(
+        searched=partial(advance, "faces"),
+        warned=console.note,
+        placed=partial(advance, "pictures for centres"),
+        began=began,
+        stepped=steps_of.show,
+        validated=validated,
+    )
 
 
 def _say(metrics: Metrics, out: Path, as_json: bool) -> None:
@@ -207,6 +327,11 @@ def _say(metrics: Metrics, out: Path, as_json: bool) -> None:
                 f"({figures.genuine} genuine, {figures.impostor} impostor pairs)",
             )
         )
-    files = f"model.onnx (differs by {metrics.export_difference:.1e}), backbone.pth, pack/, metrics.json"
+    for variant in metrics.variants:
+        cosine = f"cosine to model.onnx on {console.counted(variant.pictures, 'picture')}: "
+        cosine += f"mean {variant.mean_cosine:.5f}, least {variant.min_cosine:.5f}"
+        is_same = f"{variant.file}, {variant.size / 1e6:.1f} MB; {cosine}"
+        rows.append((variant.bits, is_same if variant.file else f"not written, the embeddings are others; {cosine}"))
+    files = f"model.onnx (differs by {metrics.export_difference:.1e}), backbone.pth, pack/, metrics.json, MODEL_CARD.md"
     rows.append(("written", f"{out}: {files}"))
     console.table(rows)

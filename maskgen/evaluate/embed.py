@@ -18,6 +18,8 @@ from maskgen.plural import counted
 Embed = Callable[[Float32Array], Float32Array]
 """Pictures (B, 3, 112, 112), RGB from -1 to 1, to embeddings (B, E)."""
 
+STATE_SUFFIXES: Final = (".pth", ".pt")
+"""What files of torch's weights end in."""
 _INPUT: Final = (3, ARCFACE_SIDE, ARCFACE_SIDE)
 _TYPES: Final = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
@@ -28,7 +30,8 @@ class Embedder:
     Parameters
     ----------
     path : Path
-        One input (batch, 3, 112, 112) of floats, one output (batch, E). It is run once to see whether that is so.
+        One input (batch, 3, 112, 112) of floats, one output (batch, E). It is tried on two pictures; a network that
+        takes only one at a time, whatever its input says, gets one at a time.
     threads : int
         Cores to use; 0 for all.
 
@@ -53,7 +56,17 @@ class Embedder:
             raise ModelError(f"{path}: input {self._name!r} takes {inputs[0].type}, expected tensor(float)")
         self._type = _TYPES[inputs[0].type]
         self._is_one_by_one = inputs[0].shape[0] == 1
-        self(noise())
+        try:
+            self(noise())
+        except ModelError as error:
+            if self._is_one_by_one:
+                raise
+            # Exports of one picture may have its number in a node, as the reshape in arcface_torch's MobileFaceNet.
+            self._is_one_by_one = True
+            try:
+                self(noise())
+            except ModelError:
+                raise error from error.__cause__
 
     def __call__(self, pictures: Float32Array) -> Float32Array:
         """Embeddings (B, E) of pictures (B, 3, 112, 112), RGB from -1 to 1."""
@@ -118,11 +131,12 @@ def file_of(name: str) -> Path:
         If there is none.
     """
     path = Path(name).expanduser()
+    suffixes = (".onnx", *STATE_SUFFIXES)
     if path.is_file():
-        if path.suffix not in (".onnx", ".pth"):
-            raise ModelError(f"{path}: a recognition network ends in .onnx or .pth")
+        if path.suffix not in suffixes:
+            raise ModelError(f"{path}: a recognition network ends in {', '.join(suffixes)}")
         return path
-    if path.suffix in (".onnx", ".pth"):
+    if path.suffix in suffixes:
         raise ModelError(f"{path}: no such file")
     pack = pack_dir(name)
     recogniser = recogniser_of(pack)

@@ -181,5 +181,5 @@ def _options(threads: int) -> Any:
     options.intra_op_num_threads = threads
     if threads == 1:
         options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what goes wrong comes as an exception, which says the same
     return options

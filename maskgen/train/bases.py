@@ -1,12 +1,12 @@
-"""What a training starts from: a recognition ONNX, an arcface_torch ``backbone.pth``, a pack, or nothing."""
+"""What a training starts from: a recognition ONNX, a checkpoint with arcface_torch's names, a pack, or nothing."""
 
 from __future__ import annotations
 
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from maskgen.arrays import Float32Array
 from maskgen.errors import ModelError
-from maskgen.evaluate.embed import Embed, Embedder, file_of, noise
+from maskgen.evaluate.embed import STATE_SUFFIXES, Embed, Embedder, file_of, noise
 from maskgen.train.backbones import (
     BN_EPS,
     IRESNET_DEPTHS,
@@ -27,12 +27,16 @@ from maskgen.train.backbones import (
     iresnet,
     mobilefacenet,
 )
-from maskgen.train.graph import backbone_of_onnx, load_state
+from maskgen.train.graph import backbone_of_onnx, is_half, load_state
 
 TOLERANCE: Final = 1e-3
 """Largest difference allowed between an ONNX and the network mapped from it."""
+HALF_TOLERANCE: Final = 2e-2
+"""The same for an ONNX of half precision: what a node gives has 11 bits, on processors that compute in so many."""
 
 _SCRATCH: Final = re.compile(r"scratch:(r18|r34|r50|r100|mbf)(?::(\d*\.?\d+))?")
+# The first weights of either family, and what stands before their names: ``module.``, ``backbone.``, or nothing.
+_STEM: Final = re.compile(r"((?:.*\.)?)(?:conv1|layers\.0\.layers\.0)\.weight")
 
 
 def load(base: str) -> Backbone:
@@ -42,7 +46,8 @@ def load(base: str) -> Backbone:
     ----------
     base : str
         ``scratch:r18``, ``r34``, ``r50``, ``r100`` or ``mbf``, drawn from torch's generator, with ``:0.25`` at a
-        quarter of the width; an ONNX file; an arcface_torch ``.pth``; or a pack, see `maskgen.packs.find.pack_dir`.
+        quarter of the width; an ONNX file; a ``.pth`` or ``.pt`` of weights under arcface_torch's names, by themselves
+        or in a checkpoint; or a pack, see `maskgen.packs.find.pack_dir`.
 
     Raises
     ------
@@ -53,10 +58,10 @@ def load(base: str) -> Backbone:
     if base.startswith("scratch:"):
         return build(scratch_spec(base)).eval()
     path = file_of(base)
-    if path.suffix == ".pth":
+    if path.suffix in STATE_SUFFIXES:
         return _backbone_of_pth(path)
     backbone = backbone_of_onnx(path)
-    check(backbone, path)
+    difference(backbone, base)
     return backbone
 
 
@@ -105,10 +110,16 @@ def embed_with(backbone: nn.Module, name: str = "the network") -> Embed:
 
 
 def difference(backbone: nn.Module, base: str) -> float | None:
-    """The largest difference between a network and the ONNX that it was mapped from; None for other bases."""
+    """The largest difference between a network and the ONNX that it was mapped from; None for other bases.
+
+    Raises
+    ------
+    ModelError
+        As `check`.
+    """
     if is_scratch(base) or (path := file_of(base)).suffix != ".onnx":
         return None
-    return check(backbone, path)
+    return check(backbone, path, HALF_TOLERANCE if is_half(path) else TOLERANCE)
 
 
 def check(backbone: nn.Module, path: Path, tolerance: float = TOLERANCE) -> float:
@@ -140,8 +151,7 @@ def _backbone_of_pth(path: Path) -> Backbone:
     ) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"{path}: not a file of weights alone (a state dict): {reason}") from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ModelError(f"{path}: not a state dict", "give the backbone.pth of arcface_torch")
+    state = _weights_in(state, path)
     if empty := [name for name, value in state.items() if not value.numel()]:
         raise ModelError(f"{path}: parameter {empty[0]} is empty")
     try:
@@ -155,6 +165,40 @@ def _backbone_of_pth(path: Path) -> Backbone:
     load_state(backbone, state, path)
     embed_with(backbone, str(path))(noise())  # finds numbers that are not finite
     return backbone.eval()
+
+
+def _weights_in(loaded: Any, path: Path) -> dict[str, Tensor]:
+    """The parameters of the one network in what was loaded, under arcface_torch's names."""
+    found = dict[str, dict[str, Tensor]]()
+    for where, state in _mappings(loaded, ""):
+        matches = (_STEM.fullmatch(name) for name, value in state.items() if isinstance(value, Tensor))
+        prefixes = sorted({match[1] for match in matches if match is not None}, key=len)
+        # Blocks have a first convolution too: what lies within a network is none by itself.
+        outer = [one for one in prefixes if not any(one != other and one.startswith(other) for other in prefixes)]
+        for prefix in outer:
+            of_network = {name: value for name, value in state.items() if name.startswith(prefix)}
+            if all(isinstance(value, Tensor) for value in of_network.values()):
+                found[f"{where}{prefix}"] = {name[len(prefix) :]: value for name, value in of_network.items()}
+    if len(found) > 1:
+        said = ", ".join(name.removesuffix(".") or "the file itself" for name in found)
+        raise ModelError(f"{path}: {len(found)} networks: {said}", "save the weights of one by themselves")
+    if found:
+        return next(iter(found.values()))
+    if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
+        raise ModelError(
+            f"{path}: not a state dict, nor a checkpoint that holds one", "give the backbone.pth of arcface_torch"
+        )
+    return loaded
+
+
+def _mappings(loaded: Any, where: str, depth: int = 3) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The dictionaries of names in a checkpoint, and where they lie: ``state_dict.``, ``model.backbone.``."""
+    if not isinstance(loaded, dict) or not all(isinstance(name, str) for name in loaded):
+        return
+    yield where, loaded
+    if depth:
+        for name, value in loaded.items():
+            yield from _mappings(value, f"{where}{name}.", depth - 1)
 
 
 def _iresnet_of(state: Mapping[str, Tensor]) -> IResNetSpec:

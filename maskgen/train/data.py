@@ -1,4 +1,4 @@
-"""What is learnt from: originals and masked copies as crops, one to one, in an order that the seed decides.
+"""What is seen of those who are learnt: crops, one to one with and without masks, in an order that the seed decides.
 
 Every random choice about a sample comes from (seed, epoch, place): it does not matter which process or worker loads it,
 nor whether a training was interrupted.
@@ -7,10 +7,8 @@ nor whether a training was interrupted.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -18,281 +16,17 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from maskgen.arrays import Float32Array, Image, IntArray, Lazy
-from maskgen.catalog.store import Catalog
-from maskgen.datasets.dataset import open_people
+from maskgen.arrays import Image, IntArray
 from maskgen.datasets.pairs import Pairs
-from maskgen.datasets.people import AlignedBy, Item, People
-from maskgen.detect import DetectorSpec
 from maskgen.errors import ConfigError, ImageError
 from maskgen.evaluate.pairs import draw_pairs
 from maskgen.evaluate.report import Pictures
 from maskgen.face.align import ARCFACE_SIDE
-from maskgen.parallel import InProcess, LocalExecutor
-from maskgen.plural import counted
-from maskgen.recognition.cache import FaceCache
-from maskgen.recognition.crops import Cropper
-from maskgen.recognition.faces import cache_in, faces_of
-from maskgen.recognition.seen import Seen
+from maskgen.train.collection import Collection, Person
 from maskgen.train.order import LARGE, Batches, layout_of, order
-from maskgen.train.settings import TrainSettings, UsedMasks
 
 _SUBSTITUTES = 50
 """How many neighbours may be unreadable in a row before the data are taken to be broken."""
-_MOST_HELD_OUT = 10_000
-"""Originals of people held out: their crops are in memory during the training, 0.4 GB of them and as much masked."""
-_HELD_OUT, _NOT_LEARNT = -1, -2
-"""In the place of labels."""
-
-
-@dataclass(frozen=True)
-class Person:
-    """An original to learn from: the item, the number of its identity, and what was seen on it if that was needed."""
-
-    item: Item
-    label: int
-    seen: Seen | None
-
-    @property
-    def keypoints(self) -> Float32Array | None:
-        """(5, 2) pixels; None if the picture is aligned already."""
-        return self.item.keypoints if self.seen is None else self.seen.face.keypoints
-
-
-@dataclass(frozen=True)
-class Faces:
-    """The faces that a training needs.
-
-    Attributes
-    ----------
-    cache : FaceCache or None
-        Where they are; None if none are needed.
-    of_all : bool
-        Whether they are needed of all items, and not only of those without keypoints.
-    """
-
-    cache: FaceCache | None = None
-    of_all: bool = False
-
-    def needs(self, item: Item) -> bool:
-        """Whether that of an item is needed."""
-        return self.cache is not None and (self.of_all or item.keypoints is None)
-
-    def seen(self, item: Item) -> Seen | None:
-        """What was seen on an item; None if that is not needed."""
-        return self.cache.get(item.name) if self.cache is not None and self.needs(item) else None
-
-
-class Persons(Lazy[Person]):
-    """Persons of a dataset, made when they are asked for.
-
-    Parameters
-    ----------
-    dataset : People
-        Whose items they are.
-    numbers : (N,) int array
-        Of the items.
-    labels : (N,) int array
-        Of the identities.
-    faces : Faces
-        Knows the faces that had to be looked for.
-    """
-
-    def __init__(self, dataset: People, numbers: IntArray, labels: IntArray, faces: Faces) -> None:
-        self._dataset, self._numbers, self._faces = dataset, numbers, faces
-        self.labels = labels
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    def at(self, number: int) -> Person:
-        """As `Lazy.at`."""
-        item = self._dataset.items[int(self._numbers[number])]
-        return Person(item, int(self.labels[number]), self._faces.seen(item))
-
-    @property
-    def copies(self) -> IntArray:
-        """(N,) how many masked copies each has."""
-        return self._dataset.copies[self._numbers]
-
-    @property
-    def starts(self) -> IntArray | None:
-        """The first of each file of many pictures, in whose order they are; None if each is a file of its own."""
-        starts = self._dataset.starts
-        return None if starts is None else np.unique(np.searchsorted(self._numbers, starts))
-
-
-class Entries(Lazy[tuple[int, bool]]):
-    """Entries of an epoch: first all originals, then the masked copies.
-
-    Parameters
-    ----------
-    places : (E,) int array
-        Indices of persons.
-    plain : int
-        How many of them are originals.
-    """
-
-    def __init__(self, places: IntArray, plain: int) -> None:
-        self.places, self.plain = places, plain
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def at(self, number: int) -> tuple[int, bool]:
-        """As `Lazy.at`."""
-        return int(self.places[number]), number >= self.plain
-
-
-@dataclass(frozen=True)
-class Collection:
-    """The people to learn from, and those held out.
-
-    Attributes
-    ----------
-    people, held_out : Persons
-        Originals. The labels of those held out mean nothing.
-    identities : tuple of str
-        By label.
-    cropper : Cropper
-        Reads them.
-    mask_prob : float or None
-        Probability of a mask that is put on while loading; None to use the masked copies.
-    left_out : mapping
-        Reason -> how many entries are not used for it.
-    nobody_held_out : str
-        Why nobody is held out although that was asked for.
-    aligned_by : {"settings", "run", "sizes"}
-        How it is known whether the pictures are aligned.
-    """
-
-    people: Persons
-    held_out: Persons
-    identities: tuple[str, ...]
-    cropper: Cropper
-    mask_prob: float | None
-    left_out: Mapping[str, int]
-    nobody_held_out: str = ""
-    aligned_by: AlignedBy = "settings"
-
-    @property
-    def entries(self) -> Entries:
-        """What an epoch goes through: (index of a person, whether to take a masked copy)."""
-        people = self.people
-        masked = np.flatnonzero(people.copies) if self.mask_prob is None else np.zeros(0, np.intp)
-        return Entries(np.concatenate([np.arange(len(people)), masked]), len(people))
-
-    @property
-    def singles(self) -> int:
-        """Identities with one original."""
-        return int((np.bincount(self.people.labels) == 1).sum())
-
-
-def collect(
-    settings: TrainSettings,
-    cache: Path,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
-    on_fault: Callable[[str], None] = lambda message: None,
-    masks: UsedMasks | None = None,
-) -> Collection:
-    """The collection that settings describe; faces that the data do not give are searched for, once.
-
-    A training that goes on has the `masks` that it began with; what was added to the catalogs since takes no part.
-
-    Raises
-    ------
-    ConfigError
-        If there is nothing to learn from, or the masks are no longer those that the training began with.
-    ModelError
-        If faces must be looked for and the pack is missing.
-    CatalogError
-        If masks are wanted and the catalog is missing.
-    """
-    dataset = open_people(settings.data, settings.original, settings.aligned)
-    wants_masks = settings.mask_prob is not None
-    catalog = _masks_of(settings, masks) if wants_masks else None
-    left_out = Counter(dataset.left_out)
-    faces = Faces()
-    usable: IntArray = np.arange(len(dataset.names))
-    if wants_masks or not dataset.is_aligned:
-        detectors = DetectorSpec(settings.model, aligned=dataset.is_aligned)
-        # Keypoints are enough to align; only masks that are put on while loading need more.
-        unknown = usable if wants_masks else _without_keypoints(dataset)
-        executor = LocalExecutor(settings.workers) if settings.workers else InProcess()
-        path = settings.faces or cache_in(cache, detectors, dataset.is_aligned)
-        items = dataset.items if wants_masks else [dataset.items[number] for number in unknown.tolist()]
-        if len(items):
-            known = faces_of(
-                dataset, path, detectors, executor, items, wants_masks, lambda now: on_progress(*now[:2]), on_fault
-            )
-            faces = Faces(known, wants_masks)
-            reasons = known.reasons([item.name for item in items])
-            left_out.update(reason for reason in reasons if reason is not None)
-            usable = np.setdiff1d(usable, unknown[[reason is not None for reason in reasons]])
-    numbers = np.bincount(dataset.whose[usable], minlength=len(dataset.identities))  # (I,)
-    by_name = sorted(np.flatnonzero(numbers).tolist(), key=lambda who: dataset.identities[who])
-    held_out, nobody = _held_out(by_name, numbers, settings)
-    learnt = [who for who in by_name if numbers[who] >= settings.min_pictures and who not in held_out]
-    label_of = np.full(len(numbers), _NOT_LEARNT)
-    label_of[learnt] = np.arange(len(learnt))
-    label_of[sorted(held_out)] = _HELD_OUT
-    labels = label_of[dataset.whose[usable]]
-    left_out["too_few_pictures"] += int((labels == _NOT_LEARNT).sum())
-    if len(learnt) < 2:
-        said = counted(len(learnt), "identity", "identities")
-        raise ConfigError(f"{settings.data}: {said} to learn, at least 2 are needed")
-    return Collection(
-        Persons(dataset, usable[labels >= 0], labels[labels >= 0], faces),
-        Persons(dataset, usable[labels == _HELD_OUT], labels[labels == _HELD_OUT], faces),
-        tuple(dataset.identities[who] for who in learnt),
-        Cropper(dataset.read, dataset.is_aligned, catalog),
-        settings.mask_prob,
-        +left_out,
-        nobody,
-        dataset.aligned_by,
-    )
-
-
-def _without_keypoints(dataset: People) -> IntArray:
-    """The numbers of the items whose keypoints are not known."""
-    if dataset.keypoints is None:
-        return np.arange(len(dataset.names))
-    return np.flatnonzero(np.isnan(dataset.keypoints[:, 0, 0]))
-
-
-def _masks_of(settings: TrainSettings, then: UsedMasks | None) -> Catalog:
-    now = Catalog.load(settings.catalog)
-    if then is None:
-        return now
-    found = now.as_before(then.designs, then.sha256)
-    if found is None:
-        raise ConfigError(
-            f"{', '.join(map(str, now.roots))}: the masks are not those that the training began with",
-            "put them back, say by {catalog} where they are, or choose another {out}",
-        )
-    return found
-
-
-def _held_out(by_name: list[int], numbers: IntArray, settings: TrainSettings) -> tuple[frozenset[int], str]:
-    """Identities to validate on, drawn from those with two originals or more; none if that were over half of all.
-
-    Where they would have more than `_MOST_HELD_OUT` originals, fewer are drawn. With them comes the reason why there
-    are none although some were asked for.
-    """
-    if settings.holdout == 0:
-        return frozenset(), ""
-    candidates = [who for who in by_name if numbers[who] > 1]
-    wanted = max(round(settings.holdout * len(by_name)), 2)
-    everybody = counted(len(by_name), "identity", "identities")
-    if len(candidates) < 2:
-        return frozenset(), f"{len(candidates)} of {everybody} have two originals, at least 2 must"
-    if wanted > len(by_name) // 2:
-        return frozenset(), f"{wanted} of {everybody} would be more than half"
-    rng = np.random.default_rng([settings.seed, 0x686F6C64])  # a stream of its own
-    chosen = np.array(candidates)[rng.choice(len(candidates), min(wanted, len(candidates)), replace=False)]
-    few = np.cumsum(numbers[chosen]) <= _MOST_HELD_OUT
-    few[:2] = True
-    return frozenset(chosen[few].tolist()), ""
 
 
 class Sample(NamedTuple):
@@ -363,6 +97,37 @@ class Samples(Dataset[Sample]):
         return item.masked[0] if is_masked else item.original
 
 
+class Original(NamedTuple):
+    """An original as a crop; a batch has a leading axis B. A picture that cannot be read is black, and says so."""
+
+    picture: Tensor  # (3, 112, 112) uint8
+    label: int
+    is_read: bool
+
+
+class Originals(Dataset[Original]):
+    """Some originals of a collection, by their places among them."""
+
+    def __init__(self, collection: Collection, chosen: IntArray) -> None:
+        self.collection = collection
+        self.chosen = chosen
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def __getitem__(self, place: int) -> Original:
+        person = self.collection.people[int(self.chosen[place])]
+        try:
+            crop = self.collection.cropper.clean(person.item.original, person.keypoints)
+        except ImageError:
+            return Original(torch.zeros(3, ARCFACE_SIDE, ARCFACE_SIDE, dtype=torch.uint8), person.label, False)
+        return Original(_planes(crop), person.label, True)
+
+    def batches(self, size: int) -> list[range]:
+        """Their places in batches; the last one may be smaller."""
+        return [range(start, min(start + size, len(self))) for start in range(0, len(self), size)]
+
+
 def crops_of(collection: Collection, person: Person, is_masked: bool, rng: np.random.Generator) -> tuple[Image, Image]:
     """The crop (112, 112, 3) of an original, and the crop to learn from, which may be the same.
 
@@ -385,6 +150,12 @@ def _planes(crop: Image) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(crop.transpose(2, 0, 1)))
 
 
+def spread(samples: Samples, number: int) -> Tensor:
+    """Pictures (B, 3, 112, 112) uint8, evenly spread over the data; fewer than `number` if there are not as many."""
+    entries = np.linspace(0, len(samples) - 1, min(number, len(samples))).astype(int)
+    return torch.stack([samples[0, int(entry)].picture for entry in entries])
+
+
 def to_input(pictures: Tensor) -> Tensor:
     """Bytes (B, 3, 112, 112) as a network's input, -1 to 1."""
     # Channels last in memory: 1.5 times as fast on CPUs, and best for half precision on GPUs.
@@ -400,13 +171,14 @@ def batches(samples: Samples, batch: int, epoch: int, rank: int = 0, world: int 
     return Batches(order(len(samples), samples.seed, epoch, samples.layout), batch, epoch, rank, world)
 
 
-def loader(samples: Samples, keys: Batches, workers: int) -> DataLoader[Sample]:
-    """Batches of samples, in the order of the keys."""
+def loader(samples: Samples | Originals, keys: Sequence[Any], workers: int) -> DataLoader[Any]:
+    """Batches of samples, in the order of the keys, from no more processes than there are batches."""
     # A worker is a fork of this process: it would wait for ever for threads that OpenCV started before the fork.
     cv2.setNumThreads(1)
     catalog = samples.collection.cropper.catalog
     if catalog is not None and workers:
         catalog.preload()  # once, and not once per worker and epoch
+    workers = min(workers, len(keys))
     return DataLoader(samples, batch_sampler=keys, num_workers=workers, pin_memory=torch.cuda.is_available())
 
 

@@ -14,9 +14,13 @@ from pydantic import ValidationError
 import maskgen
 from maskgen import files
 from maskgen.errors import ConfigError
+from maskgen.evaluate.report import Pictures
 from maskgen.schema import first_fault
-from maskgen.train import export
-from maskgen.train.data import Collection
+from maskgen.train import centre_files, export, variants
+from maskgen.train.card import CARD_FILE, card
+from maskgen.train.collection import Collection
+from maskgen.train.data import Samples
+from maskgen.train.margin import Centres
 from maskgen.train.settings import (
     METRICS_FILE,
     SETTINGS_FILE,
@@ -24,6 +28,7 @@ from maskgen.train.settings import (
     TrainSettings,
     TrainState,
     UsedMasks,
+    Variant,
     refuse_others,
     write_json,
 )
@@ -113,8 +118,17 @@ def begin(accelerator: Any, settings: TrainSettings, out: Path, collection: Coll
         files.write_whole(path, text.encode())
 
 
-def load(accelerator: Any, checkpoint: Path) -> TrainState:
-    """Restore everything from a checkpoint: weights, optimizer, random generators, progress.
+def load(accelerator: Any, checkpoint: Path, centres: Centres, optimizer: torch.optim.Optimizer) -> TrainState:
+    """Restore everything from a checkpoint: weights, optimizers, random generators, progress.
+
+    The checkpoint may be that of another number of processes.
+
+    Parameters
+    ----------
+    centres : Centres
+        Those of this process.
+    optimizer : torch.optim.Optimizer
+        That of the centres.
 
     Raises
     ------
@@ -131,6 +145,7 @@ def load(accelerator: Any, checkpoint: Path) -> TrainState:
         raise ConfigError(f"{path}: not the progress of a training: {first_fault(error)}", remedy) from error
     try:
         accelerator.load_state(str(checkpoint))
+        centre_files.load(checkpoint, centres, optimizer)
         _require_random_states(checkpoint / f"random_states_{accelerator.process_index}.pkl")
     except Exception as error:  # torch's, safetensors' and accelerate's exceptions share no base class
         said = next(iter(str(error).splitlines()), "")
@@ -155,8 +170,8 @@ def _require_random_states(path: Path) -> None:
         raise ValueError(f"{path.name} holds no states of random generators")
 
 
-def save(accelerator: Any, out: Path, progress: TrainState) -> None:
-    """Write a checkpoint, which appears whole, then delete the former ones."""
+def save(accelerator: Any, out: Path, progress: TrainState, centres: Centres, optimizer: torch.optim.Optimizer) -> None:
+    """Write a checkpoint, which appears whole, then delete the former ones; the optimizer is that of the centres."""
     folder = out / CHECKPOINTS
     final = folder / f"step-{progress.step:09d}"
     temporary = folder / f".step-{progress.step:09d}.tmp"
@@ -164,6 +179,7 @@ def save(accelerator: Any, out: Path, progress: TrainState) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
     accelerator.wait_for_everyone()
     accelerator.save_state(str(temporary))
+    centre_files.save(temporary, centres, optimizer, accelerator.process_index, accelerator.num_processes)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         write_json(temporary / _PROGRESS, progress)
@@ -178,18 +194,26 @@ def finish(
     accelerator: Any,
     settings: TrainSettings,
     out: Path,
-    collection: Collection,
+    samples: Samples,
+    held_out: Pictures | None,
     learner: Any,
     progress: TrainState,
     base_difference: float | None,
     not_validated: str | None,
 ) -> Metrics:
-    """Write the best network in all forms, the metrics and the curves; every process gets the metrics."""
+    """Write the best network in all forms, metrics, curves and card; every process gets the metrics."""
+    collection = samples.collection
     backbone = accelerator.unwrap_model(learner).backbone.eval().cpu()
     best = progress.best
     if best is not None:
         backbone.load_state_dict(torch.load(out / CHECKPOINTS / BEST, map_location="cpu", weights_only=True))
     pictures_seen = progress.step * settings.batch_size * settings.accumulate
+    export_difference, others = 0.0, tuple[Variant, ...]()
+    if accelerator.is_main_process:
+        export_difference = export.write(backbone, out, settings.pack)
+        if settings.also:
+            crops = variants.crops_for(samples, held_out)
+            others = tuple(variants.write(out / export.ONNX_FILE, bits, *crops) for bits in sorted(set(settings.also)))
     metrics = Metrics(
         maskgen=maskgen.__version__,
         settings=settings,
@@ -201,7 +225,8 @@ def finish(
         unreadable=len(progress.unreadable),
         unreadable_examples=progress.unreadable[:20],
         base_difference=base_difference,
-        export_difference=export.write(backbone, out, settings.pack) if accelerator.is_main_process else 0.0,
+        export_difference=export_difference,
+        variants=others,
         steps=progress.step,
         seconds=round(progress.seconds, 3),
         pictures_per_second=round(pictures_seen / max(progress.seconds, 1e-9), 2),
@@ -215,5 +240,6 @@ def finish(
     if accelerator.is_main_process:
         write_json(out / METRICS_FILE, metrics)
         export.draw_curves(out / "curves.png", metrics)
+        files.write_whole(out / CARD_FILE, card(metrics).encode())
     accelerator.wait_for_everyone()
     return metrics

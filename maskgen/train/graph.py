@@ -65,6 +65,11 @@ def backbone_of_onnx(path: Path) -> Backbone:
     return backbone.eval()
 
 
+def is_half(path: Path) -> bool:
+    """Whether an ONNX keeps weights in half precision."""
+    return any(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in read_onnx(path, False).graph.initializer)
+
+
 def load_state(backbone: Backbone, state: Mapping[str, torch.Tensor], path: Path) -> None:
     """Put weights into a backbone.
 

@@ -1,8 +1,8 @@
-"""What is trained: backbone and centres as one module, how they begin, and what the optimizer does to them."""
+"""What is trained: the backbone and the centres, how they begin, and what the optimizers do to them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -10,23 +10,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from maskgen.arrays import Image
-from maskgen.errors import ConfigError, ImageError
+from maskgen.arrays import IntArray
+from maskgen.errors import ConfigError
 from maskgen.train.backbones import Backbone
-from maskgen.train.data import Collection, Person, Samples, to_input
-from maskgen.train.margin import Centres
+from maskgen.train.collection import Collection
+from maskgen.train.data import Originals, loader, to_input
+from maskgen.train.margin import Centres, seed_of
 from maskgen.train.settings import TrainSettings
 
 _PICTURES_A_CENTRE: Final = 4
+_BATCH: Final = 64
 
 
 class Learner(nn.Module):
-    """Backbone and centres as one module, so that their gradients are synchronised together."""
+    """The backbone, in training but for the batch norms that keep their statistics."""
 
-    def __init__(self, backbone: Backbone, centres: Centres, keeps_statistics: bool, frozen: tuple[str, ...]) -> None:
+    def __init__(self, backbone: Backbone, keeps_statistics: bool, frozen: tuple[str, ...]) -> None:
         super().__init__()
         self.backbone = backbone
-        self.centres = centres
         self._keeps_statistics = keeps_statistics
         self._frozen = frozen
 
@@ -38,15 +39,17 @@ class Learner(nn.Module):
                 module.eval()
         return self
 
-    def forward(
-        self, pictures: Tensor, labels: Tensor, classes: Tensor | None, goals: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Margin losses (B,) and distances (B,), 1 - cosine to the goals (B, E), 0 without goals."""
-        embeddings = self.backbone(pictures)  # (B, E)
-        losses = self.centres(embeddings, labels, classes)  # (B,)
-        if goals is None:
-            return losses, torch.zeros_like(losses)
-        return losses, 1 - functional.cosine_similarity(embeddings.float(), goals.float())
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Embeddings (B, E)."""
+        embeddings: Tensor = self.backbone(pictures)
+        return embeddings
+
+
+def distances(embeddings: Tensor, goals: Tensor | None) -> Tensor:
+    """1 - cosine to the goals (B, E), (B,); 0 without goals."""
+    if goals is None:
+        return torch.zeros_like(embeddings[:, 0])
+    return 1 - functional.cosine_similarity(embeddings.float(), goals.float())
 
 
 def freeze(backbone: nn.Module, beginnings: tuple[str, ...]) -> None:
@@ -67,75 +70,75 @@ def freeze(backbone: nn.Module, beginnings: tuple[str, ...]) -> None:
             parameter.requires_grad = False
 
 
-def optimizer_of(learner: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
-    """SGD with momentum; weight decay for weights, none for norms, slopes and biases."""
-    named = [(name, parameter) for name, parameter in learner.named_parameters() if parameter.requires_grad]
-    centres = [parameter for name, parameter in named if name.startswith("centres.")]
-    weights = [parameter for name, parameter in named if not name.startswith("centres.") and parameter.dim() > 1]
-    vectors = [parameter for name, parameter in named if not name.startswith("centres.") and parameter.dim() == 1]
-    # A centre that was not drawn has no gradient; without momentum and decay it stays where it is (Partial FC).
-    is_sampled = settings.sample_rate < 1
-    decay = settings.weight_decay
-    return torch.optim.SGD(
-        [
-            {"params": weights, "weight_decay": decay, "momentum": settings.momentum},
-            {"params": vectors, "weight_decay": 0.0, "momentum": settings.momentum},
-            {
-                "params": centres,
-                "weight_decay": 0.0 if is_sampled else decay,
-                "momentum": 0.0 if is_sampled else settings.momentum,
-            },
-        ],
-        lr=settings.highest_lr,
-    )
+def optimizer_of(backbone: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
+    """SGD with momentum, or AdamW; weight decay for weights, none for norms, slopes and biases."""
+    learnt = [parameter for parameter in backbone.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [one for one in learnt if one.dim() > 1], "weight_decay": settings.decay},
+        {"params": [one for one in learnt if one.dim() == 1], "weight_decay": 0.0},
+    ]
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=settings.highest_lr)
+    return torch.optim.SGD(groups, lr=settings.highest_lr, momentum=settings.momentum)
+
+
+def centre_optimizer_of(centres: Centres, settings: TrainSettings) -> torch.optim.Optimizer:
+    """That of the centres that this process holds.
+
+    A centre that was not drawn has no gradient; without momentum and decay it stays where it is (Partial FC).
+    """
+    lr, decay = settings.highest_lr, settings.decay
+    if settings.sample_rate < 1:
+        return (torch.optim.SparseAdam if settings.optimizer == "adamw" else torch.optim.SGD)(centres.parameters(), lr)
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(centres.parameters(), lr, weight_decay=decay)
+    return torch.optim.SGD(centres.parameters(), lr, momentum=settings.momentum, weight_decay=decay)
 
 
 @torch.no_grad()
-def start_centres(centres: Centres, backbone: Backbone, collection: Collection) -> None:
+def start_centres(
+    centres: Centres,
+    backbone: nn.Module,
+    collection: Collection,
+    workers: int = 0,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
     """Set each centre to the mean embedding of some originals: random centres would pull the base apart."""
     device = next(backbone.parameters()).device
-    sums = torch.zeros(centres.weight.shape)  # (C, E)
-    labels = collection.people.labels
+    backbone.eval()
+    sums = torch.zeros(centres.weight.shape)  # (C', E)
+    originals = Originals(collection, _first_of_each(collection.people.labels, centres.first, centres.last))
+    done = 0
+    for batch in loader(originals, originals.batches(_BATCH), workers):
+        embeddings = functional.normalize(backbone(to_input(batch.picture.to(device))).float().cpu())  # (B, E)
+        sums.index_add_(0, batch.label - centres.first, embeddings * batch.is_read[:, None])
+        done += len(batch.label)
+        on_progress(done, len(originals))
+    length = centres.weight.norm(dim=1, keepdim=True)
+    known = (sums.norm(dim=1, keepdim=True) > 0).to(length.device)
+    centres.weight.copy_(torch.where(known, functional.normalize(sums).to(length.device) * length, centres.weight))
+
+
+def _first_of_each(labels: IntArray, first: int, last: int) -> IntArray:
+    """Some originals of each identity from `first` to before `last`, in their order."""
     by_label = np.argsort(labels, kind="stable")
     in_order = labels[by_label]
     rank = np.arange(len(labels)) - np.searchsorted(in_order, in_order)  # among those of its label
-    chosen = np.sort(by_label[rank < _PICTURES_A_CENTRE])
-    for start in range(0, len(chosen), 64):
-        people = [collection.people[index] for index in chosen[start : start + 64].tolist()]
-        for person, embedding in _embedded(backbone, device, collection, people):
-            sums[person.label] += embedding
-    length = centres.weight.norm(dim=1, keepdim=True)
-    known = sums.norm(dim=1, keepdim=True) > 0
-    centres.weight.copy_(torch.where(known, functional.normalize(sums) * length, centres.weight))
+    is_wanted = (rank < _PICTURES_A_CENTRE) & (in_order >= first) & (in_order < last)
+    return np.sort(by_label[is_wanted])
 
 
-def _embedded(
-    backbone: Backbone, device: torch.device, collection: Collection, people: list[Person]
-) -> Iterator[tuple[Person, Tensor]]:
-    crops, read = list[Image](), list[Person]()
-    for person in people:
-        try:
-            crop = collection.cropper.clean(person.item.original, person.keypoints)
-        except ImageError:
-            continue
-        crops.append(crop.transpose(2, 0, 1))
-        read.append(person)
-    if not crops:
-        return
-    found = backbone.eval()(to_input(torch.from_numpy(np.stack(crops)).to(device)))
-    yield from zip(read, functional.normalize(found.float().cpu()), strict=True)
-
-
-def typical_pictures(samples: Samples, number: int = 256) -> Tensor:
-    """Inputs (B, 3, 112, 112), evenly spread over the data."""
-    entries = np.linspace(0, len(samples) - 1, min(number, len(samples))).astype(int)
-    return to_input(torch.stack([samples[0, int(entry)].picture for entry in entries]))
+def squared_norm(centres: Centres) -> Tensor:
+    """The square of the norm of the gradient of the centres that this process holds."""
+    gradient = centres.weight.grad
+    if gradient is None:
+        return centres.weight.new_zeros(())
+    return (gradient.coalesce().values() if gradient.is_sparse else gradient).square().sum()
 
 
 def generator_of(seed: int, step: int, micro: int) -> torch.Generator:
     """The random numbers of one pass of one step: the same in every process, and after a resume."""
-    state = np.random.SeedSequence([seed, step, micro]).generate_state(1)[0]
-    return torch.Generator().manual_seed(int(state))
+    return torch.Generator().manual_seed(seed_of(seed, step, micro))
 
 
 def learning_rate(step: int, steps: int, settings: TrainSettings) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import importlib.util
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,8 +13,6 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast_object_list, gather_object
 from torch import nn
 
@@ -28,21 +25,29 @@ from maskgen.evaluate.report import Pictures, evaluate
 from maskgen.evaluate.results import Condition, ConditionReport
 from maskgen.plural import counted
 from maskgen.train import bases, data, export, folder
-from maskgen.train.data import Collection, Samples, to_input
+from maskgen.train.backbones import Backbone
+from maskgen.train.collection import Collection, collect
+from maskgen.train.data import Samples, to_input
 from maskgen.train.learner import (
     Learner,
+    centre_optimizer_of,
+    distances,
     freeze,
     generator_of,
     learning_rate,
     optimizer_of,
+    squared_norm,
     start_centres,
-    typical_pictures,
 )
+from maskgen.train.machine import accelerator_of, loaders_of, said_of
 from maskgen.train.margin import Centres, Margin, sampled_classes
 from maskgen.train.settings import HistoryRow, Metrics, TrainSettings, TrainState, Validation
 
 _SKIPS_ALLOWED: Final = 50
 """How many steps in a row fp16 may skip because gradients overflow; each time it halves its scale."""
+
+_TYPICAL: Final = 256
+"""Pictures that give folded batch norms their statistics."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,12 @@ class Watch:
         Gets the number of pictures searched for faces, and of all.
     warned : callable
         Gets a sentence about something that does not end the training.
+    placed : callable
+        Gets the numbers of pictures that the centres begin at: done, and of all.
     began : callable
-        Gets the collection and the number of steps.
+        Gets the collection, the number of steps, and a sentence about the hardware.
+    stepped : callable
+        Gets a row after every step, with means since the last row of the history, and the number of steps.
     logged : callable
         Gets a row of the history, and the number of steps.
     validated : callable
@@ -65,7 +74,9 @@ class Watch:
 
     searched: Callable[[int, int], None] = lambda done, total: None
     warned: Callable[[str], None] = lambda message: None
-    began: Callable[[Collection, int], None] = lambda collection, steps: None
+    placed: Callable[[int, int], None] = lambda done, total: None
+    began: Callable[[Collection, int, str], None] = lambda collection, steps, hardware: None
+    stepped: Callable[[HistoryRow, int], None] = lambda row, steps: None
     logged: Callable[[HistoryRow, int], None] = lambda row, steps: None
     validated: Callable[[Validation], None] = lambda validation: None
 
@@ -98,7 +109,7 @@ def train(settings: TrainSettings, out: Path, resume: bool = False, watch: Watch
         If `out` cannot be written, or another training writes there; if a loss or a gradient is no finite number:
         names the step and the files.
     """
-    accelerator = _accelerator(settings, out)
+    accelerator = accelerator_of(settings, out)
     with folder.held(accelerator, out):
         return _train(accelerator, settings, out, resume, watch if accelerator.is_main_process else Watch())
 
@@ -108,19 +119,19 @@ def _train(accelerator: Any, settings: TrainSettings, out: Path, resume: bool, w
     _check(settings, world)
     checkpoint = folder.prepare(accelerator, settings, out, resume)
 
-    # What learns.
+    # What learns, and what it learns from.
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
         backbone = bases.load(settings.base)
-        chance_of_centres = torch.get_rng_state()
     base_difference = bases.difference(backbone, settings.base)
+    teacher = _teacher(settings, backbone)
     freeze(backbone, settings.freeze)
     accelerator.init_trackers("tensorboard")
 
     masks = None if checkpoint is None else folder.masks_then(out)
-    # What is learnt from. The first process looks for faces, the others find them in the file it wrote.
+    # The first process looks for faces, the others find them in the file it wrote.
     with accelerator.main_process_first():
-        collection = data.collect(settings, out, watch.searched, watch.warned, masks)
+        collection = collect(settings, out, watch.searched, watch.warned, masks)
     samples = Samples(collection, settings.seed, settings.flip)
     steps_an_epoch = len(samples) // (settings.batch_size * settings.accumulate)
     if steps_an_epoch == 0:
@@ -136,29 +147,34 @@ def _train(accelerator: Any, settings: TrainSettings, out: Path, resume: bool, w
         watch.warned(f"held out   nobody: {not_validated}")
     folder.begin(accelerator, settings, out, collection, checkpoint is not None)
 
-    # The frozen base shows where embeddings of unmasked pictures belong.
-    with torch.random.fork_rng():
-        torch.set_rng_state(chance_of_centres)
-        embedding = backbone.spec.embedding
-        centres = Centres(len(collection.identities), embedding, Margin(*settings.margin), settings.scale)
-    teacher = copy.deepcopy(backbone).requires_grad_(False).to(accelerator.device) if settings.distill_weight else None
-    if not settings.is_scratch and checkpoint is None:
-        start_centres(centres, backbone.to(accelerator.device), collection)
-        if not settings.keeps_statistics:
-            bases.revive_batch_norms(backbone, typical_pictures(samples).to(accelerator.device))
+    # Each process holds its share of the centres. They begin where the teacher puts the identities.
+    classes = len(collection.identities)
+    embedding = backbone.spec.embedding
+    centres = Centres(classes, embedding, Margin(*settings.margin), settings.scale, settings.seed, rank, world)
+    centres.to(accelerator.device)
+    workers = loaders_of(settings)
+    if checkpoint is None and (teacher is not None or not settings.is_scratch):
+        known = backbone if teacher is None else teacher
+        start_centres(centres, known.to(accelerator.device), collection, workers, watch.placed)
+    if checkpoint is None and not settings.is_scratch and not settings.keeps_statistics:
+        typical = to_input(data.spread(samples, _TYPICAL))
+        bases.revive_batch_norms(backbone.to(accelerator.device), typical.to(accelerator.device))
+    if teacher is not None:
+        teacher.to(accelerator.device)
     # Channels last, as the pictures come, or gradients and their buckets differ in strides between processes.
-    learner: Any = Learner(backbone, centres, settings.keeps_statistics, settings.freeze)
+    learner: Any = Learner(backbone, settings.keeps_statistics, settings.freeze)
     learner.to(memory_format=torch.channels_last)
     optimizer: Any = optimizer_of(learner, settings)
+    centre_optimizer = centre_optimizer_of(centres, settings)
     learner, optimizer = accelerator.prepare(learner, optimizer)
     parameters = [parameter for parameter in learner.parameters() if parameter.requires_grad]
 
     progress = TrainState()
     if checkpoint is not None:
-        progress = folder.load(accelerator, checkpoint)
+        progress = folder.load(accelerator, checkpoint, centres, centre_optimizer)
     elif held_out is not None:
         progress = _validated(accelerator, learner, held_out, progress, 0, out, watch)
-    watch.began(collection, steps)
+    watch.began(collection, steps, said_of(accelerator, workers))
 
     started, skips = time.monotonic() - progress.seconds, 0
     unreadable, history = set(progress.unreadable), list(progress.history)
@@ -168,34 +184,42 @@ def _train(accelerator: Any, settings: TrainSettings, out: Path, resume: bool, w
         keys = data.batches(samples, settings.batch_size, epoch, rank, world)
         keys = keys[start * settings.accumulate : steps_an_epoch * settings.accumulate]
         learner.train()
-        for number, batch in enumerate(data.loader(samples, keys, settings.workers)):
+        for number, batch in enumerate(data.loader(samples, keys, workers)):
             with accelerator.accumulate(learner):
                 lr = learning_rate(progress.step, steps, settings)
-                for group in optimizer.param_groups:
+                for group in (*optimizer.param_groups, *centre_optimizer.param_groups):
                     group["lr"] = lr
                 labels = batch.label.to(accelerator.device)  # (B,)
                 pictures = to_input(batch.picture.to(accelerator.device))  # (B, 3, 112, 112)
-                classes = None
+                drawn = None
                 if settings.sample_rate < 1:
                     chance = generator_of(settings.seed, progress.step, number % settings.accumulate)
                     everywhere = accelerator.gather(labels)
-                    classes = sampled_classes(everywhere, len(collection.identities), settings.sample_rate, chance)
+                    drawn = sampled_classes(everywhere, classes, settings.sample_rate, chance)
                 goals = None
                 if teacher is not None:
                     with torch.no_grad(), accelerator.autocast():
                         goals = teacher(to_input(batch.clean.to(accelerator.device)))  # (B, E)
-                losses, distances = learner(pictures, labels, classes, goals)  # (B,), (B,)
-                loss = losses.mean() + settings.distill_weight * distances.mean()
-                seen = torch.stack([loss, losses.mean(), distances.mean()]).detach()
+                embeddings = learner(pictures)  # (B, E)
+                margin_loss = centres(embeddings, labels, drawn).mean()
+                distance = distances(embeddings, goals).mean()
+                loss = margin_loss + settings.distill_weight * distance
+                seen = torch.stack([loss, margin_loss, distance]).detach()
                 total = accelerator.reduce(seen, "mean").double().cpu().numpy()  # (3,)
                 if not np.isfinite(total).all():
                     raise _not_finite(out, "loss", progress.step, batch, samples, bool(torch.isfinite(seen).all()))
                 accelerator.backward(loss)
-                norm = math.nan
+                norm = centres_norm = math.nan
                 if accelerator.sync_gradients:
                     norm = float(accelerator.clip_grad_norm_(parameters, settings.clip))
-                    if not math.isfinite(norm) and settings.precision != "fp16":
+                    centres_norm = _centres_norm(accelerator, centres)
+                    is_finite = math.isfinite(norm) and math.isfinite(centres_norm)
+                    if not is_finite and accelerator.scaler is None:
                         raise _not_finite(out, "gradient", progress.step, batch, samples, False)
+                    # Where the scale of fp16 was too large, no weights move, and no centres.
+                    if is_finite:
+                        centre_optimizer.step()
+                    centre_optimizer.zero_grad()
                 optimizer.step()
                 optimizer.zero_grad()
             unreadable |= {samples.name(entry) for entry in batch.entry[batch.entry != batch.used].tolist()}
@@ -208,8 +232,9 @@ def _train(accelerator: Any, settings: TrainSettings, out: Path, resume: bool, w
                 raise _not_finite(out, "gradient", progress.step, batch, samples, False)
             progress = progress.model_copy(update={"step": progress.step + 1})
             step = progress.step
+            row = _row(step, step / steps_an_epoch, sums / passes, lr, norm, centres_norm)
+            watch.stepped(row, steps)
             if step % settings.log_every == 0 or step == steps:
-                row = _row(step, step / steps_an_epoch, sums / passes, lr, norm)
                 history.append(row)
                 sums, passes = np.zeros(3), 0
                 accelerator.log(row.model_dump(exclude={"step"}), step=step)
@@ -228,9 +253,12 @@ def _train(accelerator: Any, settings: TrainSettings, out: Path, resume: bool, w
                         "seconds": time.monotonic() - started,
                     }
                 )
-                folder.save(accelerator, out, progress)
+                folder.save(accelerator, out, progress, centres, centre_optimizer)
 
-    metrics = folder.finish(accelerator, settings, out, collection, learner, progress, base_difference, not_validated)
+    crops = None if held_out is None else held_out[1]
+    metrics = folder.finish(
+        accelerator, settings, out, samples, crops, learner, progress, base_difference, not_validated
+    )
     accelerator.end_training()
     return metrics
 
@@ -248,28 +276,31 @@ def _check(settings: TrainSettings, world: int) -> None:
     export.pack_files(settings.pack)
 
 
-def _accelerator(settings: TrainSettings, out: Path) -> Any:
-    wants_cuda = settings.device == "cuda" or (settings.device == "auto" and torch.cuda.is_available())
-    if wants_cuda and not torch.cuda.is_available():
-        raise ConfigError("device cuda: this torch sees no GPU", "install a torch with CUDA, or leave out {device}")
-    if settings.precision == "fp16" and not wants_cuda:
-        raise ConfigError("precision fp16 needs a GPU", "on a CPU set {precision} to bf16 or fp32")
-    # accelerate keeps its state in the class: a second training in one process could not have another precision.
-    AcceleratorState._reset_state(reset_partial_state=int(os.environ.get("WORLD_SIZE", 1)) == 1)
-    try:
-        accelerator = Accelerator(
-            mixed_precision="no" if settings.precision == "fp32" else settings.precision,
-            gradient_accumulation_steps=settings.accumulate,
-            cpu=not wants_cuda,
-            log_with="tensorboard" if settings.tensorboard else None,
-            project_dir=str(out),
+def _teacher(settings: TrainSettings, backbone: Backbone) -> Backbone | None:
+    """The network whose embeddings are learnt: another one, the base as it is now, or none."""
+    if not settings.distill_weight:
+        return None
+    if settings.teacher is None:
+        # The frozen base shows where embeddings of unmasked pictures belong.
+        return copy.deepcopy(backbone).requires_grad_(False)
+    teacher = bases.load(settings.teacher).requires_grad_(False)
+    theirs, ours = teacher.spec.embedding, backbone.spec.embedding
+    if theirs != ours:
+        raise ConfigError(
+            f"teacher {settings.teacher}: its embeddings have {theirs} numbers, those of base {settings.base} {ours}",
+            "choose a {base} of as many",
         )
-    except (ValueError, ImportError) as error:
-        raise ConfigError(f"this training cannot be set up: {error}") from error
-    return accelerator
+    return teacher
 
 
-def _row(step: int, epoch: float, means: Float64Array, lr: float, norm: float) -> HistoryRow:
+def _centres_norm(accelerator: Any, centres: Centres) -> float:
+    """The norm of the gradients of all centres; this process's are first brought to their true scale."""
+    if accelerator.scaler is not None and centres.weight.grad is not None:
+        centres.weight.grad /= accelerator.scaler.get_scale()
+    return math.sqrt(float(accelerator.reduce(squared_norm(centres))))
+
+
+def _row(step: int, epoch: float, means: Float64Array, lr: float, norm: float, centres_norm: float) -> HistoryRow:
     loss, margin_loss, distance = means.tolist()
     # A step that fp16 left out has no norm, and JSON has no infinity.
     return HistoryRow(
@@ -280,6 +311,7 @@ def _row(step: int, epoch: float, means: Float64Array, lr: float, norm: float) -
         distance=distance,
         lr=lr,
         gradient_norm=norm if math.isfinite(norm) else None,
+        centres_norm=centres_norm if math.isfinite(centres_norm) else None,
     )
 
 

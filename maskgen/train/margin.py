@@ -17,12 +17,17 @@ from __future__ import annotations
 import math
 from typing import Final, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from maskgen.train import split
+
 # The derivative of the angle is infinite at cosine 1, where no float32 can tell angles below 3e-4 apart anyway.
 _EDGE: Final = 1e-6
+_BLOCK: Final = 4096
+"""Centres that are drawn together."""
 
 
 class Margin(NamedTuple):
@@ -36,8 +41,8 @@ class Margin(NamedTuple):
     m3: float
 
 
-def with_margin(cosine: Tensor, labels: Tensor, margin: Margin) -> Tensor:
-    """Cosines (B, C) with the margin on those of the labels (B,).
+def with_margin(cosine: Tensor, labels: Tensor, margin: Margin, rows: Tensor | None = None) -> Tensor:
+    """Cosines (B, C) with the margin on those of the labels (B,), or of the labels (R,) of some rows.
 
     The gradient is that of the formula: d/dcos of cos(angle + m2) is sin(angle + m2) / sin(angle). InsightFace's
     ``CombinedMarginLoss`` applies an angular margin without gradient and lets 1 through instead: the same loss up to
@@ -45,8 +50,8 @@ def with_margin(cosine: Tensor, labels: Tensor, margin: Margin) -> Tensor:
     beyond. Where m1 * angle + m2 passes 180 degrees the cosine would rise again and reward a larger angle; here
     -2 - cos goes on falling (SphereFace's psi), in InsightFace's it rises.
     """
-    rows = torch.arange(len(labels), device=labels.device)
-    target = cosine[rows, labels]  # (B,)
+    rows = torch.arange(len(labels), device=labels.device) if rows is None else rows
+    target = cosine[rows, labels]  # (R,)
     return cosine.index_put((rows, labels), margined(target, margin))
 
 
@@ -61,7 +66,7 @@ def margined(target: Tensor, margin: Margin) -> Tensor:
 
 
 class Centres(nn.Module):
-    """A direction for every identity.
+    """A direction for every identity; each of several processes holds some of them.
 
     Parameters
     ----------
@@ -71,35 +76,89 @@ class Centres(nn.Module):
         On the target.
     scale : float
         s, by which cosines are multiplied before the softmax.
+    seed : int
+        The centres begin at random; where they begin does not depend on the number of processes.
+    rank, world : int
+        The number of this process, and of all.
     """
 
-    def __init__(self, identities: int, embedding: int, margin: Margin, scale: float) -> None:
+    def __init__(
+        self,
+        identities: int,
+        embedding: int,
+        margin: Margin,
+        scale: float,
+        seed: int = 0,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(identities, embedding) * 0.01)  # (C, E)
+        self.identities = identities
+        self.first, self.last = share_of(identities, rank, world)  # C' = last - first
+        self.weight = nn.Parameter(_drawn(self.first, self.last, embedding, seed))  # (C', E)
         self.margin = margin
         self.scale = scale
+        self._rank, self._world = rank, world
 
     def forward(self, embeddings: Tensor, labels: Tensor, classes: Tensor | None = None) -> Tensor:
-        """The loss of each embedding (B,).
+        """The loss of each embedding of all processes (B,), the same in all of them.
+
+        Its gradient reaches the embeddings of this process `world` times as large, because gradients of the network
+        are averaged over processes.
 
         Parameters
         ----------
-        embeddings : (B, E) tensor
+        embeddings : (B / world, E) tensor
             Any length.
-        labels : (B,) tensor
+        labels : (B / world,) tensor
             Identities, 0 to C - 1.
         classes : (K,) tensor, optional
-            The sorted identities that take part in the softmax, every label among them; all by default.
+            The sorted identities that take part in the softmax, every label of all processes among them; all by
+            default.
         """
-        weight = self.weight if classes is None else self.weight[classes]  # (K, E)
-        places = labels if classes is None else torch.searchsorted(classes, labels)
+        weight: Tensor = self.weight  # (K', E)
+        own = None
+        if classes is not None:
+            own = classes[(classes >= self.first) & (classes < self.last)] - self.first
+            # A gradient of all centres would be as large as they are.
+            weight = functional.embedding(own, weight, sparse=True)
+        everywhere = split.gathered(embeddings.float(), self._rank, self._world)  # (B, E)
+        places = split.gathered(labels, self._rank, self._world) - self.first
+        rows = torch.nonzero((places >= 0) & (places < self.last - self.first)).squeeze(1)
+        places = places[rows] if own is None else torch.searchsorted(own, places[rows])
         # Half precision cannot hold cosines that are to be multiplied by 64.
         with torch.autocast(embeddings.device.type, enabled=False):
             cosine = functional.linear(
-                functional.normalize(embeddings.float()), functional.normalize(weight.float())
-            )  # (B, K)
-            logits = self.scale * with_margin(cosine, places, self.margin)
-            return functional.cross_entropy(logits, places, reduction="none")
+                functional.normalize(everywhere), functional.normalize(weight.float())
+            )  # (B, K')
+            logits = self.scale * with_margin(cosine, places, self.margin, rows)
+            if self._world == 1:
+                return functional.cross_entropy(logits, places, reduction="none")
+            return split.cross_entropy(logits, rows, places)
+
+
+def share_of(identities: int, rank: int, world: int) -> tuple[int, int]:
+    """The first identity whose centre a process holds, and the one after the last."""
+    return identities * rank // world, identities * (rank + 1) // world
+
+
+def _drawn(first: int, last: int, embedding: int, seed: int) -> Tensor:
+    """Random centres (last - first, E) of length 1.
+
+    Only their directions count, but the gradient goes with 1 / length: short centres are thrown about by the first steps.
+    """
+    weight = torch.empty(last - first, embedding)
+    for block in range(first // _BLOCK, -(-last // _BLOCK)):
+        generator = torch.Generator().manual_seed(seed_of(seed, block))
+        start, end = max(first, block * _BLOCK), min(last, (block + 1) * _BLOCK)
+        rows = functional.normalize(torch.randn(_BLOCK, embedding, generator=generator))
+        weight[start - first : end - first] = rows[start - block * _BLOCK : end - block * _BLOCK]
+    return weight
+
+
+def seed_of(*numbers: int) -> int:
+    """A seed for torch's generator."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
 def sampled_classes(labels: Tensor, identities: int, rate: float, generator: torch.Generator) -> Tensor:

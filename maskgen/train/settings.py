@@ -18,6 +18,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+Precision = Literal["fp32", "bf16", "fp16"]
+Bits = Literal["fp16", "int8"]
 
 MARGINS: Final[dict[str, tuple[float, float, float]]] = {
     "arcface": (1.0, 0.5, 0.0),
@@ -31,7 +33,7 @@ METRICS_FILE: Final = "metrics.json"
 # Settings that may differ when a training goes on, because no number of the result depends on them; of the catalogs,
 # the masks in them are compared.
 _FREE: Final = frozenset(
-    {"catalog", "workers", "device", "tensorboard", "log_every", "checkpoint_every", "pack", "faces"}
+    {"catalog", "workers", "device", "tensorboard", "log_every", "checkpoint_every", "pack", "also", "faces"}
 )
 
 
@@ -66,35 +68,47 @@ class TrainSettings(Strict):
         The cache of observed faces; None for one in the folder of the training.
     catalog : tuple of str
         The catalogs of the masks for ``mask_prob``, as in `maskgen.run.settings.AugmentSettings`.
+    teacher : str or None
+        Another network like `base`, whose embeddings are learnt; None for the base, frozen.
     distill : float or None
-        Weight of 1 - cosine between the embedding and that of the frozen base on the unmasked picture; None for 10,
-        from scratch 0.
+        Weight of 1 - cosine between the embedding and that of the teacher on the unmasked picture; None for 10, and
+        for 0 from scratch without a teacher.
     lr : float or None
-        Highest learning rate; None for 0.01, from scratch 0.1.
+        Highest learning rate; None for 0.01, from scratch 0.1; a hundredth of that with AdamW.
     warmup : float
         Share of the steps in which the rate rises from 0; then it falls to 0, as the square of the share that is left.
     epochs, batch_size, accumulate : int
         Rounds through the data; pictures per pass, over all processes; passes per step.
-    precision : {"fp32", "bf16", "fp16"}
-        Of the backbone; margins and losses are always fp32.
+    precision : {"fp32", "bf16", "fp16"} or None
+        Of the backbone; margins and losses are always fp32. None for bf16 on a GPU, fp16 on one that has no bf16, and
+        fp32 on a CPU.
     batch_norm : {"frozen", "train"} or None
         Whether batch norms keep the base's statistics; None for frozen, from scratch train.
     freeze : tuple of str
         Beginnings of the names of parameters that stay as they are, such as ``layer1``.
-    momentum, weight_decay, clip : float
-        SGD's; the largest norm of a gradient.
+    optimizer : {"sgd", "adamw"}
+        What makes steps of gradients.
+    momentum : float
+        SGD's.
+    weight_decay : float or None
+        Of weights and centres; None for 0.0005, with AdamW 0.1.
+    clip : float
+        The largest norm of the backbone's gradient; that of the centres is left as it is.
     flip : bool
         Mirror half of the pictures.
     seed : int
         The same seed gives the same training.
-    workers : int
-        Processes that load pictures; 0 loads in the training's own.
+    workers : int or None
+        Processes that load pictures; 0 loads in the training's own. None for the cores of the machine, shared among
+        the processes that train on it.
     device : {"auto", "cpu", "cuda"}
         Where to train.
     log_every, checkpoint_every : int
         Steps between rows of the history, and between checkpoints; there is one after every epoch anyway.
     pack : str
         The pack whose recogniser ``pack/`` replaces.
+    also : tuple of {"fp16", "int8"}
+        In which forms the model is written beside ``model.onnx``, if its embeddings stay the same.
     tensorboard : bool
         Also write TensorBoard's files.
     """
@@ -113,31 +127,38 @@ class TrainSettings(Strict):
     model: str = "bundled"
     faces: Path | None = None
     catalog: Places = (SHIPPED,)
+    teacher: str | None = None
     distill: NotNegative | None = None
     lr: Positive | None = None
     warmup: Share = 0.1
     epochs: Count = 4
     batch_size: Count = 128
     accumulate: Count = 1
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Precision | None = None
     batch_norm: Literal["frozen", "train"] | None = None
     freeze: tuple[str, ...] = ()
+    optimizer: Literal["sgd", "adamw"] = "sgd"
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    weight_decay: NotNegative = 5e-4
+    weight_decay: NotNegative | None = None
     clip: Positive = 5.0
     flip: bool = True
     seed: Annotated[int, Field(ge=0)] = 0
-    workers: Annotated[int, Field(ge=0)] = 2
+    workers: Annotated[int, Field(ge=0)] | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     log_every: Count = 10
     checkpoint_every: Count = 2000
     pack: str = "bundled"
+    also: tuple[Bits, ...] = ()
     tensorboard: bool = False
 
     @model_validator(mode="after")
-    def _scratch_has_no_teacher(self) -> TrainSettings:
-        if self.is_scratch and self.distill:
-            raise ValueError("distill: a base from scratch has nothing to teach")
+    def _somebody_teaches(self) -> TrainSettings:
+        if self.is_scratch and self.teacher is None and self.distill:
+            raise ValueError("distill: a base from scratch has nothing to teach, and there is no teacher")
+        if self.teacher is not None and self.teacher.startswith("scratch:"):
+            raise ValueError("teacher: a network from scratch has nothing to teach")
+        if self.teacher is not None and self.distill == 0:
+            raise ValueError("distill: with weight 0 nothing is learnt from the teacher")
         return self
 
     @property
@@ -148,12 +169,21 @@ class TrainSettings(Strict):
     @property
     def distill_weight(self) -> float:
         """`distill`, or its default."""
-        return (0.0 if self.is_scratch else 10.0) if self.distill is None else self.distill
+        if self.distill is not None:
+            return self.distill
+        return 0.0 if self.is_scratch and self.teacher is None else 10.0
 
     @property
     def highest_lr(self) -> float:
         """`lr`, or its default."""
-        return (0.1 if self.is_scratch else 0.01) if self.lr is None else self.lr
+        if self.lr is not None:
+            return self.lr
+        return (0.1 if self.is_scratch else 0.01) * (0.01 if self.optimizer == "adamw" else 1)
+
+    @property
+    def decay(self) -> float:
+        """`weight_decay`, or its default."""
+        return (0.1 if self.optimizer == "adamw" else 5e-4) if self.weight_decay is None else self.weight_decay
 
     @property
     def keeps_statistics(self) -> bool:
@@ -179,8 +209,9 @@ class HistoryRow(Strict):
         The same in epochs.
     loss, margin_loss, distance : float
         The whole loss; that of the margin softmax; the mean of 1 - cosine to the teacher.
-    lr, gradient_norm : float
-        Of the last step; the norm is that before clipping, None if fp16 skipped the step.
+    lr, gradient_norm, centres_norm : float
+        Of the last step; the norms are those of the gradients of backbone and centres before clipping, None if fp16
+        skipped the step.
     """
 
     step: int
@@ -190,6 +221,7 @@ class HistoryRow(Strict):
     distance: float
     lr: float
     gradient_norm: float | None
+    centres_norm: float | None = None
 
 
 class Validation(Strict):
@@ -237,6 +269,31 @@ class TrainState(Strict):
         return max(trained, key=lambda validation: validation.score, default=None)
 
 
+class Variant(Strict):
+    """The model in another form.
+
+    Attributes
+    ----------
+    bits : {"fp16", "int8"}
+        What it computes in.
+    file : str or None
+        Its name; None if it was not written, because its embeddings are others.
+    size : int
+        Bytes.
+    mean_cosine, min_cosine : float
+        Between its embeddings and those of ``model.onnx``, over pictures that its ranges were not measured on.
+    pictures : int
+        How many.
+    """
+
+    bits: Bits
+    file: str | None
+    size: int
+    mean_cosine: float
+    min_cosine: float
+    pictures: int
+
+
 class Metrics(Strict):
     """``metrics.json``.
 
@@ -258,6 +315,8 @@ class Metrics(Strict):
         Largest difference between the base's ONNX and the network mapped from it.
     export_difference : float
         Largest difference between ``model.onnx`` and the trained network.
+    variants : tuple of Variant
+        The other forms that were asked for.
     steps : int
         Optimizer steps.
     seconds, pictures_per_second : float
@@ -282,6 +341,7 @@ class Metrics(Strict):
     unreadable_examples: tuple[str, ...]
     base_difference: float | None
     export_difference: float
+    variants: tuple[Variant, ...] = ()
     steps: int
     seconds: float
     pictures_per_second: float

@@ -10,8 +10,8 @@ from maskgen.recognition import faces
 def nothing_lies_in_front(monkeypatch):
     """Pictures made by code are no faces: the network would take them for things in front of one."""
     pytest.importorskip("torch", reason="training needs the extra [train]")
-    from maskgen.train import data
+    from maskgen.train import collection
 
     monkeypatch.setattr(faces, "_parser", lambda detectors: None)
     # What is replaced here is not replaced in other processes.
-    monkeypatch.setattr(data, "LocalExecutor", lambda workers: parallel.InProcess())
+    monkeypatch.setattr(collection, "LocalExecutor", lambda workers: parallel.InProcess())

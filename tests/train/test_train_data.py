@@ -20,12 +20,13 @@ from maskgen.detect import DetectorSpec
 from maskgen.errors import ConfigError, ImageError
 from maskgen.face import HeadPose
 from maskgen.recognition import faces
-from maskgen.train import data, learner, order
+from maskgen.train import collection as collecting
+from maskgen.train import data, order
 from maskgen.train.settings import UsedMasks, settings_of
 
 
 def collect(root, **settings):
-    return data.collect(settings_of({"data": root, "base": "scratch:mbf", **settings}), root.parent / "out")
+    return collecting.collect(settings_of({"data": root, "base": "scratch:mbf", **settings}), root.parent / "out")
 
 
 def samples_of(root, **settings):
@@ -188,10 +189,10 @@ def test_a_training_that_goes_on_keeps_the_masks_that_it_began_with(photographs,
     given = settings_of(
         {"data": photographs, "base": "scratch:mbf", "holdout": 0, "mask_prob": 1, "catalog": (catalog_dir, "shipped")}
     )
-    assert data.collect(given, photographs.parent / "out", masks=then).cropper.catalog.names == ("red", "blue")
+    assert collecting.collect(given, photographs.parent / "out", masks=then).cropper.catalog.names == ("red", "blue")
     small_catalog(catalog_dir, {"red": 1, "blue": 3})
     with pytest.raises(ConfigError, match="the masks are not those that the training began with; put them back"):
-        data.collect(given, photographs.parent / "out", masks=then)
+        collecting.collect(given, photographs.parent / "out", masks=then)
 
 
 def test_photographs_without_landmarks_are_searched_once_and_remembered(tmp_path, monkeypatch):
@@ -234,8 +235,7 @@ def test_keypoints_of_the_manifest_align_without_landmarks_and_without_a_detecto
     expected = face_at(HeadPose(0, 0, 0), 0.8, (100, 90)).keypoints
     assert all(np.allclose(person.keypoints, expected, atol=0.01) for person in collection.people)
     assert data.Samples(collection, 0, flip=False)[0, 0].clean.shape == (3, 112, 112)
-    embedded = list(learner._embedded(torch.nn.Flatten(), torch.device("cpu"), collection, list(collection.people)))
-    assert len(embedded) == 12
+    assert all(original.is_read for original in data.Originals(collection, np.arange(12)))
 
 
 def test_originals_may_lie_elsewhere(augmented, tmp_path):
@@ -341,7 +341,7 @@ def test_a_record_that_cannot_be_read_is_replaced_by_its_neighbour_and_known(tmp
 
 def test_people_held_out_of_a_large_dataset_are_fewer(augmented, monkeypatch):
     assert len(collect(augmented, holdout=0.5).held_out) == 9
-    monkeypatch.setattr(data, "_MOST_HELD_OUT", 7)
+    monkeypatch.setattr(collecting, "_MOST_HELD_OUT", 7)
     collection = collect(augmented, holdout=0.5)
     assert (len(collection.held_out), len(collection.people)) == (6, 12)
 

@@ -16,7 +16,7 @@ from maskgen import files
 from maskgen.cli.train import train as train_cli
 from maskgen.errors import ConfigError, MaskgenError
 from maskgen.files import LOCK_FILE
-from maskgen.train import data, export, loop
+from maskgen.train import collection, export, loop
 from maskgen.train.backbones import build, mobilefacenet
 from maskgen.train.settings import settings_of
 
@@ -56,14 +56,14 @@ def learn(base, tmp_path):
     ],
 )
 def test_what_cannot_work_is_found_before_the_data_are_read(values, match, learn, monkeypatch, tmp_path):
-    monkeypatch.setattr(data, "collect", lambda *args: pytest.fail("the data were read"))
+    monkeypatch.setattr(loop, "collect", lambda *args: pytest.fail("the data were read"))
     with pytest.raises(MaskgenError, match=match):
         learn(**values)
     assert [path.name for path in (tmp_path / "out").iterdir()] == [LOCK_FILE]
 
 
 def test_a_pack_with_a_damaged_network_is_found_before_the_data_are_read(learn, monkeypatch, tmp_path):
-    monkeypatch.setattr(data, "collect", lambda *args: pytest.fail("the data were read"))
+    monkeypatch.setattr(loop, "collect", lambda *args: pytest.fail("the data were read"))
     (tmp_path / "pack").mkdir()
     (tmp_path / "pack" / "det.onnx").write_bytes(b"no model")
     with pytest.raises(MaskgenError, match=r"det\.onnx: not an ONNX file"):
@@ -71,13 +71,13 @@ def test_a_pack_with_a_damaged_network_is_found_before_the_data_are_read(learn, 
 
 
 def test_a_missing_catalog_is_found_before_faces_are_searched_for(learn, monkeypatch, tmp_path):
-    monkeypatch.setattr(data, "faces_of", lambda *args: pytest.fail("faces were searched for"))
+    monkeypatch.setattr(collection, "faces_of", lambda *args: pytest.fail("faces were searched for"))
     with pytest.raises(MaskgenError, match="no_catalog"):
         learn(mask_prob=0.5, catalog=tmp_path / "no_catalog")
 
 
 def test_an_output_that_cannot_be_written_is_found_before_the_data_are_read(learn, monkeypatch, tmp_path):
-    monkeypatch.setattr(data, "collect", lambda *args: pytest.fail("the data were read"))
+    monkeypatch.setattr(loop, "collect", lambda *args: pytest.fail("the data were read"))
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(MaskgenError, match="out: cannot be written"):
         learn("file/out")
@@ -147,7 +147,7 @@ def test_a_holdout_that_holds_nobody_says_so(people_and_takes, holdout, reason, 
 def test_people_held_out_whose_pictures_cannot_be_read_are_said_to_be_no_validation(learn, tmp_path):
     root = people.augmented_people(tmp_path / "broken", 6, 2)
     settings = settings_of({"data": root, "base": "scratch:mbf", "holdout": 0.3})
-    for person in data.collect(settings, tmp_path).held_out:
+    for person in collection.collect(settings, tmp_path).held_out:
         (root / person.item.name).write_bytes(b"broken")
     said = list[str]()
     metrics = learn(data=root, holdout=0.3, batch_size=4, watch=loop.Watch(warned=said.append))
@@ -171,7 +171,7 @@ def test_the_command_says_on_both_ends_that_nobody_is_held_out(base, tmp_path):
 
 
 def test_a_base_whose_embeddings_are_no_numbers_is_found_before_the_data_are_read(learn, tmp_path, monkeypatch):
-    monkeypatch.setattr(data, "collect", lambda *args: pytest.fail("the data were read"))
+    monkeypatch.setattr(loop, "collect", lambda *args: pytest.fail("the data were read"))
     network = build(mobilefacenet(1 / 16, blocks=(1, 1, 1, 1), embedding=16)).eval()
     with torch.no_grad():
         network.features.layers[3].running_var.fill_(-1)  # the root of a negative variance
