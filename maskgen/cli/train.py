@@ -21,7 +21,7 @@ from maskgen.train.settings import MARGINS, HistoryRow, Metrics, TrainSettings, 
 if TYPE_CHECKING:
     from maskgen.train.loop import Watch
 
-_NEEDED: Final = ("torch", "accelerate", "sklearn", "matplotlib")
+_NEEDED: Final = ("torch", "accelerate", "matplotlib")
 
 
 class _Margin(click.ParamType[Any]):
