@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--pairs",
-    "pairs_file",
     type=click.Path(path_type=Path, dir_okay=False),
     help="LFW's pairs.txt, lines 'path path 1', or CALFW's and CPLFW's lines 'path 1'.",
 )
@@ -127,7 +126,7 @@ def evaluate(
     /,
     models: tuple[str, ...],
     protocol: Protocol | None,
-    pairs_file: Path | None,
+    pairs: Path | None,
     root: Path | None,
     bin_file: Path | None,
     made: MadeName | None,
@@ -152,11 +151,11 @@ def evaluate(
     which there are too few impostor pairs is refused. More: 'maskgen help evaluation'.
     """
     if made is not None:
-        if len(models) != 2 or any(given is not None for given in (protocol, pairs_file, root, bin_file, before)):
+        if len(models) != 2 or any(given is not None for given in (protocol, pairs, root, bin_file, before)):
             raise click.UsageError(f"--make {made} takes IN and OUT, and no models or pairs", ctx)
         _make(ctx, made, Path(models[0]), Path(models[1]), seed, pack, workers, form == "json")
         return
-    if [bin_file, pairs_file, protocol].count(None) != 2 or (bin_file is None) != (root is not None):
+    if [bin_file, pairs, protocol].count(None) != 2 or (bin_file is None) != (root is not None):
         raise click.UsageError("expected --pairs with --root, --protocol with --root, or --bin", ctx)
     require_extra("maskgen eval", "eval", ("matplotlib",))
     from maskgen import files
@@ -176,8 +175,8 @@ def evaluate(
             say_masks(masks)
         if protocol is not None:
             assert root is not None
-            pairs_file, root = _found(protocol, root)
-        listed = _listed(pairs_file, root, bin_file, aligned)
+            pairs, root = _found(protocol, root)
+        listed = _listed(pairs, root, bin_file, aligned)
         pictures = _collect(listed, masks, wear, pack, seed, workers, faces, out)
         how = bootstrap_of(listed.pairs, pictures.is_usable, resamples)
         chosen = tuple(dict.fromkeys(conditions))
@@ -197,7 +196,7 @@ def evaluate(
             rows += found
             curves += drawn
         report = EvalReport(
-            pairs=str(pairs_file or bin_file),
+            pairs=str(pairs or bin_file),
             protocol=protocol,
             seed=seed,
             left_out=dict(pictures.left_out),

@@ -27,7 +27,7 @@ def drawn(pictures: int, number: int) -> tuple[Pairs, Embeddings]:
     rng = np.random.default_rng(0)
     clean = np.empty((pictures, EMBEDDING), np.float32)
     for start in range(0, pictures, TAKES):
-        person = rng.standard_normal(EMBEDDING, np.float32) + rng.standard_normal((TAKES, EMBEDDING), np.float32)
+        person = rng.standard_normal(EMBEDDING, np.float32) + 3 * rng.standard_normal((TAKES, EMBEDDING), np.float32)
         clean[start : start + TAKES] = person / np.linalg.norm(person, axis=1, keepdims=True)
     first, second = (rng.integers(0, pictures, number, dtype=np.int32) for _ in range(2))
     second[::2] = first[::2] // TAKES * TAKES + second[::2] % TAKES
