@@ -115,7 +115,9 @@ def intervals(
         if accuracies is not None:
             drawn["accuracy"].append(float(np.nanmean(accuracies)))
         for name, value in _of_curve(found, curve, curve if scored is bare else bare.roc(weights)).items():
-            drawn[name].append(value)
+            # That of unmasked pairs is set, not found.
+            if name != "fmr" or scored is not bare:
+                drawn[name].append(value)
     tail = (1 - LEVEL) / 2
     ends = {name: np.quantile(values, (tail, 1 - tail)) for name, values in drawn.items()}
     return {name: (float(low), float(high)) for name, (low, high) in ends.items()}

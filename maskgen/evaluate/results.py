@@ -77,8 +77,9 @@ class Figures(Strict):
     at_bare : AtBareThreshold or None
         FNMR and FMR at the threshold of the unmasked pairs; None in files of schema 1.
     intervals : dict
-        Figure -> (low, high) of its interval, see `Bootstrap`; figures that are refused have none, nor has rank-1. The
-        names are those of the figures, ``tar@0.001`` and the like, ``fnmr`` and ``fmr`` for those of `at_bare`.
+        Figure -> (low, high) of its interval, see `Bootstrap`; figures that are refused have none, nor have rank-1, and
+        the FMR of unmasked pairs. The names are those of the figures, ``tar@0.001`` and the like, ``fnmr`` and ``fmr``
+        for those of `at_bare`.
     """
 
     genuine: int

@@ -60,7 +60,7 @@ def measured(who, is_same, scores, resamples=200, seed=0):
 
 def test_an_interval_holds_its_figure_and_refused_figures_have_none():
     found, drawn = measured(*people_and_scores())
-    assert set(drawn) == {"auc", "eer", "tar@0.1", "tar@0.01", "fmr100", "fnmr", "fmr"}
+    assert set(drawn) == {"auc", "eer", "tar@0.1", "tar@0.01", "fmr100", "fnmr"}
     assert found.fmr1000.rate is not None or "fmr1000" not in drawn
     for name, value in (("auc", found.auc), ("eer", found.eer), ("fnmr", found.at_bare.fnmr)):
         low, high = drawn[name]
@@ -119,3 +119,19 @@ def test_people_without_a_pair_are_not_drawn():
     assert resampling.number == 3
     assert max(int(weights.max()) for weights in resampling.weights()) <= 3
     assert bootstrap.PEOPLE_NEEDED == 10
+
+
+def test_masked_pairs_have_an_fmr_interval_and_their_threshold_is_drawn_with_the_unmasked_ones():
+    who, is_same, scores = people_and_scores()
+    bare, masked = Scored.of(scores, is_same), Scored.of(scores - 0.3, is_same)
+    found = figures.figures_of(masked, masked.roc()).model_copy(
+        update={"at_bare": figures.at_bare_threshold(masked.roc(), bare.roc(), bare.impostor)}
+    )
+    drawn = intervals(found, masked, bare, Resampling.of(*who, 100))
+    for name, value in (("fnmr", found.at_bare.fnmr), ("fmr", found.at_bare.fmr)):
+        low, high = drawn[name]
+        assert low <= value <= high
+        assert low < high
+    # All scores fall alike: at its own thresholds nothing changes, at those of the unmasked pairs it does.
+    assert drawn["auc"] == pytest.approx(intervals(found, bare, bare, Resampling.of(*who, 100))["auc"])
+    assert drawn["fnmr"] != intervals(found, bare, bare, Resampling.of(*who, 100))["fnmr"]

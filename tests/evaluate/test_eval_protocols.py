@@ -4,7 +4,9 @@ import hashlib
 import json
 import re
 from csv import DictReader
+from importlib.resources import files
 from itertools import pairwise
+from typing import get_args
 
 import colours
 import pytest
@@ -246,3 +248,20 @@ def test_masked_lfw_is_read_as_the_protocol_that_it_is_of(made, tmp_path):
     assert found.folder == tmp_path / "out/lfw-sm"
     assert found.pairs.missing == {"Cy/Cy_0002.jpg"}
     assert made(tmp_path / "out").stdout == said, "the same command again changes nothing"
+
+
+# ---- what is documented
+
+
+def test_every_option_of_eval_is_explained_in_its_topic():
+    text = (files("maskgen") / "topics/evaluation.md").read_text()
+    options = {name for param in eval_cli.params for name in param.opts if name.startswith("--")}
+    assert {name for name in options if not re.search(rf"{name}\b", text)} == set()
+
+
+def test_the_parts_of_a_report_are_named_in_its_topic_as_they_are_printed():
+    text = (files("maskgen") / "topics/evaluation.md").read_text()
+    for name in get_args(protocols.Protocol):
+        assert re.search(rf"^\| .*`{name}`", text, re.MULTILINE)
+        for of_it in (*protocols.LAYOUTS[name].lists, *protocols.LAYOUTS[name].folders):
+            assert of_it in text
