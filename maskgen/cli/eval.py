@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, get_args
 
 import click
 
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from maskgen.evaluate.embed import Embed
     from maskgen.evaluate.report import Pictures
     from maskgen.evaluate.results import EvalReport
+
+# What --make takes.
+_OF_MAKING: Final = frozenset({"models", "made", "seed", "pack", "workers", "form", "quiet"})
 
 
 @click.command("eval", cls=console.Command, short_help="Measure recognition networks.")
@@ -151,8 +154,9 @@ def evaluate(
     which there are too few impostor pairs is refused. More: 'maskgen help evaluation'.
     """
     if made is not None:
-        if len(models) != 2 or any(given is not None for given in (protocol, pairs, root, bin_file, before)):
-            raise click.UsageError(f"--make {made} takes IN and OUT, and no models or pairs", ctx)
+        if len(models) != 2:
+            raise click.UsageError(f"--make {made} takes IN and OUT instead of models", ctx)
+        _refuse_others(ctx, made)
         _make(ctx, made, Path(models[0]), Path(models[1]), seed, pack, workers, form == "json")
         return
     if [bin_file, pairs, protocol].count(None) != 2 or (bin_file is None) != (root is not None):
@@ -205,6 +209,14 @@ def evaluate(
         )
         written = () if out is None else tables.write(out, report, curves)
     _say(report, form, parts, out, written)
+
+
+def _refuse_others(ctx: click.Context, made: MadeName) -> None:
+    """Refuse options that do nothing where a set is made."""
+    for param in ctx.command.params:
+        is_given = ctx.get_parameter_source(param.name or "") is click.core.ParameterSource.COMMANDLINE
+        if is_given and param.name not in _OF_MAKING:
+            raise click.UsageError(f"--make {made} measures nothing: leave out {param.opts[0]}", ctx)
 
 
 def _shown(show: Callable[[console.Advance], None]) -> Callable[[int, int], None]:

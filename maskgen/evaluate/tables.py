@@ -154,7 +154,7 @@ def _thresholds(report: EvalReport) -> list[str]:
     bare = report.rows[0].figures.at_bare
     if bare is None or bare.bare_fmr is None:
         return []
-    said = f"each model's threshold at FMR {_fmr(bare.bare_fmr)} on the unmasked pairs, the same for all masks"
+    said = f"each model's threshold at FMR {_fmr(bare.bare_fmr)} on the pairs with no masks put on"
     if bare.bare_fmr > figures.BARE_FMR:
         said += f"; {_fmr(figures.BARE_FMR)} needs {round(figures.IMPOSTORS_NEEDED / figures.BARE_FMR)} impostor pairs"
     return [said]

@@ -117,7 +117,9 @@ def test_the_folds_of_lfw_are_those_of_its_first_line(model, tmp_path):
         ["--protocol", "lfw", "--bin", "x"],
         ["--protocol", "ijbc", "--root", "x"],
         ["--make", "lfw-sm"],
-        ["--make", "lfw-sm", "--root", "x"],
+        ["--make", "lfw-sm", "out", "--root", "x"],
+        ["--make", "lfw-sm", "out", "--mask", "both"],
+        ["--make", "lfw-sm", "out", "--out", "x"],
     ],
 )
 def test_wrong_usage_of_protocols_is_refused(args, model):

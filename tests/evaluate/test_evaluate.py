@@ -257,6 +257,24 @@ def test_eval_makes_a_table_of_models_and_masks(invoke, model, crops_and_pairs, 
     assert (tmp_path / "out/roc.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_figures_by_parts_count_all_pairs_and_tell_how_masks_are_worn(invoke, model, crops_and_pairs):
+    root, listed = crops_and_pairs
+    options = ["--mask", "none", "--mask", "probe", "--wear", "nose_out=1,correct=1"]
+    found = json.loads(invoke(model, "--pairs", listed, "--root", root, "--aligned", *options, "--json").stdout)
+    bare, masked = found["rows"]
+    for row, kinds in ((bare, {"yaw", "size"}), (masked, {"yaw", "size", "wear", "kind"})):
+        assert {part["by"] for part in row["parts"]} == kinds
+        for by in kinds:
+            parts = [part for part in row["parts"] if part["by"] == by]
+            assert sum(part["genuine"] for part in parts) == row["figures"]["genuine"]
+            assert sum(part["impostor"] for part in parts) == row["figures"]["impostor"]
+    assert {part["part"] for part in masked["parts"] if part["by"] == "wear"} == {"nose_out", "correct"}
+    # The detector of this test sees all faces from the front.
+    assert [part["part"] for part in bare["parts"] if part["by"] == "yaw"] == ["0..15"]
+    said = invoke(model, "--pairs", listed, "--root", root, "--aligned", *options, "--parts").stdout
+    assert re.search(r"probe +wear +nose_out +\d+ +\d+", said)
+
+
 @pytest.mark.parametrize("how", ["in a common folder", "absolute", "as they are"])
 def test_rank_1_does_not_depend_on_what_lies_before_the_folder_of_a_person(how, invoke, model, crops_and_pairs):
     root, listed = crops_and_pairs
