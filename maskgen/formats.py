@@ -32,6 +32,8 @@ Format = Literal["folder", "metadata", "recordio", "bin", "webdataset"]
 """What a dataset is: a folder of pictures, perhaps with ``metadata.jsonl``; RecordIO; a verification set; tar files."""
 OF_FILES: Final[tuple[Format, ...]] = ("folder", "metadata")
 """Formats in which each picture is a file of its own."""
+Protocol = Literal["lfw", "mfr2", "calfw", "cplfw", "mlfw"]
+"""Lists of pairs whose folders are known, see `maskgen.datasets.protocols`."""
 MaskSide = Literal["second", "both", "first"]
 """Which halves of pairs are masked."""
 Save = Literal["alpha", "landmarks", "visible"]

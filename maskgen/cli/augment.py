@@ -15,11 +15,12 @@ import click
 from pydantic import ValidationError
 
 from maskgen import files, formats, manifest, run
-from maskgen.catalog.schema import WEARS, Kind, WearShares, wear_shares
+from maskgen.catalog.schema import WEARS, Kind
 from maskgen.cli import console, samples
 from maskgen.cli.catalogs import read_from, say_masks
 from maskgen.cli.running import carried_out, check_where, listed, refuse_whole, say_summary, where_options
 from maskgen.cli.settings import setting
+from maskgen.cli.wears import WearType
 from maskgen.errors import ConfigError, ImageError
 from maskgen.masking.recipe import Faces
 from maskgen.schema import first_fault
@@ -30,30 +31,6 @@ DEMO: Final = (samples.GROUP, samples.CROP, samples.ASTRONAUT)
 
 # Of the designs that take no part.
 _MOST_NAMED: Final = 5
-
-
-class WearType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
-    """Weights by name: ``correct=0.85,nose_out=0.15``."""
-
-    name = "WEIGHTS"
-
-    def convert(self, value: str | WearShares, param: click.Parameter | None, ctx: click.Context | None) -> WearShares:
-        """Shares that sum to 1."""
-        if not isinstance(value, str):
-            return value
-        weights: dict[str, float] = {}
-        for part in value.split(","):
-            name, _, weight = (piece.strip() for piece in part.partition("="))
-            if name in weights:
-                self.fail(f"{name} is given twice", param, ctx)
-            try:
-                weights[name] = float(weight)
-            except ValueError:
-                self.fail(f"{part.strip()!r} is not of the form NAME=WEIGHT", param, ctx)
-        try:
-            return wear_shares(weights)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
 
 
 _setting = partial(setting, run.AugmentSettings)

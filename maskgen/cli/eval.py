@@ -5,31 +5,43 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, get_args
 
 import click
 
+from maskgen.catalog.schema import CORRECT, WEARS
 from maskgen.cli import console
 from maskgen.cli.aligned import aligned_said
 from maskgen.cli.catalogs import read_from, say_masks
 from maskgen.cli.extras import require_extra
-from maskgen.evaluate.results import Condition
+from maskgen.cli.wears import WearType
+from maskgen.evaluate.results import FEWER_RESAMPLES, MANY_PAIRS, RESAMPLES, Condition, MadeName
+from maskgen.formats import Protocol
 from maskgen.scratch import scratch
 
 if TYPE_CHECKING:
     from maskgen.arrays import Image
+    from maskgen.catalog.schema import WearShares
     from maskgen.catalog.store import Catalog
     from maskgen.datasets.pairs import Pairs
+    from maskgen.datasets.protocols import Found
     from maskgen.evaluate.embed import Embed
     from maskgen.evaluate.report import Pictures
     from maskgen.evaluate.results import EvalReport
+
+# What --make takes.
+_OF_MAKING: Final = frozenset({"models", "made", "seed", "pack", "workers", "form", "quiet"})
 
 
 @click.command("eval", cls=console.Command, short_help="Measure recognition networks.")
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @click.option(
+    "--protocol",
+    type=click.Choice(get_args(Protocol)),
+    help="The pairs of this protocol, found with their pictures in the folder --root.",
+)
+@click.option(
     "--pairs",
-    "pairs_file",
     type=click.Path(path_type=Path, dir_okay=False),
     help="LFW's pairs.txt, lines 'path path 1', or CALFW's and CPLFW's lines 'path 1'.",
 )
@@ -37,7 +49,7 @@ if TYPE_CHECKING:
     "--root",
     type=click.Path(path_type=Path),
     metavar="PATH",
-    help="Where the pictures are that --pairs names: a folder, a train.rec, shards of tar.",
+    help="Where the pictures of --pairs are: a folder, a train.rec, shards of tar; or the folder of --protocol.",
 )
 @click.option(
     "--bin", "bin_file", type=click.Path(path_type=Path, dir_okay=False), help="An InsightFace verification set."
@@ -50,6 +62,20 @@ if TYPE_CHECKING:
     default=("none",),
     show_default=True,
     help="Who wears a mask; repeatable.",
+)
+@click.option(
+    "--wear",
+    type=WearType(),
+    metavar="NAME=WEIGHT,...",
+    default=CORRECT,
+    show_default="correct=1",
+    help=f"How the masks of --mask are worn: {', '.join(WEARS)}, and how often each.",
+)
+@click.option(
+    "--make",
+    "made",
+    type=click.Choice(get_args(MadeName)),
+    help="Measure nothing: put masks on the pictures of LFW, with its list and hashes; give IN OUT instead of models.",
 )
 @click.option("--before", metavar="MODEL", help="A model to put above the others in the table.")
 @click.option(
@@ -78,16 +104,37 @@ if TYPE_CHECKING:
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for eval.json, roc.png and the faces found, which the next evaluation takes from there.",
+    help="Folder for eval.json, eval.md, eval.csv, roc.png, and the faces found, which the next evaluation takes.",
 )
+@click.option(
+    "--resamples",
+    type=click.IntRange(min=0),
+    help="How often people are drawn again for the intervals; 0 for none.  "
+    f"[default: {RESAMPLES}; {FEWER_RESAMPLES} for more than {MANY_PAIRS} pairs]",
+)
+@click.option("--parts", is_flag=True, help="Print figures by yaw, face size, wear and kind of mask, too.")
 @console.quiet_option
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "markdown", "csv", "json"]),
+    default="table",
+    show_default=True,
+    help="What to print.",
+)
+@click.option("--json", "form", flag_value="json", help="The same as --format json.")
+@click.pass_context
 def evaluate(
+    ctx: click.Context,
+    /,
     models: tuple[str, ...],
-    pairs_file: Path | None,
+    protocol: Protocol | None,
+    pairs: Path | None,
     root: Path | None,
     bin_file: Path | None,
+    made: MadeName | None,
     conditions: tuple[Any, ...],
+    wear: WearShares,
     before: str | None,
     aligned: bool | None,
     pack: str,
@@ -97,19 +144,29 @@ def evaluate(
     workers: int,
     threads: int,
     out: Path | None,
-    as_json: bool,
+    resamples: int | None,
+    parts: bool,
+    form: str,
 ) -> None:
-    """Measure recognition networks on pairs of pictures: accuracy, TAR at FAR, EER, FMR100, rank-1.
+    """Measure recognition networks on pairs of pictures: accuracy, AUC, EER, TAR at FAR, FNMR at FMR, rank-1.
 
     MODEL is an ONNX file, a backbone.pth or a pack. All models see the same crops and the same masks. A figure for
     which there are too few impostor pairs is refused. More: 'maskgen help evaluation'.
     """
-    if (bin_file is None) == (pairs_file is None) or (pairs_file is None) != (root is None):
-        raise click.UsageError("expected --pairs with --root, or --bin")
-    require_extra("maskgen eval", "eval", ("sklearn", "matplotlib"))
+    if made is not None:
+        if len(models) != 2:
+            raise click.UsageError(f"--make {made} takes IN and OUT instead of models", ctx)
+        _refuse_others(ctx, made)
+        _make(ctx, made, Path(models[0]), Path(models[1]), seed, pack, workers, form == "json")
+        return
+    if [bin_file, pairs, protocol].count(None) != 2 or (bin_file is None) != (root is not None):
+        raise click.UsageError("expected --pairs with --root, --protocol with --root, or --bin", ctx)
+    require_extra("maskgen eval", "eval", ("matplotlib",))
     from maskgen import files
     from maskgen.catalog.store import Catalog
     from maskgen.evaluate import report as reporting
+    from maskgen.evaluate import tables
+    from maskgen.evaluate.compare import bootstrap_of
     from maskgen.evaluate.curves import with_roc
     from maskgen.evaluate.results import EvalReport
 
@@ -121,21 +178,97 @@ def evaluate(
         masks = Catalog.load(catalog) if wants_masks else None
         if masks is not None:
             say_masks(masks)
-        listed = _listed(pairs_file, root, bin_file, aligned)
-        pictures = _collect(listed, masks, pack, seed, workers, faces, out)
+        if protocol is not None:
+            assert root is not None
+            pairs, root = _found(protocol, root)
+        listed = _listed(pairs, root, bin_file, aligned)
+        pictures = _collect(listed, masks, wear, pack, seed, workers, faces, out)
+        how = bootstrap_of(listed.pairs, pictures.is_usable, resamples)
+        chosen = tuple(dict.fromkeys(conditions))
         rows, curves = [], []
         for name, embed in embedders:
-            found, drawn = reporting.evaluate(name, embed, listed.pairs, pictures, tuple(dict.fromkeys(conditions)))
+            with console.progress("resamples") as show:
+                found, drawn = reporting.evaluate(
+                    name,
+                    embed,
+                    listed.pairs,
+                    pictures,
+                    chosen,
+                    how.resamples,
+                    seed,
+                    _shown(show),
+                )
             rows += found
             curves += drawn
         rows = with_roc(rows, curves)
         report = EvalReport(
-            pairs=str(pairs_file or bin_file), seed=seed, left_out=dict(pictures.left_out), rows=tuple(rows)
+            pairs=str(pairs or bin_file),
+            protocol=protocol,
+            seed=seed,
+            left_out=dict(pictures.left_out),
+            rows=tuple(rows),
+            bootstrap=how,
         )
-        if out is not None:
-            files.write_whole(out / "eval.json", report.model_dump_json(indent=1).encode() + b"\n")
-            reporting.draw_roc(out / "roc.png", report, curves)
-    _say(report, as_json, out)
+        written = () if out is None else tables.write(out, report, curves)
+    _say(report, form, parts, out, written)
+
+
+def _refuse_others(ctx: click.Context, made: MadeName) -> None:
+    """Refuse options that do nothing where a set is made."""
+    for param in ctx.command.params:
+        is_given = ctx.get_parameter_source(param.name or "") is click.core.ParameterSource.COMMANDLINE
+        if is_given and param.name not in _OF_MAKING:
+            raise click.UsageError(f"--make {made} measures nothing: leave out {param.opts[0]}", ctx)
+
+
+def _shown(show: Callable[[console.Advance], None]) -> Callable[[int, int], None]:
+    return lambda done, total: show(console.Advance(done, total))
+
+
+def _make(
+    ctx: click.Context, name: MadeName, source: Path, target: Path, seed: int, pack: str, workers: int, as_json: bool
+) -> None:
+    from maskgen import files
+    from maskgen.cli.running import carried_out, listed
+    from maskgen.datasets import protocols
+    from maskgen.evaluate import make
+
+    found = protocols.find("lfw", source)
+    _say_found(found)
+    with files.locked(target / files.LOCK_FILE):
+        summary = carried_out(ctx, make.job_of(name, found, target, seed, pack, workers))
+        made = make.finish(name, found, target, summary)
+    if as_json:
+        console.answer_json(made.model_dump(mode="json"))
+        return
+    console.table(
+        [
+            ("pictures", f"{made.pictures}, without a mask and left out {made.without_mask}: {listed(made.reasons)}"),
+            ("pairs", str(made.pairs)),
+            ("SHA-256", f"{made.sums_sha256} of {make.SUMS_FILE}"),
+            ("written", f"{target}: {name}, {make.LIST_FILE}, {make.SUMS_FILE}, {name}.json"),
+        ]
+    )
+
+
+def _found(protocol: Protocol, root: Path) -> tuple[Path, Path]:
+    """The list of a protocol and the folder of its pictures."""
+    from maskgen.datasets import protocols
+
+    found = protocols.find(protocol, root)
+    _say_found(found)
+    return found.path, found.folder
+
+
+def _say_found(found: Found) -> None:
+    from maskgen.datasets.protocols import LAYOUTS
+
+    number = len(found.pairs.is_same)
+    published = LAYOUTS[found.protocol].pairs
+    console.note(
+        f"protocol   {found.protocol}: {console.counted(number, 'pair')} of {found.path}"
+        f"{'' if number == published else f', which was published with {published}'}; pictures in {found.folder}"
+    )
 
 
 def _embedder(name: str, threads: int) -> Embed:
@@ -202,6 +335,7 @@ def _names_files(pairs_file: Path, root: Path) -> bool:
 def _collect(
     listed: _Listed,
     masks: Catalog | None,
+    wear: WearShares,
     pack: str,
     seed: int,
     workers: int,
@@ -216,7 +350,7 @@ def _collect(
     from maskgen.recognition.faces import cache_in, faces_of
 
     pairs = listed.pairs
-    cropper = Cropper(listed.read, listed.is_aligned, masks)
+    cropper = Cropper(listed.read, listed.is_aligned, masks, wear)
     faces = None
     with scratch() as forgotten, console.progress("faces") as show:
         if masks is not None or not listed.is_aligned:
@@ -234,18 +368,24 @@ def _collect(
         return reporting.collect(pairs.names, listed.keys, pairs.missing, faces, cropper, seed)
 
 
-def _say(report: EvalReport, as_json: bool, out: Path | None) -> None:
-    from maskgen.evaluate import report as reporting
+def _say(report: EvalReport, form: str, parts: bool, out: Path | None, written: tuple[str, ...]) -> None:
+    from maskgen.evaluate import tables
 
-    if as_json:
+    if form == "json":
         console.answer_json(report.model_dump(mode="json"))
         return
-    header, *rows = reporting.table(report)
+    if form != "table":
+        text = tables.markdown(report) if form == "markdown" else tables.comma_separated(report)
+        for line in text.splitlines():
+            console.answer(line)
+        return
+    header, *rows = tables.table(report)
     console.table(rows, header)
-    facts = [("refused", reason) for reason in reporting.refusals(report)]
-    facts.append(("measured", reporting.extent(report)))
-    left_out = ", ".join(f"{reason} {number}" for reason, number in report.left_out.items())
-    facts.append(("left out", f"{console.counted(report.rows[0].left_out, 'pair')}; pictures: {left_out or 'none'}"))
+    if parts and (by_part := tables.parts_table(report)):
+        console.answer("")
+        console.table(by_part[1:], by_part[0])
+        console.answer("")
+    facts = tables.facts(report)
     if out is not None:
-        facts.append(("written", f"{out}: eval.json, roc.png"))
+        facts.append(("written", f"{out}: {', '.join(written)}"))
     console.table(facts)

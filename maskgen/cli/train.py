@@ -25,7 +25,7 @@ from maskgen.train.settings import MARGINS, Bits, HistoryRow, Metrics, Precision
 if TYPE_CHECKING:
     from maskgen.train.loop import Watch
 
-_NEEDED: Final = ("torch", "accelerate", "sklearn", "matplotlib")
+_NEEDED: Final = ("torch", "accelerate", "matplotlib")
 _EVERY: Final = 5.0
 """Seconds between lines about steps."""
 _BASES: Final = "FILE.onnx, FILE.pth, a pack, or scratch:r18|r34|r50|r100|mbf"

@@ -65,6 +65,10 @@ class _MisfitError(Exception):
     likelihood: int = 1
 
 
+class NoPicturesError(ConfigError):
+    """A list that can be read, and none of its pictures."""
+
+
 Split = Callable[[str], list[str]]
 
 
@@ -116,7 +120,7 @@ def read_pairs(path: Path, root: Path, pictures: Pictures | None = None) -> Pair
         raise ConfigError(f"{path}: no pairs in this file")
     found = {name: pictures.find(name) for row in reading.rows for name in (row.first, row.second)}
     if not any(found.values()):
-        raise ConfigError(
+        raise NoPicturesError(
             f"{root}: none of the {counted(len(found), 'picture')} that {path} names is there, "
             f"such as {next(iter(found))}",
             "set {root} to the folder from which the list counts its paths, or the dataset whose keys it names",
@@ -175,8 +179,8 @@ def _only(path: Path, readings: list[_Reading], pictures: Pictures) -> _Reading:
     there = [reading for reading in readings if any(pictures.find(row.first) is not None for row in reading.rows)]
     if len(there) == 1:
         return there[0]
-    what = "both" if there else "none"
-    raise ConfigError(
+    what, error = ("both", ConfigError) if there else ("none", NoPicturesError)
+    raise error(
         f"{path}: can be read as {' and as '.join(reading.name for reading in readings)}; "
         f"pictures of {what} of these are in {pictures.root}",
         "write a list of two paths, with their endings, and 1 or 0 on each line",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +16,8 @@ from maskgen import files
 from maskgen.arrays import BoolArray, IntArray
 
 FOLDS: Final = 10
+# A person and numbers: CALFW's pictures have one, MLFW's two.
+_NUMBERED: Final = re.compile(r"(.*?[^\W\d].*?)(?:_\d+)+")
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,8 @@ def identities_of(
     """Who is on each picture (N,), by its path; or None, and why.
 
     Datasets lie at different depths. The folder that stands for a person is the first one on the way to the pictures
-    that is the same in all genuine pairs and another in all impostor pairs.
+    that is the same in all genuine pairs and another in all impostor pairs. Where there is none, it is what comes
+    before the numbers in names such as ``Ann_Lee_0001.jpg``, if that is so for it.
 
     Parameters
     ----------
@@ -111,8 +116,10 @@ def identities_of(
         Whether a pair shows one person.
     """
     folders = [PurePosixPath(unicodedata.normalize("NFC", name)).parts[:-1] for name in names]
-    for depth in range(min(map(len, folders), default=0)):
-        _, identities = np.unique([parts[depth] for parts in folders], return_inverse=True)
+    ways = ([parts[depth] for parts in folders] for depth in range(min(map(len, folders), default=0)))
+    people = [_NUMBERED.fullmatch(unicodedata.normalize("NFC", PurePosixPath(name).stem)) for name in names]
+    for who in itertools.chain(ways, [[match[1] for match in people if match]] if all(people) else []):
+        _, identities = np.unique(who, return_inverse=True)
         if np.array_equal(identities[first] == identities[second], is_same):
             return identities.astype(np.intp), ""
-    return None, "no folder on the way to the pictures tells the people of all pairs apart"
+    return None, "neither a folder on the way to the pictures nor their names tell the people of all pairs apart"

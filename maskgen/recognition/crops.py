@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
 from maskgen.arrays import Float32Array, Image
+from maskgen.catalog.schema import CORRECT, WearShares
 from maskgen.catalog.store import Catalog
 from maskgen.face.align import aligned_crop, alignment, resized_crop
-from maskgen.masking.augment import mask_faces
+from maskgen.masking.augment import Masked, mask_faces
 from maskgen.masking.recipe import Recipe
 from maskgen.recognition.seen import Seen
 
@@ -31,11 +32,14 @@ class Cropper:
         Pictures are ArcFace crops already.
     catalog : Catalog or None
         The masks for `masked`.
+    wear : tuple of (str, float)
+        How they are worn, as `maskgen.catalog.schema.wear_shares` gives it.
     """
 
     read: Callable[[str], Image]
     is_aligned: bool
     catalog: Catalog | None = None
+    wear: WearShares = CORRECT
 
     def clean(self, key: str, keypoints: Float32Array | None) -> Image:
         """The crop (112, 112, 3) of a picture as it is, by the keypoints on it, which an aligned one does not need.
@@ -57,11 +61,16 @@ class Cropper:
         ImageError
             If the picture cannot be read.
         """
+        crop, masked = self.worn(key, seen, rng)
+        return crop, masked.image if masked.is_masked else None
+
+    def worn(self, key: str, seen: Seen, rng: np.random.Generator) -> tuple[Image, Masked]:
+        """As `masked`, with what was put on: the crop (112, 112, 3) as it is, and what masking made of it."""
         assert self.catalog is not None
         crop = self.clean(key, seen.face.keypoints)
         face, observed = seen.in_crop(crop)
-        masked = mask_faces(crop, [face], [observed], self.catalog, rng, _RECIPE)
-        return crop, masked.image if masked.is_masked else None
+        recipe = _RECIPE if self.wear == CORRECT else replace(_RECIPE, wear=self.wear)
+        return crop, mask_faces(crop, [face], [observed], self.catalog, rng, recipe)
 
 
 def cropped(image: Image, keypoints: Float32Array | None, is_aligned: bool) -> Image:

@@ -258,7 +258,10 @@ def test_a_person_is_the_folder_that_tells_pairs_apart_wherever_it_lies(before, 
     ],
 )
 def test_where_no_folder_tells_people_apart_nobody_is_known_and_the_reason_is_given(pairs):
-    assert identities(*pairs) == (None, "no folder on the way to the pictures tells the people of all pairs apart")
+    assert identities(*pairs) == (
+        None,
+        "neither a folder on the way to the pictures nor their names tell the people of all pairs apart",
+    )
 
 
 def test_people_in_parts_of_a_dataset_are_told_apart_by_their_own_folders():
