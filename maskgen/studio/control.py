@@ -20,7 +20,7 @@ from scipy.spatial import ConvexHull, Delaunay
 from maskgen.arrays import BoolArray, Float32Array, Float64Array, Image
 from maskgen.catalog.schema import Rotation
 from maskgen.face import HeadPose
-from maskgen.face.head import ANCHORS, mean_head, point_in_space, points_on_face
+from maskgen.face.head import ANCHORS, mean_head, placing, point_in_space
 from maskgen.face.pose import rotation_matrix
 from maskgen.studio.mesh import occluder
 from maskgen.studio.render import raster
@@ -213,11 +213,11 @@ def _faces(yaw: float, pitch: float, rotation: Rotation) -> Float64Array:
     pitches = [np.clip(pitch + step, *rotation.pitch) for step in (-10, 0, 10)]
     turned = [(mean, a, b) for a in yaws for b in (rotation.pitch[0], *pitches, rotation.pitch[1])]
     turned += [(face, (yaw + a) / 2, (pitch + b) / 2) for face in _variants() for a in yaws[::2] for b in pitches[::2]]
-    placed = []
+    landmarks = []
     for face, face_yaw, face_pitch in turned:
         turn = rotation_matrix(HeadPose(yaw=float(face_yaw), pitch=float(face_pitch), roll=0.0))
-        placed.append(points_on_face(_EVERY, (face @ turn.T)[:, :2].astype(np.float32)))
-    return np.stack(placed).astype(np.float64)
+        landmarks.append((face @ turn.T)[:, :2].astype(np.float32))
+    return np.asarray(placing(_EVERY) @ np.stack(landmarks), np.float64)
 
 
 @cache
