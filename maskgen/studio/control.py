@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
+import cv2
 import numpy as np
 from scipy.spatial import ConvexHull, Delaunay
 
-from maskgen.arrays import Float32Array, Float64Array
+from maskgen.arrays import BoolArray, Float32Array, Float64Array, Image
 from maskgen.catalog.schema import Rotation
 from maskgen.face import HeadPose
-from maskgen.face.head import ANCHORS, mean_head, point_in_space, points_on_face
+from maskgen.face.head import ANCHORS, mean_head, placing, point_in_space
 from maskgen.face.pose import rotation_matrix
 from maskgen.studio.mesh import occluder
 from maskgen.studio.render import raster
@@ -40,6 +41,8 @@ _CLOSEST_MM: Final = 6.5
 _SQUEEZE: Final = (0.22, 3.0)
 # A landmark farther behind the skin than this is hidden by the head.
 _HIDDEN_MM: Final = 5.0
+# So many pixels, of a millimetre, around a landmark are looked at.
+_AROUND: Final = 2
 # A landmark farther behind the cloth than this does not move with the cloth when the head turns.
 _BURIED_MM: Final = 32.0
 # How many pixels of a mask are looked at, about.
@@ -210,11 +213,11 @@ def _faces(yaw: float, pitch: float, rotation: Rotation) -> Float64Array:
     pitches = [np.clip(pitch + step, *rotation.pitch) for step in (-10, 0, 10)]
     turned = [(mean, a, b) for a in yaws for b in (rotation.pitch[0], *pitches, rotation.pitch[1])]
     turned += [(face, (yaw + a) / 2, (pitch + b) / 2) for face in _variants() for a in yaws[::2] for b in pitches[::2]]
-    placed = []
+    landmarks = []
     for face, face_yaw, face_pitch in turned:
         turn = rotation_matrix(HeadPose(yaw=float(face_yaw), pitch=float(face_pitch), roll=0.0))
-        placed.append(points_on_face(_EVERY, (face @ turn.T)[:, :2].astype(np.float32)))
-    return np.stack(placed).astype(np.float64)
+        landmarks.append((face @ turn.T)[:, :2].astype(np.float32))
+    return np.asarray(placing(_EVERY) @ np.stack(landmarks), np.float64)
 
 
 @cache
@@ -239,16 +242,32 @@ def _seen(yaw: float, pitch: float) -> frozenset[str]:
     low = np.floor(turned[:, :2].min(axis=0)) - 2
     size = np.ceil(turned[:, :2].max(axis=0)) - low + 3
     turned[:, :2] -= low
-    depth = raster.rasterise(turned, head.triangles, (int(size[0]), int(size[1]))).depth
+    names = _EVERY[len(BOX) :]
+    places = np.stack([turn @ point_in_space(name).astype(np.float64) for name in names])
+    pixels = np.round(places[:, :2] - low).astype(int)
+    size_wh = int(size[0]), int(size[1])
+    asked = np.zeros(size_wh[::-1], np.uint8)
+    for column, row in pixels:
+        asked[max(row - _AROUND, 0) : row + _AROUND + 1, max(column - _AROUND, 0) : column + _AROUND + 1] = 1
+    depth = raster.rasterise(turned, head.triangles[_touching(turned[head.triangles, :2], asked)], size_wh).depth
     seen = set()
-    for name in _EVERY[len(BOX) :]:
-        x, y, z = turn @ point_in_space(name).astype(np.float64)
-        column, row = round(float(x - low[0])), round(float(y - low[1]))
-        around = depth[max(row - 2, 0) : row + 3, max(column - 2, 0) : column + 3]
+    for name, (column, row), z in zip(names, pixels, places[:, 2], strict=True):
+        rows = slice(max(row - _AROUND, 0), row + _AROUND + 1)
+        around = depth[rows, max(column - _AROUND, 0) : column + _AROUND + 1]
         # The smallest depth around it counts, so that a landmark on the silhouette is seen.
         if not around.size or z > float(around.min()) - _HIDDEN_MM:
             seen.add(name)
     return frozenset(seen)
+
+
+def _touching(corners: Float64Array, asked: Image) -> BoolArray:
+    """(T,) which triangles (T, 3, 2) have pixels in their box that are asked for: 1 in (H, W)."""
+    height, width = asked.shape
+    total = cv2.integral(asked)
+    low, high = raster.boxes(corners)
+    left, top = np.clip(np.floor(low).astype(int), 0, (width - 1, height - 1)).T
+    right, bottom = np.clip(np.ceil(high).astype(int), 0, (width - 1, height - 1)).T + 1
+    return np.asarray(total[bottom, right] - total[top, right] - total[bottom, left] + total[top, left] > 0)
 
 
 def _buried(depth: Float32Array, offset: Float64Array, turn: Float64Array, pixels_per_mm: float) -> frozenset[str]:

@@ -177,11 +177,29 @@ def test_a_crop_is_upright_and_at_the_scale_it_says():
 
 @pytest.mark.parametrize(
     ("rgb", "name"),
-    [((30, 30, 32), "black"), ((240, 240, 238), "white"), ((150, 200, 225), "light blue"), ((200, 40, 50), "red")],
+    [
+        ((30, 30, 32), "black"),
+        ((240, 240, 238), "white"),
+        ((236, 240, 245), "white"),
+        ((150, 200, 225), "light blue"),
+        ((200, 40, 50), "red"),
+        ((40, 140, 145), "teal"),
+        ((150, 215, 190), "mint"),
+    ],
 )
 def test_colours_are_named(rgb, name):
     rgba = np.full((20, 20, 4), (*rgb, 255), np.uint8)
     assert texture.colour_of(rgba) == name
+
+
+@pytest.mark.parametrize("chroma", [6, 10, 16, 22])
+@pytest.mark.parametrize("hue_deg", [205, 215, 225, 240])
+@pytest.mark.parametrize("lightness", [66, 75, 84])
+def test_the_blues_of_surgical_masks_are_light_blue(lightness, hue_deg, chroma):
+    a, b = chroma * np.cos(np.radians(hue_deg)), chroma * np.sin(np.radians(hue_deg))
+    rgb = cv2.cvtColor(np.array([[[lightness, a, b]]], np.float32), cv2.COLOR_LAB2RGB)[0, 0]
+    rgba = np.full((20, 20, 4), (*np.round(rgb * 255), 255), np.uint8)
+    assert texture.colour_of(rgba) == "light blue"
 
 
 # ---- what is refused
@@ -323,6 +341,15 @@ def test_a_hand_before_the_face_is_covered_and_no_mask():
     skin = np.median(image[light.skin_region(face, (image.shape[1], image.shape[0]))], axis=0)
     covered = np.where(hand[..., None] > 0, skin, worn).astype(np.uint8)
     assert refusal(covered, face, parser()) == "covered"
+
+
+@needs_pack
+def test_pale_blue_stays_pale_blue():
+    face = astronaut()[1]
+    taken = harvest.harvest(painted("surgical-white", face, (0.92, 0.97, 0.985)), face, parser=parser())
+    red, _, blue = np.median(taken.rgba[taken.rgba[..., 3] > 200][:, :3], axis=0)
+    assert taken.colour == "light blue"
+    assert 6 < blue - red < 30
 
 
 @needs_pack

@@ -26,13 +26,13 @@ from maskgen.face.solid import head_solid
 from maskgen.studio.control import project, squeezes
 from maskgen.studio.mesh import Mesh
 from maskgen.studio.render import draw as render
-from maskgen.studio.render import indexed, raster
+from maskgen.studio.render import indexed, nets, raster
 from maskgen.studio.render.designs import DESIGNS, DesignSpec, Straps
 from maskgen.studio.render.draw import PITCHES, YAWS, Rendering, draw, draw_all, render_catalog
 from maskgen.studio.render.model import Model, Quality, build
 from maskgen.studio.render.random import RENDERED_KINDS, random_specs
 from maskgen.studio.render.shapes import CUP_SHAPE, DUCKBILL_SHAPE, SURGICAL_SHAPE
-from maskgen.studio.render.sheet import net
+from maskgen.studio.render.sheet import SheetShape, key_of, net
 
 COARSE = Quality(pixels_per_mm=0.8, spacing_mm=1.6, samples=2)
 SURGICAL, KN95, BLACK, CLOTH, CUP, VALVE, WINDOW, DUCKBILL, GAITER = (
@@ -96,6 +96,22 @@ class TestSheet:
     def test_covers_nose_mouth_and_chin(self, spec: DesignSpec):
         frontal = Delaunay(net(spec.shape).reshape(-1, 3)[:, :2])
         assert (frontal.find_simplex(mean_head().points_68[[30, 31, 35, 48, 54, 57, 8], :2]) >= 0).all()
+
+    def test_nets_of_all_shapes_are_at_hand(self):
+        with np.load(Path(nets.__file__).with_name("nets.npz")) as kept:
+            assert set(kept) == {key_of(shape) for shape in nets.SHAPES}
+
+    @pytest.mark.parametrize(
+        "shape", [CUP_SHAPE, *(pytest.param(shape, marks=pytest.mark.long) for shape in nets.SHAPES)]
+    )
+    def test_nets_at_hand_are_those_that_are_made(self, shape: SheetShape):
+        """If this fails: python -m maskgen.studio.render.nets"""
+        with np.load(Path(nets.__file__).with_name("nets.npz")) as kept:
+            assert np.allclose(kept[key_of(shape)], nets.made(shape), atol=1e-3)
+
+    def test_a_net_of_another_shape_is_made(self):
+        lower = replace(CUP_SHAPE, dome_mm=28.0)
+        assert net(lower)[..., 2].max() < net(CUP_SHAPE)[..., 2].max() - 1
 
     def test_spans_the_hollow_between_nose_and_lips(self):
         middle = net(SURGICAL_SHAPE)[:, 32]

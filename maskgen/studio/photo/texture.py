@@ -105,6 +105,9 @@ def delit(rgb: Float32Array, alpha: Float32Array, crop: Crop) -> Float32Array:
 # shows it with more than that: then it is dyed.
 _NEUTRAL_CLOTH: Final = 6.5
 _DYED: Final = 10.0
+# Pale blue cloth looks bluer towards green than white cloth does under any sky: hues in Lab, degrees, and least chroma.
+_PALE_BLUE: Final = (190.0, 250.0)
+_PALE: Final = 2.5
 # White cloth looks beige in the light of lamps: so much chroma, on cloth so light, is put down to that.
 _WARM_WHITE: Final = 12.0
 _LIGHT: Final = 68.0
@@ -146,13 +149,24 @@ def in_neutral_light(rgb: Float32Array, alpha: Float32Array, crop: Crop, skin: B
     chromas = [chroma_of(middle / balance**share) for share in shares]
     lightness, a, b = lab_of(middle)
     is_warm_white = lightness > _LIGHT and b > abs(a) and min(chromas) < _WARM_WHITE
-    if is_warm_white or (min(chromas) < _NEUTRAL_CLOTH and chromas[0] < _DYED):
+    is_neutral = min(chromas) < _NEUTRAL_CLOTH and chromas[0] < _DYED
+    if is_neutral and _is_pale_blue(middle, _PALE) and _is_pale_blue(np.clip(middle / balance, 0, 1), _PALE):
+        # Its tint is no greater than what light may do: it stays as it was photographed.
+        balance = np.ones(3, np.float32)
+        exposure = min(exposure, max(float(middle @ LUMA) / _WHITE_CLOTH, 1.0))
+    elif is_warm_white or is_neutral:
         balance = middle / (middle @ LUMA)
         exposure = min(exposure, max(float(middle @ LUMA) / _WHITE_CLOTH, 1.0))
     lit = rgb / (exposure * balance)
     brightest = float(np.percentile(lit.max(axis=-1)[sure], 99))
     result: Float32Array = np.clip(lit * min(1.0, 0.97 / max(brightest, 1e-3)), 0, 1).astype(np.float32)
     return result
+
+
+def _is_pale_blue(rgb: Float32Array | Float64Array, least: float) -> bool:
+    """Whether a colour (3,), sRGB 0 to 1, is blue towards green, and of so much chroma at least."""
+    _, a, b = lab_of(rgb)
+    return bool(np.hypot(a, b) >= least and _PALE_BLUE[0] < np.degrees(np.arctan2(b, a)) % 360 < _PALE_BLUE[1])
 
 
 def _eye_whites(crop: Crop) -> illuminant.Cue:
@@ -251,17 +265,20 @@ def _follow(path: IntArray, response: Float32Array, result: Float32Array, near: 
 
 # ---- its colour, in words
 
-_COLOURS: Final = {
-    "red": (190, 45, 50), "pink": (225, 140, 165), "orange": (225, 120, 50), "brown": (110, 75, 55),
-    "beige": (215, 195, 170), "yellow": (225, 205, 80), "green": (70, 140, 80), "mint": (160, 215, 195),
-    "teal": (40, 140, 145), "light blue": (160, 205, 230), "blue": (60, 110, 185), "navy": (35, 45, 80),
-    "purple": (115, 70, 135), "lilac": (190, 175, 215),
-}  # fmt: skip
+_COLOURS: Final = (
+    ("red", (190, 45, 50)), ("pink", (225, 140, 165)), ("orange", (225, 120, 50)), ("brown", (110, 75, 55)),
+    ("beige", (215, 195, 170)), ("yellow", (225, 205, 80)), ("green", (70, 140, 80)), ("mint", (160, 215, 195)),
+    ("mint", (151, 199, 194)), ("teal", (40, 140, 145)), ("light blue", (160, 205, 230)),
+    # Surgical masks: towards green, and paler the more light falls on them.
+    ("light blue", (155, 204, 214)), ("light blue", (175, 197, 199)), ("blue", (60, 110, 185)), ("navy", (35, 45, 80)),
+    ("purple", (115, 70, 135)), ("lilac", (190, 175, 215)),
+)  # fmt: skip
 # Up to which lightness (Lab) cloth without colour bears a name.
 _GREYS: Final = ((27.0, "black"), (45.0, "dark grey"), (64.0, "grey"), (75.0, "light grey"), (101.0, "white"))
 # Cloth of less chroma has no colour; dark cloth needs more of it.
 _COLOURLESS: Final = 6.0
 _COLOURLESS_DARK: Final = 9.0
+_COLOURLESS_PALE_BLUE: Final = 3.5
 # What lightness, chroma and hue count in telling colours apart: folds and light change the first two.
 _COUNTS: Final = (0.35, 0.45, 1.5)
 
@@ -269,19 +286,24 @@ _COUNTS: Final = (0.35, 0.45, 1.5)
 def colour_of(rgba: Image) -> str:
     """The main colour of a cut-out, in words."""
     opaque = rgba[rgba[..., 3] > 200][:, :3] if (rgba[..., 3] > 200).any() else rgba[rgba[..., 3] > 0][:, :3]
-    lightness, a, b = lab_of(np.median(opaque, axis=0) / 255)
+    colour = np.median(opaque, axis=0) / 255
+    lightness, a, b = lab_of(colour)
     chroma = float(np.hypot(a, b))
-    if chroma < (_COLOURLESS_DARK if lightness < _GREYS[1][0] else _COLOURLESS):
+    is_dark = lightness < _GREYS[1][0]
+    if chroma < (_COLOURLESS_DARK if is_dark else _COLOURLESS) and (
+        is_dark or not _is_pale_blue(colour, _COLOURLESS_PALE_BLUE)
+    ):
         return next(name for limit, name in _GREYS if lightness < limit)
-    apart = {}
-    for name, named in _COLOURS.items():
-        lightness_named, a_named, b_named = lab_of(np.array(named) / 255)
+
+    def apart(named: tuple[str, tuple[int, int, int]]) -> float:
+        lightness_named, a_named, b_named = lab_of(np.array(named[1]) / 255)
         chroma_named = float(np.hypot(a_named, b_named))
         # The difference of hue, as CIE 1976 has it.
         hue = 2 * (chroma * chroma_named - a * a_named - b * b_named)
         differences = lightness - lightness_named, chroma - chroma_named, np.sqrt(max(hue, 0.0))
-        apart[name] = float(np.linalg.norm(np.multiply(_COUNTS, differences)))
-    return min(apart, key=lambda name: apart[name])
+        return float(np.linalg.norm(np.multiply(_COUNTS, differences)))
+
+    return min(_COLOURS, key=apart)[0]
 
 
 def lab_of(rgb: Float32Array | Float64Array) -> tuple[float, float, float]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, cast
 
@@ -302,9 +302,8 @@ def _wrapped(normal: Float64Array, light: Float64Array) -> Float64Array:
 def _soft_white(colours: Float64Array) -> Float64Array:
     """Colours with the brightest compressed: cloth is never as white as the picture can be."""
     room = _WHITE_TOP - _WHITE_KNEE
-    pressed: Float64Array = np.minimum(colours, _WHITE_KNEE) + room * np.tanh(
-        np.maximum(colours - _WHITE_KNEE, 0) / room
-    )
+    pressed, is_bright = colours.copy(), colours > _WHITE_KNEE
+    pressed[is_bright] = _WHITE_KNEE + room * np.tanh((colours[is_bright] - _WHITE_KNEE) / room)
     return pressed
 
 
@@ -351,7 +350,8 @@ def _shot(
     share = raster.average(is_mask[..., None].astype(np.float32), quality.samples)[..., 0]
     depth = np.where(share >= 0.5, depth / np.maximum(share, 0.5), -np.inf).astype(np.float32)
     in_cloth = np.concatenate([model.places, np.full((len(scene.vertices) - len(model.places), 2), -1.0)])
-    place = raster.interpolate(fragments, scene.triangles, in_cloth)
+    shown = replace(fragments, triangle=np.where(is_mask, fragments.triangle, -1))
+    place = raster.interpolate(shown, scene.triangles, in_cloth)
     place[~is_mask] = -1
     return _Shot(fragments, scene.triangles, is_mask, place, depth)
 

@@ -59,14 +59,15 @@ def _quantised(pixels: Image, count: int) -> tuple[Float64Array, IntArray]:
     """
     keys = pixels.astype(np.uint32) @ np.array([1 << 24, 1 << 16, 1 << 8, 1], np.uint32)
     _, first, place, weight = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
-    values = pixels[first].astype(np.float64)
+    values, weight = pixels[first].astype(np.float64), weight.astype(np.float64)
     groups = [np.arange(len(values))]
     errors = [_error(values, weight, groups[0])]
     enough = len(pixels) * 3 * _DEVIATION**2
     while len(groups) < count and sum(error for error, _ in errors) > enough:
         worst = max(range(len(groups)), key=lambda i: errors[i][0])
         group, axis = groups[worst], errors[worst][1]
-        below = values[group, axis] <= np.average(values[group, axis], weights=weight[group])
+        along = values[group, axis]
+        below = along <= along @ weight[group] / weight[group].sum()
         groups[worst], errors[worst] = group[below], _error(values, weight, group[below])
         groups.append(group[~below])
         errors.append(_error(values, weight, group[~below]))
@@ -79,9 +80,9 @@ def _quantised(pixels: Image, count: int) -> tuple[Float64Array, IntArray]:
     return colours[order], owner[place.reshape(-1)]
 
 
-def _error(values: Float64Array, weight: IntArray, group: IntArray) -> tuple[float, int]:
-    mean = np.average(values[group], axis=0, weights=weight[group])
-    spread = (weight[group, None] * np.square(values[group] - mean)).sum(axis=0)
+def _error(values: Float64Array, weight: Float64Array, group: IntArray) -> tuple[float, int]:
+    weights, chosen = weight[group], values[group]
+    spread = weights @ np.square(chosen - weights @ chosen / weights.sum())
     return float(spread.sum()), int(spread.argmax())
 
 

@@ -8,7 +8,7 @@ Vertices are (x, y, depth) in pixels, (0, 0) the centre of the top-left pixel; t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from maskgen.arrays import Float32Array, Float64Array, IntArray
 # Candidates looked at in one go; bounds memory.
 _BATCH: Final = 2_000_000
 _WINDOWS: Final = (2, 3, 4, 6, 9, 14, 24, 48, 96, 200, 400, 1200, 4000)
+
+Floats = TypeVar("Floats", Float32Array, Float64Array)
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,8 @@ def rasterise(vertices: Float64Array, triangles: IntArray, size_wh: tuple[int, i
     nearest = np.full(width * height, -1, np.int64)
     weights = np.zeros((width * height, 3), np.float32)
     corners = vertices[triangles].astype(np.float32)  # (T, 3, 3)
-    low = np.ceil(corners[:, :, :2].min(axis=1)).astype(np.int64)
-    high = np.floor(corners[:, :, :2].max(axis=1)).astype(np.int64)
+    least, greatest = boxes(corners[:, :, :2])
+    low, high = np.ceil(least).astype(np.int64), np.floor(greatest).astype(np.int64)
     span = high - low + 1
     on_screen = (high >= 0).all(axis=1) & (low[:, 0] < width) & (low[:, 1] < height) & (span > 0).all(axis=1)
     # Triangles of about the same width and height together: each batch looks at one window round each of its own.
@@ -67,27 +69,36 @@ def rasterise(vertices: Float64Array, triangles: IntArray, size_wh: tuple[int, i
     return Fragments(nearest.reshape(shape), weights.reshape(*shape, 3), depth.reshape(shape))
 
 
+def boxes(corners: Floats) -> tuple[Floats, Floats]:
+    """(T, D) least and greatest coordinates of triangles (T, 3, D)."""
+    # Much faster than to reduce an axis of three.
+    a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
+    return np.asarray(np.minimum(np.minimum(a, b), c)), np.asarray(np.maximum(np.maximum(a, b), c))
+
+
 def _candidates(
     corners: Float32Array, low: IntArray, window: tuple[int, int], size_wh: tuple[int, int]
 ) -> tuple[IntArray, Float32Array, Float32Array, IntArray]:
     """The covered pixels of a batch of triangles: flat index, depth, barycentric coordinates, row in the batch."""
     width, height = size_wh
-    x = low[:, 0, None, None] + np.arange(window[0])[None, None, :]
-    y = low[:, 1, None, None] + np.arange(window[1])[None, :, None]
-    (ax, ay), (bx, by), (cx, cy) = (corners[:, k, :2].T[..., None, None] for k in range(3))
+    across, down = np.arange(window[0], dtype=np.float32)[None], np.arange(window[1], dtype=np.float32)[None]
+    # Seen from the window's first pixel, coordinates are small and single precision will do.
+    near = corners[:, :, :2] - low[:, None].astype(np.float32)
+    (ax, ay), (bx, by), (cx, cy) = (near[:, k].T[..., None] for k in range(3))
     area = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
     with np.errstate(divide="ignore", invalid="ignore"):
-        wb = ((x - ax) * (cy - ay) - (cx - ax) * (y - ay)) / area
-        wc = ((bx - ax) * (y - ay) - (x - ax) * (by - ay)) / area
+        # Each coordinate is what the column gives and what the row gives.
+        wb = ((across - ax) * ((cy - ay) / area))[:, None, :] - ((down - ay) * ((cx - ax) / area))[:, :, None]
+        wc = ((down - ay) * ((bx - ax) / area))[:, :, None] - ((across - ax) * ((by - ay) / area))[:, None, :]
         wa = 1 - wb - wc
     # A hair of overlap, so that no sample falls between two neighbours.
-    inside = (wa >= -1e-4) & (wb >= -1e-4) & (wc >= -1e-4)
-    inside &= (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    owner, row, column = np.nonzero(inside)
-    bary = np.stack([wa[owner, row, column], wb[owner, row, column], wc[owner, row, column]], axis=1)
+    owner, row, column = np.nonzero((wa >= -1e-4) & (wb >= -1e-4) & (wc >= -1e-4))
+    bary = np.stack([weight[owner, row, column] for weight in (wa, wb, wc)], axis=1)
+    x, y = low[owner, 0] + column, low[owner, 1] + row
+    on_screen = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    x, y, owner, bary = x[on_screen], y[on_screen], owner[on_screen], bary[on_screen]
     z = (bary * corners[owner, :, 2]).sum(axis=1)
-    pixel = y[owner, row, 0] * width + x[owner, 0, column]
-    return pixel, z.astype(np.float32), bary.astype(np.float32), owner
+    return y * width + x, z, bary, owner
 
 
 def interpolate(fragments: Fragments, triangles: IntArray, values: Float64Array) -> Float32Array:
@@ -95,13 +106,19 @@ def interpolate(fragments: Fragments, triangles: IntArray, values: Float64Array)
     height, width = fragments.triangle.shape
     result = np.zeros((height, width, values.shape[1]), np.float32)
     hit = fragments.triangle >= 0
-    at_corners = values[triangles[fragments.triangle[hit]]].astype(np.float32)  # (N, 3, D)
-    result[hit] = (at_corners * fragments.weights[hit][..., None]).sum(axis=1)
+    corners, weights, single = triangles[fragments.triangle[hit]], fragments.weights[hit], values.astype(np.float32)
+    # One corner after the other: (N, 3, D) at once is slower.
+    total = single[corners[:, 0]] * weights[:, :1]
+    for corner in (1, 2):
+        total += single[corners[:, corner]] * weights[:, corner : corner + 1]
+    result[hit] = total
     return result
 
 
 def average(samples: Float32Array, factor: int) -> Float32Array:
     """(H * factor, W * factor, D) samples averaged to (H, W, D)."""
-    height, width, depth = samples.shape
-    blocks = samples.reshape(height // factor, factor, width // factor, factor, depth)
-    return np.asarray(blocks.mean(axis=(1, 3), dtype=np.float32))
+    total = np.zeros_like(samples[::factor, ::factor])
+    for down in range(factor):
+        for across in range(factor):
+            total += samples[down::factor, across::factor]
+    return total * np.float32(1 / factor**2)

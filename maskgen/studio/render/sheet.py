@@ -11,15 +11,17 @@ head are angles about a vertical axis behind the face, degrees, 0 towards the vi
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import cache
+from importlib import resources
 from typing import Final
 
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 from scipy.ndimage import gaussian_filter, zoom
 
-from maskgen.arrays import BoolArray, Float64Array
+from maskgen.arrays import BoolArray, Float32Array, Float64Array
 from maskgen.face.solid import Solid, head_solid
 from maskgen.studio.mesh import Mesh, grid_mesh
 
@@ -115,6 +117,33 @@ _PRESSURE_UNIT_MM: Final = 0.0005
 @cache
 def net(shape: SheetShape) -> Float64Array:
     """The (49, 65, 3) net of a mask, pulled taut over the head."""
+    right = _shipped().get(key_of(shape))
+    return pulled_taut(shape) if right is None else _whole(right.astype(np.float64))
+
+
+def key_of(shape: SheetShape) -> str:
+    """What a shape's net is called in ``nets.npz``: another name for any other shape."""
+    return hashlib.sha256(repr(shape).encode()).hexdigest()[:16]
+
+
+@cache
+def _shipped() -> dict[str, Float32Array]:
+    """The image-right halves (49, 33, 3) of nets that were made beforehand, for each takes seconds."""
+    with resources.as_file(resources.files("maskgen.studio.render") / "nets.npz") as path, np.load(path) as file:
+        return dict(file)
+
+
+def half_of(points: Float64Array) -> Float32Array:
+    """The image-right half of a net, as it is kept."""
+    return points[:, _NET[1] // 2 :].astype(np.float32)
+
+
+def _whole(right: Float64Array) -> Float64Array:
+    return np.concatenate([right[:, :0:-1] * [-1, 1, 1], right], axis=1)
+
+
+def pulled_taut(shape: SheetShape) -> Float64Array:
+    """As `net`, but made anew."""
     solid = head_solid()
     points = _spanned(*_outline(shape, solid))
     if shape.dome_mm:
@@ -187,7 +216,7 @@ def sheet(shape: SheetShape, spacing_mm: float) -> Sheet:
     middle = _NET[1] // 2
     # Each half by itself, or a fold down the middle is smoothed away.
     right = _finer(coarse[:, middle:], rows, half)
-    points = np.concatenate([right[:, :0:-1] * [-1, 1, 1], right], axis=1)
+    points = _whole(right)
     steps_down = np.linalg.norm(np.diff(points, axis=0, prepend=points[:1]), axis=-1)
     steps_across = np.linalg.norm(np.diff(points, axis=1, prepend=points[:, :1]), axis=-1)
     from_upper, from_left = np.cumsum(steps_down, axis=0), np.cumsum(steps_across, axis=1)
