@@ -112,6 +112,11 @@ def over(
     if grain is not None and appearance.noise > 0:
         strength = _enlarged(strength_on(rgba, appearance.noise), step, size_wh)
     share = None if visible is None else visible.at((rows, columns))
+    if share is not None:
+        # What is hidden of the mask lets all through. Inverted twice: where nothing lies, nothing is rounded.
+        let = cv2.bitwise_not(_shown(cv2.bitwise_not(let), share))
+        above = _shown(above, cv2.cvtColor(share, cv2.COLOR_GRAY2RGB))
+        strength = None if strength is None else _shown(strength, share)
     result = image.copy()
     # So many rows at a time: what one operation leaves is at hand for the next.
     height = max(_BLOCK // size_wh[0], 1)
@@ -123,8 +128,6 @@ def over(
         mixed = np.asarray(cv2.add(passed, above[block]), np.uint8)
         if grain is not None and strength is not None:
             mixed = grain.part(block).on(mixed, strength[block])
-        if share is not None:
-            mixed = _mixed(below, mixed, share[block])
         result[rows, columns][block] = mixed
     return Blended(result, (rows, columns), cv2.extractChannel(rgba, 3), step, share)
 
@@ -188,12 +191,9 @@ def _enlarged(small: Image, step: float, size_wh: tuple[int, int]) -> Image:
     return small[: size_wh[1], : size_wh[0]]
 
 
-def _mixed(below: Image, above: Image, share: Image) -> Image:
-    """Two images (H, W, 3) by the share (H, W) of the second, 0 to 255."""
-    rest = cv2.cvtColor(cv2.bitwise_not(share), cv2.COLOR_GRAY2RGB)
-    shares = cv2.cvtColor(share, cv2.COLOR_GRAY2RGB)
-    mixed = cv2.add(cv2.multiply(below, rest, scale=1 / 255), cv2.multiply(above, shares, scale=1 / 255))
-    return np.asarray(mixed, np.uint8)
+def _shown(values: Image, share: Image) -> Image:
+    """So much of some values as is seen, by a share from 0 to 255."""
+    return np.asarray(cv2.multiply(values, share, scale=1 / 255), np.uint8)
 
 
 def lit(
