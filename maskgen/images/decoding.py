@@ -92,7 +92,10 @@ class Picture:
 
 @dataclass(frozen=True)
 class _Source:
-    """A file that has been decoded, and not yet converted; its picture may be 16 bits deep."""
+    """A file that has been decoded, and not yet converted; its picture may be 16 bits deep.
+
+    Where its pixels are there already, as RGB, not turned, the picture has none.
+    """
 
     image: PillowImage.Image
     orientation: int
@@ -101,6 +104,7 @@ class _Source:
     has_16_bits: bool = False
     white_is_zero: bool = False
     greatest_sample: int = 65535
+    pixels: Image | None = None
 
 
 def read(path: Path, max_pixels: int | None = None, truncated: Truncated | None = None) -> Picture:
@@ -316,7 +320,9 @@ def _has_part(image: PillowImage.Image) -> bool:
 def _loaded_jpeg(source: _Source, taken: jpeg.Jpeg, path: PurePath, truncated: Truncated | None) -> _Source:
     # libjpeg makes up what is missing and tells nobody. What it makes up depends on the bytes that follow.
     is_whole = taken.has_all_scans
-    if taken.probe is None:
+    if source.image.mode in ("L", "RGB") and (pixels := jpeg.whole_pixels(taken)) is not None:
+        source = replace(source, pixels=pixels)
+    elif taken.probe is None:
         source = _loaded(source, path, truncated)
     else:
         probe = _open(taken.probe)
@@ -386,10 +392,16 @@ def _upright(source: _Source, path: PurePath, channels: Literal[3, 4]) -> tuple[
     image = source.image
     if image.mode in ("I", "F") and not (image.mode == "I" and source.has_16_bits):
         raise ImageError(f"{path}: samples of 32 bits, whose range is unknown", "convert it to 8 or 16 bits first")
-    width, height = image.im.size
+    if source.pixels is not None and source.orientation == orientation.UPRIGHT and channels == 3:
+        return source.pixels, _conversions(source, has_alpha=False)
+    width, height = image.size if source.pixels is not None else image.im.size
     size = (width, height) if orientation.is_sideways(source.orientation) else (height, width)
     upright = np.empty((*size, channels), np.uint8)
     stored = orientation.as_stored(upright, source.orientation)
+    if source.pixels is not None:
+        stored[..., :3] = source.pixels
+        stored[..., 3:] = 255
+        return upright, _conversions(source, has_alpha=False)
     has_alpha = False
     for top, strip in _strips(image):
         rgba = _rgba(strip, source)

@@ -53,15 +53,12 @@ class Blended:
     region: tuple[slice, slice]
     _opacity: Image
     _step: float = 1.0
-    _share: Image | None = None
 
     @property
     def alpha(self) -> Float32Array:
         """(h, w) how much of the mask is seen in that part, 0 to 1."""
         size_wh = self.region[1].stop - self.region[1].start, self.region[0].stop - self.region[0].start
         opacity: Float32Array = _enlarged(self._opacity, self._step, size_wh).astype(np.float32) / np.float32(255)
-        if self._share is not None:
-            opacity *= self._share.astype(np.float32) * np.float32(1 / 255)
         return opacity
 
 
@@ -105,13 +102,19 @@ def over(
     )
     size_wh = columns.stop - columns.start, rows.stop - rows.start
     rgba, through = _seen_by_camera(overlay, appearance, look)
+    strength = None
+    if look.noise and appearance.noise > 0:
+        strength = strength_on(rgba, appearance.noise)
+    share = None if visible is None else visible.at(overlay.region, step)
+    if share is not None:
+        # What is hidden of the mask lets all through. Inverted twice: where nothing lies, nothing is rounded.
+        rgba = _shown(rgba, cv2.merge([share] * 4))
+        through = cv2.bitwise_not(_shown(cv2.bitwise_not(through), share))
+        strength = None if strength is None else _shown(strength, share)
     above = _enlarged(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), step, size_wh)
     let = _enlarged(through, step, size_wh)
     grain = drawn(rng, size_wh) if look.noise else None
-    strength = None
-    if grain is not None and appearance.noise > 0:
-        strength = _enlarged(strength_on(rgba, appearance.noise), step, size_wh)
-    share = None if visible is None else visible.at((rows, columns))
+    strength = None if strength is None else _enlarged(strength, step, size_wh)
     result = image.copy()
     # So many rows at a time: what one operation leaves is at hand for the next.
     height = max(_BLOCK // size_wh[0], 1)
@@ -123,10 +126,8 @@ def over(
         mixed = np.asarray(cv2.add(passed, above[block]), np.uint8)
         if grain is not None and strength is not None:
             mixed = grain.part(block).on(mixed, strength[block])
-        if share is not None:
-            mixed = _mixed(below, mixed, share[block])
         result[rows, columns][block] = mixed
-    return Blended(result, (rows, columns), cv2.extractChannel(rgba, 3), step, share)
+    return Blended(result, (rows, columns), cv2.extractChannel(rgba, 3), step)
 
 
 def step_of(appearance: Appearance, look: Look) -> float:
@@ -188,12 +189,9 @@ def _enlarged(small: Image, step: float, size_wh: tuple[int, int]) -> Image:
     return small[: size_wh[1], : size_wh[0]]
 
 
-def _mixed(below: Image, above: Image, share: Image) -> Image:
-    """Two images (H, W, 3) by the share (H, W) of the second, 0 to 255."""
-    rest = cv2.cvtColor(cv2.bitwise_not(share), cv2.COLOR_GRAY2RGB)
-    shares = cv2.cvtColor(share, cv2.COLOR_GRAY2RGB)
-    mixed = cv2.add(cv2.multiply(below, rest, scale=1 / 255), cv2.multiply(above, shares, scale=1 / 255))
-    return np.asarray(mixed, np.uint8)
+def _shown(values: Image, share: Image) -> Image:
+    """So much of some values as is seen, by a share from 0 to 255."""
+    return np.asarray(cv2.multiply(values, share, scale=1 / 255), np.uint8)
 
 
 def lit(

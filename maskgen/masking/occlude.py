@@ -69,14 +69,18 @@ class Visible:
     image_to_values: Float32Array
     region: tuple[slice, slice]
 
-    def at(self, region: tuple[slice, slice]) -> Image | None:
-        """(H, W) 0 to 255 in some rows and columns of the image; None if a mask may be drawn everywhere there."""
+    def at(self, region: tuple[slice, slice], step: float = 1.0) -> Image | None:
+        """(H, W) 0 to 255 in some rows and columns; None if a mask may be drawn everywhere there.
+
+        They are those of the image made `step` times smaller.
+        """
         if any(
-            one.start >= other.stop or other.start >= one.stop for one, other in zip(region, self.region, strict=True)
+            one.start * step >= other.stop or other.start >= one.stop * step
+            for one, other in zip(region, self.region, strict=True)
         ):
             return None
         rows, columns = region
-        place = self.image_to_values.copy()
+        place = shrunk_map(self.image_to_values, step)
         place[:, 2] += place[:, :2] @ np.array([columns.start, rows.start], np.float32)
         size_wh = columns.stop - columns.start, rows.stop - rows.start
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP

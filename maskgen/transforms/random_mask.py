@@ -16,7 +16,7 @@ from maskgen.catalog.store import Catalog
 from maskgen.detect import Detector, DetectorSource, DetectorSpec
 from maskgen.errors import ConfigError, ImageError
 from maskgen.images.checking import refuse_other
-from maskgen.masking.augment import mask_faces
+from maskgen.masking.augment import Masked, mask_faces
 from maskgen.masking.recipe import PLAIN, Look, Recipe
 from maskgen.parse import Parser
 from maskgen.recognition.cache import FaceCache
@@ -110,6 +110,8 @@ class RandomMask:
         self._parser, self._is_aligned = parser, is_aligned
         self._epoch = SharedNumber()
         self._last: tuple[str | None, Seen | None] = None, None
+        # Of what the hash was taken, and the hash: neither of the two is ever changed, only replaced.
+        self._hashed: tuple[Catalog | None, Recipe | None, str] = None, None, ""
 
     # ---- what becomes of a picture
 
@@ -191,22 +193,27 @@ class RandomMask:
         ConfigError
             If the params are of another version, or were drawn with another catalog or recipe.
         """
+        masked = self._masked(image, seen, params)
+        if masked is None:
+            return image, np.zeros(image.shape[:2], np.float32)
+        return masked.image, masked.alpha
+
+    def _masked(self, image: Image, seen: Seen, params: Mapping[str, Any]) -> Masked | None:
+        """As `apply`; None if the picture stays as it is."""
         refuse_other(image)
         if params["schema_version"] != SCHEMA_VERSION:
             raise ConfigError(
                 f"params of schema {params['schema_version']}, expected {SCHEMA_VERSION}", "draw them anew"
             )
         if not params["is_masked"]:
-            return image, np.zeros(image.shape[:2], np.float32)
+            return None
         if params["made_with"] != self._made_with():
             raise ConfigError(
                 "params that were drawn with another catalog or recipe", "use the same ones, or draw anew"
             )
         rng = np.random.default_rng([int(params["seed"], 16), 1])
-        masked = mask_faces(
-            image, [one.face for one in seen.faces], seen.observed(image), self.catalog, rng, self.recipe
-        )
-        return masked.image, masked.alpha
+        faces = [one.face for one in seen.faces]
+        return mask_faces(image, faces, seen.observed(image), self.catalog, rng, self.recipe)
 
     # ---- in a pipeline
 
@@ -251,7 +258,9 @@ class RandomMask:
         # A detector may have looked at it just now.
         if seen is None or last != key or seen.size_wh != size_wh:
             seen = self.look(picture.rgb, key)
-        return picture.masked(self.apply(picture.rgb, seen, params)[0])
+        masked = self._masked(picture.rgb, seen, params)
+        assert masked is not None
+        return picture.masked(masked.image)
 
     def __call__(self, sample: Any, key: str | int | PurePath | None = None) -> Any:
         """A picture, perhaps masked; of the same kind as it came.
@@ -351,7 +360,7 @@ class RandomMask:
 
     def __getstate__(self) -> dict[str, Any]:
         # Networks are built anew where they are needed.
-        state = self.__dict__ | {"_last": (None, None)}
+        state = self.__dict__ | {"_last": (None, None), "_hashed": (None, None, "")}
         if self._source is not None:
             state["_detector"] = state["_parser"] = None
         return state
@@ -368,13 +377,20 @@ class RandomMask:
 
     def _made_with(self) -> str:
         """A hash of what decides about a mask beside the seed and the face."""
-        patterns = self.recipe.patterns
-        designs = [design.entry.name for design in self.catalog.designs]
-        plain = replace(self.recipe, patterns=PLAIN.patterns)
-        digest = hashlib.blake2b(repr((self.catalog.sha256, designs, plain, patterns.names)).encode())
-        for picture in patterns.pictures:
-            digest.update(picture.tobytes())
-        return digest.hexdigest()[:16]
+        catalog, recipe, known = self._hashed
+        if catalog is not self.catalog or recipe is not self.recipe:
+            known = _hash_of(self.catalog, self.recipe)
+            self._hashed = self.catalog, self.recipe, known
+        return known
+
+
+def _hash_of(catalog: Catalog, recipe: Recipe) -> str:
+    designs = [design.entry.name for design in catalog.designs]
+    plain = replace(recipe, patterns=PLAIN.patterns)
+    digest = hashlib.blake2b(repr((catalog.sha256, designs, plain, recipe.patterns.names)).encode())
+    for picture in recipe.patterns.pictures:
+        digest.update(picture.tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _alike(cache: FaceCache) -> str:

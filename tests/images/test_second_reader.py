@@ -14,6 +14,7 @@ from PIL import Image
 
 from maskgen import images
 from maskgen.errors import ImageError
+from maskgen.images import jpeg
 
 TIF = Path("x.tif")
 # A sample of 16 bits becomes the nearest one of 8 in grey, and the upper half in colour: Pillow cuts the rest off.
@@ -39,6 +40,16 @@ def gradients(channels, bits, height=45, width=70):
     return np.rint(samples).astype(np.uint8 if bits <= 8 else np.uint16)
 
 
+# How JPEGs are written: subsampled in all ways, in several scans, with restarts, all with odd sides.
+JPEGS = {
+    "4:4:4": {"subsampling": 0, "quality": 97},
+    "4:2:2": {"subsampling": 1},
+    "4:2:0": {"subsampling": 2, "quality": 20},
+    "progressive": {"progressive": True},
+    "restarts": {"restart_marker_rows": 1},
+    "grey": {"mode": "L"},
+    "grey, progressive": {"mode": "L", "progressive": True},
+}
 # kind -> (channels, photometric, extra sample)
 KINDS = {
     "grey": (1, "minisblack", None),
@@ -82,6 +93,19 @@ def tiffs(kind, bits, planar):
         buffer = io.BytesIO()
         tifffile.imwrite(buffer, np.ascontiguousarray(stored), **options, **layout)
         yield layout, buffer.getvalue(), meant[..., :3]
+
+
+@pytest.mark.parametrize("size_wh", [(61, 83), (8, 8), (1, 1), (250, 251)])
+@pytest.mark.parametrize("name", JPEGS)
+def test_jpegs_come_out_bit_by_bit_as_pillow_decodes_them(name, size_wh):
+    options = {"mode": "RGB", **JPEGS[name]}
+    picture = Image.fromarray(busy()).resize(size_wh).convert(options.pop("mode"))
+    raw = saved(picture, "JPEG", **options)
+    assert jpeg.whole_pixels(jpeg.take_apart(raw)) is not None
+    expected = np.asarray(Image.open(io.BytesIO(raw)).convert("RGB"))
+    assert np.array_equal(images.decode(raw, Path("x.jpg")).pixels, expected)
+    opaque = np.full((*expected.shape[:2], 1), 255)
+    assert np.array_equal(images.decode_rgba(raw, Path("x.jpg")), np.concatenate([expected, opaque], axis=-1))
 
 
 @pytest.mark.parametrize("planar", [False, True], ids=["together", "planes"])
