@@ -311,7 +311,8 @@ def worn(
     if drawn.wrinkling is not None and view.surface is not None:
         on_it = detail.Detail(view.surface, drawn.wrinkling, straps.pulling(view, drawn.wrinkling.pulls))
     # Straps pull corners out of the box.
-    margin = 0.0 if on_it is None or not on_it.corners else detail.PULL_MM * pixels_per_mm(head_to_image(landmarks))
+    pull_mm = 0.0 if on_it is None else max((math.hypot(*corner.towards) for corner in on_it.corners), default=0.0)
+    margin = pull_mm * pixels_per_mm(head_to_image(landmarks)) if pull_mm else 0.0
     overlay = warp.drawn(placed, texture, (width / full[1], height / full[0]), placed.grown(margin), on_it)
     overlay = replace(overlay, step=step)
     if photograph is None:

@@ -160,8 +160,8 @@ def _seen_by_camera(overlay: Overlay, appearance: Appearance, look: Look) -> tup
     rgba = cv2.min(rgba, cv2.merge([alpha] * 4))
     if look.shadow:
         contact = occlude.contact(alpha, appearance.size / step)
-        through = cv2.multiply(through, cv2.subtract(1.0, contact.shade))
-        rgba = met(rgba, contact, appearance.light.skin)
+        rgba = met(rgba, through, contact, appearance.light.skin)
+        through = cv2.multiply(through, contact.kept)
     return cv2.convertScaleAbs(rgba, alpha=255), cv2.convertScaleAbs(through, alpha=255)
 
 
@@ -247,14 +247,17 @@ def blurred(rgba: Float32Array, sigma: float) -> Float32Array:
     return soft
 
 
-def met(rgba: Float32Array, contact: occlude.Contact, skin_rgb: Float32Array) -> Float32Array:
+def met(rgba: Float32Array, through: Float32Array, contact: occlude.Contact, skin_rgb: Float32Array) -> Float32Array:
     """The overlay (H, W, 4) with its edge as dark as edges are, and with the light that it throws on skin (3,)."""
     red, green, blue, alpha = cv2.mean(rgba)
     white = min(float(np.dot((red, green, blue), LUMA)) / max(alpha, 1e-6), 1.0)
-    kept = cv2.subtract(1.0, cv2.multiply(contact.edge, white))
-    glow = [cv2.multiply(contact.glow, white * float(one) / 255) for one in skin_rgb]
-    result: Float32Array = cv2.multiply(rgba, cv2.merge([kept, kept, kept, np.ones_like(kept)]))
-    result += cv2.merge([*glow, np.zeros_like(kept)])
+    glow = cv2.multiply(contact.glow, through, scale=white / 255)
+    dark = cv2.addWeighted(contact.edge, white, contact.edge, 0.0, 1 - white)
+    channels = [
+        cv2.scaleAdd(glow, float(one), cv2.multiply(channel, dark))
+        for one, channel in zip(skin_rgb, cv2.split(rgba)[:3], strict=True)
+    ]
+    result: Float32Array = cv2.merge([*channels, cv2.extractChannel(rgba, 3)])
     return result
 
 

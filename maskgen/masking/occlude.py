@@ -62,6 +62,8 @@ _ALONG_CLOTH: Final = 0.12
 _GLOW: Final = 0.16
 _EDGE_REACH: Final = 0.014
 _EDGE: Final = 0.10
+# So narrow, pixels, may its finest blur be where it is worked out.
+_SHARPEST: Final = 0.55
 # The tail of a Gaussian would reach beyond an overlay's margin.
 _TAIL: Final = 0.02
 
@@ -199,15 +201,15 @@ class Contact:
 
     Attributes
     ----------
-    shade : array
-        How much darker skin is, 0 to 1.
+    kept : array
+        How much of its light skin keeps there.
     glow : array
         How much of its own brightness is thrown on skin by white cloth.
     edge : array
-        How much darker cloth is for being an edge, 0 to 1, if it is white.
+        How much of its light white cloth keeps there.
     """
 
-    shade: Float32Array
+    kept: Float32Array
     glow: Float32Array
     edge: Float32Array
 
@@ -222,20 +224,31 @@ def contact(alpha: Float32Array, size: float) -> Contact:
     size : float
         The face's, in the same pixels.
     """
-    bare = cv2.subtract(1.0, alpha)
+    height, width = alpha.shape
+    # All of it is soft: a few pixels tell of those between.
+    fewer = max(int(size * _SHADE_REACH / _SHARPEST), 1)
+    if fewer > 1:
+        alpha = cv2.resize(alpha, (-(-width // fewer), -(-height // fewer)), interpolation=cv2.INTER_AREA)
+    size /= fewer
     broad = max(round(_BROAD * size), 1) * 2 + 1
     around = cv2.blur(alpha, (broad, broad), borderType=cv2.BORDER_CONSTANT)
     reach = max(_SHADE_REACH * size, 0.5)
     # Light comes from above.
-    shade = _lower(cv2.GaussianBlur(alpha, (0, 0), reach), 1.1 * reach)
+    shade = _cut(_lower(cv2.GaussianBlur(alpha, (0, 0), reach), 1.1 * reach))
     thin = cv2.max(cv2.subtract(1.0, cv2.multiply(around, 2.0)), _ALONG_CLOTH)
-    shade = cv2.multiply(cv2.multiply(_cut(shade), bare), thin, scale=_SHADE)
     # Cloth throws its light up and down: at its sides it stands off the skin.
-    glow = cv2.GaussianBlur(alpha, (0, 0), sigmaX=0.5, sigmaY=max(_GLOW_REACH * size, 0.5))
-    glow = cv2.multiply(cv2.multiply(_cut(glow), bare), around, scale=_GLOW)
-    edge = cv2.GaussianBlur(alpha, (0, 0), max(_EDGE_REACH * size, 0.5))
-    edge = cv2.multiply(cv2.subtract(1.0, _lower(edge, _EDGE_REACH * size)), alpha, scale=_EDGE)
-    return Contact(shade, glow, edge)
+    glow = _cut(cv2.GaussianBlur(alpha, (0, 0), sigmaX=0.5, sigmaY=max(_GLOW_REACH * size, 0.5)))
+    edge = _lower(cv2.GaussianBlur(alpha, (0, 0), max(_EDGE_REACH * size, 0.5)), _EDGE_REACH * size)
+    told = cv2.merge(
+        [
+            cv2.subtract(1.0, cv2.multiply(shade, thin, scale=_SHADE)),
+            cv2.multiply(glow, around, scale=_GLOW),
+            cv2.addWeighted(edge, _EDGE, edge, 0.0, 1 - _EDGE),
+        ]
+    )
+    if fewer > 1:
+        told = cv2.resize(told, (width, height), interpolation=cv2.INTER_LINEAR)
+    return Contact(*cv2.split(told))
 
 
 def _cut(blurred: Float32Array) -> Float32Array:

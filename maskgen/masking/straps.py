@@ -221,7 +221,6 @@ def seen(
         width_mm *= float(np.interp(hold.width, (0, 1), _BANDS if is_band else _WIDTHS))
     on_image = unshrunk(paths.reshape(-1, 2), step)
     is_skin = photograph.is_skin(on_image).reshape(paths.shape[:2])
-    is_hair = photograph.is_hair(on_image).reshape(paths.shape[:2])
     is_turned = ways.normals @ towards_camera(camera) < _EDGE_ON
     width = width_mm * pixels_per_mm(camera)
     result = []
@@ -230,7 +229,10 @@ def seen(
             continue
         step_mm = float(ways.step_mm[number])
         hidden = is_turned[number] | ~is_skin[number]
-        strips = _sideburns(hidden, is_hair[number] & ~is_turned[number], round(_SIDEBURN_MM / max(step_mm, 1e-3)))
+        strips = _strips(hidden.tolist(), round(_SIDEBURN_MM / max(step_mm, 1e-3)))
+        if strips:
+            is_hair = photograph.is_hair(on_image.reshape(paths.shape)[number]) & ~is_turned[number]
+            strips = [strip for strip in strips if is_hair[strip].all()]
         for strip in strips:
             hidden[strip] = False
         if (count := _first_run(hidden.tolist())) < 2:
@@ -264,19 +266,17 @@ def _bent(hold: Hold, step_mm: Float64Array, down: Float32Array) -> Float32Array
     return result
 
 
-def _sideburns(hidden: BoolArray, is_hair: BoolArray, longest: int) -> list[slice]:
-    """Steps that are hidden by hair alone, no more than `longest` of them, with skin before and beyond."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], hidden, [False]]).astype(np.int8)))
-    runs = [slice(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
-    return [
-        run
-        for run in runs
-        if run.start > 0
-        and run.stop - run.start <= longest
-        and is_hair[run].all()
-        and len(beyond := hidden[run.stop : run.stop + _BEYOND]) == _BEYOND
-        and not beyond.any()
-    ]
+def _strips(hidden: list[bool], longest: int) -> list[slice]:
+    """Runs of hidden steps, no more than `longest` of them, with skin before and beyond."""
+    found, start = list[slice](), 0
+    for number, is_hidden in enumerate(hidden):
+        if is_hidden:
+            continue
+        beyond = hidden[number : number + _BEYOND]
+        if 0 < start < number <= start + longest and len(beyond) == _BEYOND and not any(beyond):
+            found.append(slice(start, number))
+        start = number + 1
+    return found
 
 
 @dataclass(frozen=True)
