@@ -31,10 +31,14 @@ _WEAVE_PER_MM: Final = 6.0
 _WEAVE_SIDE: Final = 384
 _WEAVE_LEVELS: Final = 6
 # Gain of the deepest creases and of the weave, as a deviation.
-_CREASE_GAIN: Final = 0.060
+_CREASE_GAIN: Final = 0.066
 _WEAVE_GAIN: Final[dict[Weave, float]] = {"nonwoven": 0.021, "woven": 0.036, "knit": 0.048, "smooth": 0.018}
 # How much lighter one side may be than the other, in deviations of the creases.
 _SIDES: Final = 1.8
+# How much light comes from the sides, against that from above, and how deep the upright folds are that cloth has where
+# it stands off the face.
+_ASIDE: Final = 1.0
+_TENTS: Final = 0.8
 # Black cloth shows its folds by what it throws back, whatever its colour.
 _SHEEN: Final = 0.10
 # How far creases move what is on the cloth, and how far pleats lie from where they are in the catalog, as deviations.
@@ -47,8 +51,8 @@ _DEEPEST: Final = 0.30
 PULL_MM: Final = 5.0
 _FELT_MM: Final = 9.0
 _FOLD_MM: Final = 26.0
-_FOLD_WIDTH_MM: Final = 2.0
-_FOLD_GAIN: Final = 0.16
+_FOLD_WIDTH_MM: Final = 2.7
+_FOLD_GAIN: Final = 0.11
 _FEWER: Final = 4
 
 
@@ -102,7 +106,7 @@ def drawn(rng: np.random.Generator) -> Wrinkling:
         worn=float(0.7 + 0.9 * worn),
         faded=float(0.95 + 0.07 * faded),
         astray=2 * astray - 1,
-        depth=0.5 + 1.1 * depth,
+        depth=0.4 + 1.05 * depth,
         uneven=0.9 * uneven - 0.45,
         pulls=(pulls[0], pulls[1], pulls[2], pulls[3]),
     )
@@ -273,8 +277,10 @@ def _creases(number: int) -> Float32Array:
     rng = np.random.default_rng([number, 68])
     width, height = _CREASE_SIDE_WH
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
-    # Slack: flat faces, a crease where two meet.
-    fields = [_blurred(rng.standard_normal((height, width)), 20.0, 7.0) for _ in range(3)]
+    # Slack: flat faces, a crease where two meet; they run across, down and anyhow.
+    fields = [
+        _blurred(rng.standard_normal((height, width)), *size) for size in ((20.0, 7.0), (7.0, 16.0), (10.0, 10.0))
+    ]
     relief = 1.1 * np.maximum(np.maximum(fields[0], fields[1]), fields[2])
     # Pulls: from the sides and the corners inwards.
     for _ in range(int(rng.integers(12, 22))):
@@ -286,7 +292,9 @@ def _creases(number: int) -> Float32Array:
         near = slice(max(low[1], 0), max(high[1], 0)), slice(max(low[0], 0), max(high[0], 0))
         relief[near] += _pull(columns[near], rows[near], start, goal, broad, depth)
     light = cv2.Sobel(relief.astype(np.float32), cv2.CV_32F, 0, 1) / 8
-    light += 0.35 * cv2.Sobel(relief.astype(np.float32), cv2.CV_32F, 1, 0) / 8
+    # From above, and from one side more than from the other.
+    light += rng.uniform(-_ASIDE, _ASIDE) * cv2.Sobel(relief.astype(np.float32), cv2.CV_32F, 1, 0) / 8
+    light += _TENTS * _blurred(rng.standard_normal((height, width)), 5.0, 14.0) * light.std()
     light -= 0.5 * (cv2.GaussianBlur(relief, (0, 0), 3.0) - relief).astype(np.float32)
     light -= light.mean()
     wander = 5 * _blurred(rng.standard_normal((height, 1)), 1.0, 14.0)
