@@ -124,6 +124,11 @@ def head_to_image(landmarks_68: Float32Array) -> Float32Array:
     return camera
 
 
+def pixels_per_mm(camera: Float32Array) -> float:
+    """How large a (2, 4) affine camera shows the head."""
+    return float(np.sqrt(np.square(camera[:, :3]).sum(axis=1)).mean())
+
+
 @cache
 def _solver() -> Float64Array:
     """(4, 68): takes landmarks to the affine camera of least squares."""

@@ -19,6 +19,7 @@ from maskgen.catalog.schema import Kind, Wear
 from maskgen.catalog.store import Catalog, View
 from maskgen.detect import Detector
 from maskgen.face import Face
+from maskgen.face.head import head_to_image, pixels_per_mm
 from maskgen.images.checking import refuse_other
 from maskgen.masking import blend, choose, detail, fit, illuminant, light, occlude, straps, vary, warp, wear
 from maskgen.masking.recipe import PLAIN, Patterns, Recipe
@@ -251,7 +252,8 @@ def mask_faces(
             overlay = worn(view, face, size_wh, drawn, recipe.patterns, photograph, step)
             if view.kind == "gaiter" and seen.regions is not None:
                 overlay = occlude.tucked(overlay, seen.regions, face)
-            layer = blend.over(image, overlay, seen.appearance, rng, recipe.look, seen.visible)
+            visible = seen.visible if seen.visible is None else occlude.opened(seen.visible, overlay.on_top)
+            layer = blend.over(image, overlay, seen.appearance, rng, recipe.look, visible)
             image = layer.image
             layers.append(layer)
             pattern = None if drawn.pattern is None else recipe.patterns.names[drawn.pattern.number]
@@ -307,9 +309,12 @@ def worn(
     placed = warp.Placed.of(warp.mesh_of(view), on_face, small_wh)
     on_it = None
     if drawn.wrinkling is not None and view.surface is not None:
-        on_it = detail.Detail(view.surface, drawn.wrinkling)
-    overlay = warp.drawn(placed, texture, (width / full[1], height / full[0]), placed.box, on_it)
+        on_it = detail.Detail(view.surface, drawn.wrinkling, straps.pulling(view, drawn.wrinkling.pulls))
+    # Straps pull corners out of the box.
+    pull_mm = 0.0 if on_it is None else max((math.hypot(*corner.towards) for corner in on_it.corners), default=0.0)
+    margin = pull_mm * pixels_per_mm(head_to_image(landmarks)) if pull_mm else 0.0
+    overlay = warp.drawn(placed, texture, (width / full[1], height / full[0]), placed.grown(margin), on_it)
     overlay = replace(overlay, step=step)
     if photograph is None:
         return overlay
-    return straps.with_straps(overlay, view, on_face, landmarks, photograph)
+    return straps.with_straps(overlay, view, on_face, landmarks, photograph, drawn.hold)

@@ -20,6 +20,7 @@ import numpy as np
 
 from maskgen.arrays import Float32Array, Image
 from maskgen.images import LUMA
+from maskgen.masking import occlude
 from maskgen.masking.grain import drawn, strength_on
 from maskgen.masking.light import Appearance, Light
 from maskgen.masking.occlude import Visible
@@ -156,10 +157,12 @@ def _seen_by_camera(overlay: Overlay, appearance: Appearance, look: Look) -> tup
     rgba = blurred(rgba, math.sqrt(max(blur, 0.0)))
     alpha = cv2.extractChannel(rgba, 3)
     through = cv2.subtract(1.0, alpha)
-    if look.shadow:
-        through = cv2.multiply(through, cv2.subtract(1.0, rim_shadow(alpha, appearance.size / step)))
     # Colour above its opacity, which gains may leave, is cut to it.
     rgba = cv2.min(rgba, cv2.merge([alpha] * 4))
+    if look.shadow:
+        contact = occlude.contact(alpha, appearance.size / step)
+        rgba = met(rgba, through, contact, appearance.light.skin)
+        through = cv2.multiply(through, contact.kept)
     return cv2.convertScaleAbs(rgba, alpha=255), cv2.convertScaleAbs(through, alpha=255)
 
 
@@ -242,20 +245,18 @@ def blurred(rgba: Float32Array, sigma: float) -> Float32Array:
     return soft
 
 
-def rim_shadow(alpha: Float32Array, size: float) -> Float32Array:
-    """(H, W) darkness, 0 to 0.3, next to the mask and mostly below it, where light from above does not reach."""
-    reach = _shadow_reach(size)
-    low = cv2.GaussianBlur(alpha, (0, 0), reach)
-    shift = np.array([[1, 0, 0], [0, 1, 0.5 * reach]], np.float32)
-    low = cv2.warpAffine(low, shift, (alpha.shape[1], alpha.shape[0]))
-    # The tail of a Gaussian would reach beyond the overlay's margin.
-    low = cv2.threshold(low, 0.02, 0, cv2.THRESH_TOZERO)[1]
-    shadow: Float32Array = cv2.multiply(low, cv2.subtract(1.0, alpha), scale=0.3)
-    return shadow
-
-
-def _shadow_reach(size: float) -> float:
-    return max(0.012 * size, 0.6)
+def met(rgba: Float32Array, through: Float32Array, contact: occlude.Contact, skin_rgb: Float32Array) -> Float32Array:
+    """The overlay (H, W, 4) with its edge as dark as edges are, and with the light that it throws on skin (3,)."""
+    red, green, blue, alpha = cv2.mean(rgba)
+    white = min(float(np.dot((red, green, blue), LUMA)) / max(alpha, 1e-6), 1.0)
+    glow = cv2.multiply(contact.glow, through, scale=white / 255)
+    dark = cv2.addWeighted(contact.edge, white, contact.edge, 0.0, 1 - white)
+    channels = [
+        cv2.scaleAdd(glow, float(one), cv2.multiply(channel, dark))
+        for one, channel in zip(skin_rgb, cv2.split(rgba)[:3], strict=True)
+    ]
+    result: Float32Array = cv2.merge([*channels, cv2.extractChannel(rgba, 3)])
+    return result
 
 
 def _three(plane: Float32Array) -> Float32Array:

@@ -1,18 +1,18 @@
-"""What no texture holds: creases that differ from face to face, and what cloth looks like close by.
+"""What no texture holds: creases that differ from face to face, how they bend what is on the cloth, and its weave.
 
-Both are fields over the skin unrolled, in millimetres, that say how much lighter a place is. They are made once from
-fixed seeds, so they take no room in a catalog and are as sharp on a face of 1,000 pixels as on one of 100.
+All are fields over the skin unrolled, in millimetres. They are made once from fixed seeds, so they take no room in a
+catalog and are as sharp on a face of 1,000 pixels as on one of 100.
 
 Convention
 ----------
-Fields are logarithms of gains, their deviation 1 before they are weighted.
+Fields of light are logarithms of gains, their deviation 1 before they are weighted; so are shifts, in millimetres.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
@@ -31,12 +31,29 @@ _WEAVE_PER_MM: Final = 6.0
 _WEAVE_SIDE: Final = 384
 _WEAVE_LEVELS: Final = 6
 # Gain of the deepest creases and of the weave, as a deviation.
-_CREASE_GAIN: Final = 0.060
+_CREASE_GAIN: Final = 0.066
 _WEAVE_GAIN: Final[dict[Weave, float]] = {"nonwoven": 0.021, "woven": 0.036, "knit": 0.048, "smooth": 0.018}
 # How much lighter one side may be than the other, in deviations of the creases.
-_SIDES: Final = 2.4
+_SIDES: Final = 1.8
+# How much light comes from the sides, against that from above, and how deep the upright folds are that cloth has where
+# it stands off the face.
+_ASIDE: Final = 1.0
+_TENTS: Final = 0.8
 # Black cloth shows its folds by what it throws back, whatever its colour.
 _SHEEN: Final = 0.10
+# How far creases move what is on the cloth, and how far pleats lie from where they are in the catalog, as deviations.
+_BENT_MM: Final = 0.6
+_ASTRAY_MM: Final = 1.7
+# Pleats are what of a texture is finer than so many millimetres; none is told deeper than so much of its brightness.
+_PLEAT_MM: Final = 9.0
+_DEEPEST: Final = 0.30
+# How far a strap pulls a corner, at most, how far around it that is felt, and the folds that it throws.
+PULL_MM: Final = 5.0
+_FELT_MM: Final = 9.0
+_FOLD_MM: Final = 26.0
+_FOLD_WIDTH_MM: Final = 2.7
+_FOLD_GAIN: Final = 0.11
+_FEWER: Final = 4
 
 
 @dataclass(frozen=True)
@@ -57,6 +74,12 @@ class Wrinkling:
         How rough the cloth is, 1 for new.
     faded : float
         Factor of its brightness.
+    astray : float
+        How far its pleats lie from where they are in the catalog, -1 to 1.
+    depth, uneven : float
+        How deep its pleats are in the middle, 1 for as in the catalog, and how much deeper at image right.
+    pulls : (float, float, float, float)
+        How hard straps pull at its corners, 0 to 1, in the order of `maskgen.catalog.schema.Corner`.
     """
 
     number: int
@@ -65,11 +88,16 @@ class Wrinkling:
     strength: float
     worn: float
     faded: float
+    astray: float = 0.0
+    depth: float = 1.0
+    uneven: float = 0.0
+    pulls: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
 
 
 def drawn(rng: np.random.Generator) -> Wrinkling:
-    """Creases and wear of one mask; seven numbers are drawn from the generator."""
+    """Creases and wear of one mask; fourteen numbers are drawn from the generator."""
     which, side, across, down, strength, worn, faded = rng.random(7)
+    astray, depth, uneven, *pulls = rng.random(7).tolist()
     return Wrinkling(
         number=min(int(which * CREASE_FIELDS), CREASE_FIELDS - 1),
         is_mirrored=bool(side < 0.5),
@@ -77,7 +105,49 @@ def drawn(rng: np.random.Generator) -> Wrinkling:
         strength=float(0.35 + 1.3 * strength),
         worn=float(0.7 + 0.9 * worn),
         faded=float(0.95 + 0.07 * faded),
+        astray=2 * astray - 1,
+        depth=0.4 + 1.05 * depth,
+        uneven=0.9 * uneven - 0.45,
+        pulls=(pulls[0], pulls[1], pulls[2], pulls[3]),
     )
+
+
+class Folds(NamedTuple):
+    """Detail of one mask where it is drawn: (H, W) float32 arrays.
+
+    Attributes
+    ----------
+    gain : array
+        Logarithm of how much lighter a place is.
+    across_mm, down_mm : arrays
+        How far from a place that lies which is seen there.
+    depth : array or None
+        How deep pleats are, 1 for as in the texture; None where they are left as they are.
+    pleat : int
+        Pixels across the window within which a pleat is told from the cloth.
+    """
+
+    gain: Float32Array
+    across_mm: Float32Array
+    down_mm: Float32Array
+    depth: Float32Array | None
+    pleat: int
+
+
+@dataclass(frozen=True)
+class Corner:
+    """Where a strap pulls at a mask: millimetres on the unrolled skin.
+
+    Attributes
+    ----------
+    across, down : float
+    towards : (float, float)
+        The way to the ear, its length how far the corner is pulled.
+    """
+
+    across: float
+    down: float
+    towards: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -90,13 +160,16 @@ class Detail:
         What its cloth is like.
     wrinkling : Wrinkling
         Of this one.
+    corners : tuple of Corner
+        Where straps pull at it.
     """
 
     surface: Surface
     wrinkling: Wrinkling
+    corners: tuple[Corner, ...] = ()
 
-    def over(self, rgba: Float32Array, across_mm: Float32Array, down_mm: Float32Array, mm_per_pixel: float) -> None:
-        """Put creases and weave on a premultiplied picture (H, W, 4), in place.
+    def folds(self, across_mm: Float32Array, down_mm: Float32Array, mm_per_pixel: float) -> Folds:
+        """What the cloth looks like at places on the skin.
 
         Parameters
         ----------
@@ -110,8 +183,13 @@ class Detail:
         per_mm = np.float32((_CREASE_SIDE_WH[0] - 1) / (2 * _HALF_MM))
         x = (sign * across_mm + np.float32(_HALF_MM + chosen.shift_mm[0])) * per_mm
         y = (down_mm + np.float32(chosen.shift_mm[1] - _TOP_MM)) * per_mm
-        gain = cv2.remap(_creases(chosen.number), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+        fields = cv2.remap(_creases(chosen.number), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+        gain, moved_x, moved_y, astray = cv2.split(fields)
         gain *= np.float32(_CREASE_GAIN * chosen.strength * surface.creases)
+        bent = _BENT_MM * chosen.strength * surface.creases
+        moved_x *= sign * np.float32(bent)
+        moved_y *= np.float32(bent)
+        moved_y += astray * np.float32(_ASTRAY_MM * chosen.astray * min(surface.creases, 1.0))
         level = int(np.clip(np.round(np.log2(max(mm_per_pixel * _WEAVE_PER_MM, 1e-3))), 0, _WEAVE_LEVELS - 1))
         tile = _weave(surface.weave)[level]
         scale = np.float32(_WEAVE_PER_MM / 2**level)
@@ -124,12 +202,27 @@ class Detail:
             borderMode=cv2.BORDER_WRAP,
         )
         gain += weave * np.float32(_WEAVE_GAIN[surface.weave] * chosen.worn)
-        np.clip(gain, -0.45, 0.35, out=gain)
+        depth = None
+        if surface.weave == "nonwoven" and surface.creases > 0:
+            # A print, which threads mean, would be taken for pleats.
+            deeper = np.float32(chosen.uneven / 60)
+            depth = 1 + np.float32(surface.creases) * (np.clip(chosen.depth + deeper * across_mm, 0.35, 1.7) - 1)
+        folds = Folds(gain, moved_x, moved_y, depth, 2 * round(_PLEAT_MM / (2 * max(mm_per_pixel, 1e-3))) + 1)
+        for corner in self.corners:
+            _pulled(folds, corner, across_mm, down_mm, surface.creases)
+        return folds
+
+    def over(self, rgba: Float32Array, folds: Folds) -> None:
+        """Put creases and weave on a premultiplied picture (H, W, 4), in place."""
+        gain = folds.gain
         alpha = np.ascontiguousarray(rgba[..., 3])
+        if folds.depth is not None:
+            gain += _deepened(rgba, alpha, folds.depth, folds.pleat)
+        np.clip(gain, -0.45, 0.35, out=gain)
         added = gain * alpha
         added *= np.float32(_SHEEN)
         gain += np.float32(1)
-        gain *= np.float32(chosen.faded)
+        gain *= np.float32(self.wrinkling.faded)
         rgba *= cv2.merge([gain, gain, gain, np.ones_like(gain)])
         rgba += cv2.merge([added, added, added, np.zeros_like(added)])
         # Premultiplied: no colour is brighter than the cloth is opaque.
@@ -137,14 +230,57 @@ class Detail:
         np.maximum(rgba, 0, out=rgba)
 
 
+def _deepened(rgba: Float32Array, alpha: Float32Array, depth: Float32Array, window: int) -> Float32Array:
+    """(H, W) gains, about 0, that make the pleats of a premultiplied picture as deep as wanted."""
+    grey = cv2.cvtColor(rgba, cv2.COLOR_RGBA2GRAY)
+    broad = cv2.blur(grey, (window, window), borderType=cv2.BORDER_CONSTANT)
+    cover = cv2.blur(alpha, (window, window), borderType=cv2.BORDER_CONSTANT)
+    # How much darker or lighter a place is than the cloth about it.
+    pleats = cv2.divide(grey * cover, broad * alpha + np.float32(1e-4)) - np.float32(1)
+    np.clip(pleats, -_DEEPEST, _DEEPEST, out=pleats)
+    # Beside clear places nothing is told.
+    pleats *= alpha * (depth - np.float32(1))
+    result: Float32Array = pleats
+    return result
+
+
+def _pulled(folds: Folds, corner: Corner, across_mm: Float32Array, down_mm: Float32Array, creases: float) -> None:
+    """A corner drawn towards the ear, and the folds which that throws, in place."""
+    # Where a pixel lies on the skin changes slowly: a few pixels tell which are near.
+    few = slice(None, None, _FEWER), slice(None, None, _FEWER)
+    near = np.abs(across_mm[few] - np.float32(corner.across)) < _FOLD_MM
+    near &= np.abs(down_mm[few] - np.float32(corner.down)) < _FOLD_MM
+    left, top, width, height = (_FEWER * edge for edge in cv2.boundingRect(near.view(np.uint8)))
+    if not width:
+        return
+    part = slice(top, top + height), slice(left, left + width)
+    x, y = across_mm[part] - np.float32(corner.across), down_mm[part] - np.float32(corner.down)
+    felt = np.exp((x * x + y * y) * np.float32(-1 / (2 * _FELT_MM**2)))
+    folds.across_mm[part] -= np.float32(corner.towards[0]) * felt
+    folds.down_mm[part] -= np.float32(corner.towards[1]) * felt
+    length = max(float(np.hypot(*corner.towards)), 1e-3)
+    along = -(x * np.float32(corner.towards[0]) + y * np.float32(corner.towards[1])) / np.float32(length)
+    off = (x * np.float32(corner.towards[1]) - y * np.float32(corner.towards[0])) / np.float32(length)
+    # Folds fan out: the farther from the corner, the wider.
+    off /= np.float32(_FOLD_WIDTH_MM) * (np.float32(0.6) + np.abs(along) * np.float32(1.2 / _FOLD_MM))
+    there = np.clip(along / 3, 0, 1) * np.clip(1 - along / np.float32(_FOLD_MM), 0, 1)
+    ridge = off * np.exp(-off * off)
+    folds.gain[part] += np.float32(_FOLD_GAIN * length / PULL_MM * min(creases, 1.0)) * there * ridge
+
+
 @cache
 def _creases(number: int) -> Float32Array:
-    """A field of creases as light from above shows them."""
+    """(h, w, 4) creases as light from above shows them, how they move what is on the cloth, right and down, and pleats.
+
+    The last is how far pleats lie from where they should: each by itself, and otherwise at one end than at the other.
+    """
     rng = np.random.default_rng([number, 68])
     width, height = _CREASE_SIDE_WH
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
-    # Slack: flat faces, a crease where two meet.
-    fields = [_blurred(rng.standard_normal((height, width)), 20.0, 7.0) for _ in range(3)]
+    # Slack: flat faces, a crease where two meet; they run across, down and anyhow.
+    fields = [
+        _blurred(rng.standard_normal((height, width)), *size) for size in ((20.0, 7.0), (7.0, 16.0), (10.0, 10.0))
+    ]
     relief = 1.1 * np.maximum(np.maximum(fields[0], fields[1]), fields[2])
     # Pulls: from the sides and the corners inwards.
     for _ in range(int(rng.integers(12, 22))):
@@ -156,18 +292,31 @@ def _creases(number: int) -> Float32Array:
         near = slice(max(low[1], 0), max(high[1], 0)), slice(max(low[0], 0), max(high[0], 0))
         relief[near] += _pull(columns[near], rows[near], start, goal, broad, depth)
     light = cv2.Sobel(relief.astype(np.float32), cv2.CV_32F, 0, 1) / 8
-    light += 0.35 * cv2.Sobel(relief.astype(np.float32), cv2.CV_32F, 1, 0) / 8
+    # From above, and from one side more than from the other.
+    light += rng.uniform(-_ASIDE, _ASIDE) * cv2.Sobel(relief.astype(np.float32), cv2.CV_32F, 1, 0) / 8
+    light += _TENTS * _blurred(rng.standard_normal((height, width)), 5.0, 14.0) * light.std()
     light -= 0.5 * (cv2.GaussianBlur(relief, (0, 0), 3.0) - relief).astype(np.float32)
     light -= light.mean()
-    creases: Float32Array = np.clip(light / light.std() + _sides(columns, rows, rng.uniform(0, _SIDES)), -3, 3)
-    return creases.astype(np.float32)
+    wander = 5 * _blurred(rng.standard_normal((height, 1)), 1.0, 14.0)
+    shades = np.clip(light / light.std() + _sides(columns, rows, rng.uniform(0, _SIDES), wander), -3, 3)
+    soft = cv2.GaussianBlur(relief, (0, 0), 1.5).astype(np.float32)
+    right, down = (cv2.Sobel(soft, cv2.CV_32F, *axis) / 8 for axis in ((1, 0), (0, 1)))
+    spread = np.sqrt((right.var() + down.var()) / 2)
+    fan = (columns - width / 2) / 60 * _blurred(rng.standard_normal((height, 1)).repeat(width, axis=1), 1.0, 8.0)
+    astray = 0.8 * _blurred(rng.standard_normal((height, width)), 45.0, 9.0) + 0.6 * np.clip(fan, -2.5, 2.5)
+    fields = shades, np.clip(right / spread, -2.5, 2.5), np.clip(down / spread, -2.5, 2.5), np.clip(astray, -2.5, 2.5)
+    creases: Float32Array = cv2.merge([field.astype(np.float32) for field in fields])
+    return creases
 
 
-def _sides(x: Float32Array, y: Float32Array, strength: float) -> Float32Array:
-    """One side of a mask lighter than the other: cloth that stands off the nose has an edge there, as a tent has."""
-    across, down = x - _CREASE_SIDE_WH[0] / 2, y + _TOP_MM
+def _sides(x: Float32Array, y: Float32Array, strength: float, wander: Float32Array) -> Float32Array:
+    """One side of a mask lighter than the other: cloth that stands off the nose has an edge there, as a tent has.
+
+    The edge is not straight: it wanders, row by row.
+    """
+    across, down = x - _CREASE_SIDE_WH[0] / 2 - wander, y + _TOP_MM
     below_nose = np.clip((down - 35) / 15, 0, 1) * np.clip((125 - down) / 20, 0, 1)
-    sides: Float32Array = strength * np.tanh(across / 5) * np.exp(-np.abs(across) / 50) * below_nose
+    sides: Float32Array = strength * np.tanh(across / 9) * np.exp(-np.abs(across) / 50) * below_nose
     return sides
 
 

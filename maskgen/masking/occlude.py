@@ -1,4 +1,5 @@
-"""What lies in front of a face: hair, hands, glasses, microphones. A mask may not be drawn there.
+"""What lies in front of a face, where a mask may not be drawn: hair, hands, glasses, microphones; and what a mask does
+to the light where it meets the skin.
 
 The network sees a small crop. A guided filter [1]_ carries what it says to the pixels of the picture, so that the
 edge of a mask runs where the edge of the hair does. Its linear model is fitted in the cells of the crop and applied to
@@ -12,6 +13,7 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -49,6 +51,21 @@ _FINEST: Final = 3
 _TUCKED: Final = 0.12
 _COLLAR: Final = (0.5, 0.8)
 _ORIGIN: Final = (slice(0, 0), slice(0, 0))
+# Where a mask meets the skin (measured by tests/bench/shades.py, "edge"). How far its light and shade reach, as shares
+# of the face's size; how dark straps make the skin below them, and how much of that is seen along cloth, which throws
+# back as much as it keeps; how much of the skin's light white cloth throws on it; how dark the edge of white cloth is.
+_SHADE_REACH: Final = 0.009
+_GLOW_REACH: Final = 0.025
+_BROAD: Final = 0.07
+_SHADE: Final = 0.34
+_ALONG_CLOTH: Final = 0.12
+_GLOW: Final = 0.16
+_EDGE_REACH: Final = 0.014
+_EDGE: Final = 0.10
+# So narrow, pixels, may its finest blur be where it is worked out.
+_SHARPEST: Final = 0.55
+# The tail of a Gaussian would reach beyond an overlay's margin.
+_TAIL: Final = 0.02
 
 
 @dataclass(frozen=True)
@@ -118,6 +135,19 @@ def visible_of(image: Image, face: Face, regions: Regions) -> Visible | None:
     return Visible(np.asarray(values, np.uint8), matrix, window_of(matrix, image.shape, len(values)))
 
 
+def opened(visible: Visible, paths: Sequence[tuple[Float32Array, float]]) -> Visible:
+    """Where a mask may be drawn, and its straps along some paths (N, 2), pixels of the image, each so wide."""
+    if not paths:
+        return visible
+    values, matrix = visible.values.copy(), visible.image_to_values
+    scale = float(np.hypot(*matrix[:, 0]))
+    for path, width in paths:
+        points = np.round((path @ matrix[:, :2].T + matrix[:, 2]) * 16).astype(np.int32)
+        # Half a pixel more on both sides, or the strap's own edge would be cut.
+        cv2.polylines(values, [points], False, 255, max(round(width * scale + 1), 1), cv2.LINE_AA, 4)
+    return replace(visible, values=values)
+
+
 def _finer(image_to_crop: Float32Array) -> int:
     """How many times larger than the crop the face is looked at, so that hair stays fine on a large one."""
     shrink = 1 / max(float(np.hypot(*image_to_crop[:, 0])), 1e-6)
@@ -167,6 +197,74 @@ def guided(guide: Float32Array, share: Float32Array) -> Float32Array:
     ag = (cof_rg * rs + cof_gg * gs + cof_gb * bs) * scale
     ab = (cof_rb * rs + cof_gb * gs + cof_bb * bs) * scale
     return _blurred(cv2.merge([ar, ag, ab, ms - ar * mr - ag * mg - ab * mb]))
+
+
+@dataclass(frozen=True)
+class Contact:
+    """What a mask does to the light where it meets the skin: (H, W) float32 arrays.
+
+    Attributes
+    ----------
+    kept : array
+        How much of its light skin keeps there.
+    glow : array
+        How much of its own brightness is thrown on skin by white cloth.
+    edge : array
+        How much of its light white cloth keeps there.
+    """
+
+    kept: Float32Array
+    glow: Float32Array
+    edge: Float32Array
+
+
+def contact(alpha: Float32Array, size: float) -> Contact:
+    """What a mask does to the light where it meets the skin.
+
+    Parameters
+    ----------
+    alpha : (H, W) float32 array
+        Opacity of the mask and its straps.
+    size : float
+        The face's, in the same pixels.
+    """
+    height, width = alpha.shape
+    # All of it is soft: a few pixels tell of those between.
+    fewer = max(int(size * _SHADE_REACH / _SHARPEST), 1)
+    if fewer > 1:
+        alpha = cv2.resize(alpha, (-(-width // fewer), -(-height // fewer)), interpolation=cv2.INTER_AREA)
+    size /= fewer
+    broad = max(round(_BROAD * size), 1) * 2 + 1
+    around = cv2.blur(alpha, (broad, broad), borderType=cv2.BORDER_CONSTANT)
+    reach = max(_SHADE_REACH * size, 0.5)
+    # Light comes from above.
+    shade = _cut(_lower(cv2.GaussianBlur(alpha, (0, 0), reach), 1.1 * reach))
+    thin = cv2.max(cv2.subtract(1.0, cv2.multiply(around, 2.0)), _ALONG_CLOTH)
+    # Cloth throws its light up and down: at its sides it stands off the skin.
+    glow = _cut(cv2.GaussianBlur(alpha, (0, 0), sigmaX=0.5, sigmaY=max(_GLOW_REACH * size, 0.5)))
+    edge = _lower(cv2.GaussianBlur(alpha, (0, 0), max(_EDGE_REACH * size, 0.5)), _EDGE_REACH * size)
+    told = cv2.merge(
+        [
+            cv2.subtract(1.0, cv2.multiply(shade, thin, scale=_SHADE)),
+            cv2.multiply(glow, around, scale=_GLOW),
+            cv2.addWeighted(edge, _EDGE, edge, 0.0, 1 - _EDGE),
+        ]
+    )
+    if fewer > 1:
+        told = cv2.resize(told, (width, height), interpolation=cv2.INTER_LINEAR)
+    return Contact(*cv2.split(told))
+
+
+def _cut(blurred: Float32Array) -> Float32Array:
+    result: Float32Array = cv2.threshold(blurred, _TAIL, 0, cv2.THRESH_TOZERO)[1]
+    return result
+
+
+def _lower(plane: Float32Array, pixels: float) -> Float32Array:
+    """A plane moved down; what comes in at the top is clear."""
+    shift = np.array([[1, 0, 0], [0, 1, pixels]], np.float32)
+    moved: Float32Array = cv2.warpAffine(plane, shift, (plane.shape[1], plane.shape[0]))
+    return moved
 
 
 def covered_share(regions: Regions, face: Face) -> float:

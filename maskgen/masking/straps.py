@@ -1,7 +1,8 @@
 """What holds a mask: loops to the ears, or bands round the head, drawn on the face that wears it.
 
 A strap leaves the cloth where the view says, follows the head to the ear and ends where the head turns away from the
-camera or where hair begins. It is laid under the cloth, so that it takes on light, blur and grain with it.
+camera or where it goes under hair; it lies over sideburns, beyond which the ear is seen. It is laid under the cloth, so
+that it takes on light, blur and grain with it.
 
 Convention
 ----------
@@ -15,7 +16,7 @@ import math
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from importlib import resources
-from typing import Final
+from typing import Final, get_args
 
 import cv2
 import numpy as np
@@ -24,7 +25,9 @@ import numpy.typing as npt
 from maskgen.arrays import BoolArray, Float32Array, Float64Array, Image
 from maskgen.catalog.schema import Corner, Straps
 from maskgen.catalog.store import View
-from maskgen.face.head import carrying, head_to_image, point_in_space, towards_camera
+from maskgen.face.head import carrying, head_to_image, pixels_per_mm, point_in_space, towards_camera
+from maskgen.masking import detail
+from maskgen.masking.fit import along_skin
 from maskgen.masking.light import Appearance
 from maskgen.masking.warp import Overlay, bearings, unshrunk
 from maskgen.parse import Regions
@@ -47,16 +50,28 @@ _STEPS: Final = 24
 _NEAR_CLOTH: Final = np.square(np.linspace(1, 0, _STEPS, dtype=np.float32))[:, None]
 # Steps in a row that must be hidden before a strap ends: a strand of hair does not end it.
 _RUN: Final = 2
+# It lies over a strip of hair that is no broader, millimetres, if so many steps of skin are seen beyond.
+_SIDEBURN_MM: Final = 22.0
+_BEYOND: Final = 2
+# Loops are wider and narrower than a view says by such factors; those of sewn masks may be bands (measured on real
+# ones: 2.1 to 4.0 mm, sewn ones up to 6.7).
+_WIDTHS: Final = (0.75, 1.25)
+_BANDS: Final = (0.9, 1.9)
+# Millimetres that their ends lie higher or lower, and shares of their length that they hang lower.
+_HIGHER_MM: Final = 5.0
+_SLACKER: Final = (-0.02, 0.04)
 # Cosine between the skin's normal and the way to the camera below which the head has turned away.
 _EDGE_ON: Final = 0.12
 # How far the last of a strap fades, millimetres: behind the ear, or under hair.
 _FADE_MM: Final = 3.0
 # Brightness of a strap's rims against its middle; it is a cord, not a stripe of paint.
-_RIM: Final = 0.72
+_RIM: Final = 0.68
+# How far its lit side lies above its middle, as a share of its width: light comes from above.
+_LIT: Final = 0.14
 # A strap is drawn at least so many pixels wide, and then made smaller.
 _FINE: Final = 6
 # A strap that is wider, pixels, is drawn with rims.
-_ROUND: Final = 2.5
+_ROUND: Final = 1.6
 
 
 @dataclass(frozen=True)
@@ -86,6 +101,37 @@ class Photograph:
         y = np.clip(np.round(points[:, 1]).astype(int), 0, height - 1)
         return self.appearance.is_skin(self.image, x, y)
 
+    def is_hair(self, points: Float32Array) -> BoolArray:
+        """(N,) whether a parser saw hair at points (N, 2) of the image, pixels."""
+        if self.regions is None:
+            return np.zeros(len(points), bool)
+        return self.regions.at_points(points, "hair") >= 0.5
+
+
+@dataclass(frozen=True)
+class Hold:
+    """How straps hold one mask, against how its view says.
+
+    Attributes
+    ----------
+    width : float
+        0 for the narrowest of their make, 1 for the widest.
+    higher_mm : float
+        How much higher they end.
+    slacker : float
+        How much lower their middle hangs, as a share of their length.
+    """
+
+    width: float
+    higher_mm: float
+    slacker: float
+
+
+def drawn(rng: np.random.Generator) -> Hold:
+    """How straps hold one mask; three numbers are drawn from the generator."""
+    width, higher, slacker = rng.random(3)
+    return Hold(float(width), float(_HIGHER_MM * (2 * higher - 1)), float(np.interp(slacker, (0, 1), _SLACKER)))
+
 
 @dataclass(frozen=True)
 class Strap:
@@ -99,11 +145,14 @@ class Strap:
         Pixels.
     opacity : (N,) float array
         0 to 1, along the path.
+    over_hair : tuple of slice
+        Parts of the path that lie over hair.
     """
 
     path: Float32Array
     width: float
     opacity: Float64Array
+    over_hair: tuple[slice, ...] = ()
 
 
 def with_straps(
@@ -112,6 +161,7 @@ def with_straps(
     on_face: Float32Array,
     landmarks_68: Float32Array,
     photograph: Photograph,
+    hold: Hold | None = None,
 ) -> Overlay:
     """A mask with the straps that hold it.
 
@@ -127,14 +177,20 @@ def with_straps(
         Of the face, pixels of the overlay.
     photograph : Photograph
         A strap ends where no skin is seen any more.
+    hold : Hold, optional
+        How they hold it; by default as the view says.
     """
     if view.straps is None or view.straps.kind == "none" or not view.fastenings or not overlay.rgba.size:
         return overlay
-    found = seen(view, on_face, landmarks_68, photograph, overlay.step)
+    found = seen(view, on_face, landmarks_68, photograph, overlay.step, hold)
     height, width = (math.ceil(side / overlay.step) for side in photograph.image.shape[:2])
     layers = [_drawn(side, view.straps, (height, width), overlay.step) for side in _by_side(found)]
-    drawn = [layer for layer in layers if layer is not None]
-    return _under(overlay, drawn) if drawn else overlay
+    laid = [layer for layer in layers if layer is not None]
+    if not laid:
+        return overlay
+    step = overlay.step
+    on_top = [(unshrunk(one.path[part], step), one.width * step) for one in found for part in one.over_hair]
+    return replace(_under(overlay, laid), on_top=tuple(on_top))
 
 
 def seen(
@@ -143,6 +199,7 @@ def seen(
     landmarks_68: Float32Array,
     photograph: Photograph,
     step: float = 1.0,
+    hold: Hold | None = None,
 ) -> list[Strap]:
     """The straps of a view that the camera sees; as `with_straps`, one pixel being `step` of the image."""
     assert view.straps is not None
@@ -156,17 +213,70 @@ def seen(
     paths = (ways.carrying @ landmarks_68).reshape(-1, _STEPS, 2)
     # What is left between the head and the cloth, which stands off it, goes with the distance from the cloth.
     paths += (starts - paths[:, 0])[:, None] * _NEAR_CLOTH
-    is_skin = photograph.is_skin(unshrunk(paths.reshape(-1, 2), step)).reshape(paths.shape[:2])
     camera = head_to_image(landmarks_68)
-    hidden = (ways.normals @ towards_camera(camera) < _EDGE_ON) | ~is_skin
-    width = view.straps.width_mm * float(np.sqrt(np.square(camera[:, :3]).sum(axis=1)).mean())
+    width_mm = view.straps.width_mm
+    if hold is not None:
+        paths += _bent(hold, ways.step_mm, camera[:, 1])
+        is_band = view.surface is not None and view.surface.weave != "nonwoven" and view.straps.kind == "ear"
+        width_mm *= float(np.interp(hold.width, (0, 1), _BANDS if is_band else _WIDTHS))
+    on_image = unshrunk(paths.reshape(-1, 2), step)
+    is_skin = photograph.is_skin(on_image).reshape(paths.shape[:2])
+    is_turned = ways.normals @ towards_camera(camera) < _EDGE_ON
+    width = width_mm * pixels_per_mm(camera)
     result = []
-    for path, step_mm, is_hidden, front in zip(paths, ways.step_mm, hidden.tolist(), is_front, strict=True):
-        if not front or (number := _first_run(is_hidden)) < 2:
+    for number, path in enumerate(paths):
+        if not is_front[number]:
             continue
-        from_end = np.arange(number - 1, -1, -1) * step_mm
-        result.append(Strap(path[:number], width, np.minimum((from_end + 0.3) / _FADE_MM, 1)))
+        step_mm = float(ways.step_mm[number])
+        hidden = is_turned[number] | ~is_skin[number]
+        strips = _strips(hidden.tolist(), round(_SIDEBURN_MM / max(step_mm, 1e-3)))
+        if strips:
+            is_hair = photograph.is_hair(on_image.reshape(paths.shape)[number]) & ~is_turned[number]
+            strips = [strip for strip in strips if is_hair[strip].all()]
+        for strip in strips:
+            hidden[strip] = False
+        if (count := _first_run(hidden.tolist())) < 2:
+            continue
+        from_end = np.arange(count - 1, -1, -1) * step_mm
+        over = tuple(slice(max(one.start - 1, 0), one.stop + 1) for one in strips if one.stop <= count)
+        result.append(Strap(path[:count], width, np.minimum((from_end + 0.3) / _FADE_MM, 1), over))
     return result
+
+
+def pulling(view: View, how_hard: tuple[float, float, float, float]) -> tuple[detail.Corner, ...]:
+    """Where straps pull at a mask, and how hard each, 0 to 1, in the order of `maskgen.catalog.schema.Corner`."""
+    if view.straps is None or view.straps.kind == "none" or not view.fastenings:
+        return ()
+    ways, order = _ways(view), get_args(Corner)
+    return tuple(
+        detail.Corner(float(place[0]), float(place[1]), (float(towards[0] * pull), float(towards[1] * pull)))
+        for corner, place, towards, is_inside in zip(
+            view.fastenings, ways.corners_mm, ways.towards, ways.is_inside, strict=True
+        )
+        if is_inside and (pull := how_hard[order.index(corner)] * detail.PULL_MM) > 0
+    )
+
+
+def _bent(hold: Hold, step_mm: Float64Array, down: Float32Array) -> Float32Array:
+    """(C, N, 2) how far straps lie from where their view says, pixels; `down` (2,) is a millimetre down the head."""
+    share = np.linspace(0, 1, _STEPS)
+    along_mm = step_mm[:, None] * (_STEPS - 1)
+    down_mm = hold.slacker * along_mm * 4 * share * (1 - share) - hold.higher_mm * share**1.5
+    result: Float32Array = down_mm[..., None].astype(np.float32) * down
+    return result
+
+
+def _strips(hidden: list[bool], longest: int) -> list[slice]:
+    """Runs of hidden steps, no more than `longest` of them, with skin before and beyond."""
+    found, start = list[slice](), 0
+    for number, is_hidden in enumerate(hidden):
+        if is_hidden:
+            continue
+        beyond = hidden[number : number + _BEYOND]
+        if 0 < start < number <= start + longest and len(beyond) == _BEYOND and not any(beyond):
+            found.append(slice(start, number))
+        start = number + 1
+    return found
 
 
 @dataclass(frozen=True)
@@ -183,6 +293,8 @@ class _Ways:
         Of the skin under those.
     step_mm : (C,) array
         From point to point.
+    corners_mm, towards : (C, 2) arrays
+        Where they leave the cloth on the unrolled skin, and the direction from there to the ear.
     """
 
     around: npt.NDArray[np.int32]
@@ -191,6 +303,8 @@ class _Ways:
     carrying: Float32Array
     normals: Float32Array
     step_mm: Float64Array
+    corners_mm: Float64Array
+    towards: Float64Array
 
 
 @lru_cache(maxsize=4096)
@@ -208,6 +322,13 @@ def _ways(view: View) -> _Ways:
         _way(corner, view.straps.kind, start, camera, towards) for corner, start in zip(corners, starts, strict=True)
     ]
     points = np.stack([way for way, _ in ways])
+    corners_mm = (shares[:, None] @ along_skin(view.names)[around].astype(np.float64))[:, 0]
+    ends = [_WAYS[view.straps.kind]["upper" if corner.endswith("upper") else "lower"][0] for corner in corners]
+    sides = [1 if "image_right" in corner else -1 for corner in corners]
+    goals = np.array(
+        [(side * _ARC_MM_PER_DEG * angle, height) for side, (angle, height) in zip(sides, ends, strict=True)]
+    )
+    towards_ear = goals - corners_mm
     return _Ways(
         around,
         shares.astype(np.float32),
@@ -215,6 +336,8 @@ def _ways(view: View) -> _Ways:
         carrying(points.reshape(-1, 3)),
         np.stack([normals for _, normals in ways]),
         np.linalg.norm(points[:, 1] - points[:, 0], axis=1).astype(np.float64),
+        corners_mm,
+        towards_ear / np.maximum(np.linalg.norm(towards_ear, axis=1, keepdims=True), 1e-6),
     )
 
 
@@ -318,8 +441,9 @@ def _drawn(found: list[Strap], straps: Straps, shape: tuple[int, int], step: flo
     # A strap as thin as a pixel or two has no rims to be seen.
     for share in (1.0, 0.5) if width > _ROUND else (1.0,):
         canvas = np.zeros(large, np.uint8)
+        above = np.array([0, (1 - share) * 2 * _LIT * width], np.float32)
         for strap in found:
-            _ribbon(canvas, (strap.path - origin) * scale - 0.5, share * width * scale, strap.opacity)
+            _ribbon(canvas, (strap.path - origin - above) * scale - 0.5, share * width * scale, strap.opacity)
         small = canvas if scale == 1 else cv2.resize(canvas, size_wh, interpolation=cv2.INTER_AREA)
         coverage.append(small.astype(np.float32))
     alpha = coverage[0] * np.float32(1 / 255)

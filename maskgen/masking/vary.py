@@ -17,7 +17,7 @@ import numpy as np
 from maskgen.arrays import Float32Array, Image
 from maskgen.catalog.schema import Wear
 from maskgen.images import LUMA, LUMA_WEIGHTS
-from maskgen.masking import detail, fit
+from maskgen.masking import detail, fit, straps
 from maskgen.masking.recipe import Patterns, Recipe
 from maskgen.masking.wear import drawn as drawn_wear
 
@@ -27,6 +27,11 @@ _STRAP_SHARE: Final = 0.07
 # Brightest and darkest that a recolored cloth may be in the middle.
 _BRIGHTEST: Final = 0.94
 _DARKEST: Final = 0.10
+# How far a picture is moved on the slope of a fold, as a share of the cloth's width, for all of its light; from which
+# light on a pleat hides cloth, and how much for all the light that is missing.
+_BENT_SHARE: Final = 0.06
+_PLEATED: Final = -0.03
+_HIDDEN: Final = 30.0
 # Cloth at least so bright takes on a tint.
 _TINTED_FROM: Final = 0.6
 
@@ -82,6 +87,7 @@ class Drawn:
     pattern: Placement | None = None
     fit: fit.Fit = fit.AS_IN_CATALOG
     wrinkling: detail.Wrinkling | None = None
+    hold: straps.Hold | None = None
 
 
 AS_IT_IS: Final = Drawn()
@@ -118,13 +124,14 @@ def draw(recipe: Recipe, rng: np.random.Generator) -> Drawn:
         turn_deg=float(30 * turn - 15),
         shift=(float(left), float(top)),
     )
-    sits, wrinkling = fit.drawn(child), detail.drawn(child)
+    sits, wrinkling, hold = fit.drawn(child), detail.drawn(child), straps.drawn(child)
     return Drawn(
         worn,
         recolor if is_recolored else None,
         pattern if is_patterned and count else None,
         fit.AS_IN_CATALOG if recipe.alike else sits,
         None if recipe.alike else wrinkling,
+        None if recipe.alike else hold,
     )
 
 
@@ -186,8 +193,9 @@ def recolored(texture: Float32Array, cloth: Float32Array, recolor: Recolor) -> F
 def patterned(texture: Float32Array, cloth: Float32Array, picture: Image, pattern: Placement) -> Float32Array:
     """A texture with a picture on its cloth, under the shading that the cloth had.
 
-    The picture is laid in the texture's frame, so it follows the face as the texture does. Beyond its edges a seamless
-    picture is repeated, any other goes on mirrored.
+    The picture is laid in the texture's frame, so it follows the face as the texture does; it bends over the folds, and
+    breaks off where a pleat hides some of it. Beyond its edges a seamless picture is repeated, any other goes on
+    mirrored.
     """
     alpha = texture[..., 3:]
     rgb: Float32Array = texture[..., :3] / np.maximum(alpha, np.float32(1e-4))
@@ -199,14 +207,33 @@ def patterned(texture: Float32Array, cloth: Float32Array, picture: Image, patter
     if scale > 1:
         source = cv2.GaussianBlur(source, (0, 0), 0.4 * scale)
     beyond = cv2.BORDER_WRAP if _is_seamless(picture) else cv2.BORDER_REFLECT
-    laid = cv2.warpAffine(
-        source, matrix, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=beyond
-    )
+    form, folds = _shading(rgb, texture[..., 3], cloth)
+    columns, rows = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
+    right, down = _folded(folds, cloth * texture[..., 3])
+    # Where each place of the cloth lies once its folds are smoothed out, and there in the picture.
+    to_picture = matrix.astype(np.float32)
+    flat_x, flat_y = columns + right, rows + down
+    place = [to_picture[axis, 0] * flat_x + to_picture[axis, 1] * flat_y + to_picture[axis, 2] for axis in (0, 1)]
+    laid = cv2.remap(source, place[0], place[1], cv2.INTER_LINEAR, borderMode=beyond)
     # Windows stay clear.
     share = (cloth * np.clip(texture[..., 3] * 1.5 - 0.5, 0, 1))[..., None]
-    changed = np.clip(laid * _shading(rgb, texture[..., 3], cloth)[..., None], 0.02, 0.96)
+    changed = np.clip(laid * (form * folds)[..., None], 0.02, 0.96)
     mixed = rgb + share * (changed - rgb)
     return np.concatenate([mixed * alpha, alpha], axis=-1).astype(np.float32)
+
+
+def _folded(folds: Float32Array, cloth: Float32Array) -> tuple[Float32Array, Float32Array]:
+    """How far to the right and down what is seen on folded cloth, its light (H, W) given, would lie on flat cloth."""
+    width = folds.shape[1]
+    off = (folds - 1) * (cloth > 0.98)
+    # What is lit from above faces up: it is seen from closer by.
+    slope = cv2.GaussianBlur(off, (0, 0), max(0.004 * width, 0.5)) * np.float32(_BENT_SHARE * width)
+    # A pleat hides cloth behind its shaded underside; a seam, which runs down, does not.
+    shaded = np.maximum(_PLEATED - off, 0)
+    along = cv2.GaussianBlur(shaded, (0, 0), sigmaX=max(0.02 * width, 0.5), sigmaY=0.5)
+    along -= cv2.GaussianBlur(along, (0, 0), sigmaX=0.5, sigmaY=max(0.05 * width, 0.5))
+    hidden = np.cumsum(np.maximum(along, 0), axis=0, dtype=np.float32) * np.float32(_HIDDEN)
+    return np.float32(0.6) * slope, slope + hidden
 
 
 def _is_seamless(picture: Image) -> bool:
@@ -245,8 +272,8 @@ def _in_gamut(rgb: Float32Array) -> Float32Array:
     return fitted
 
 
-def _shading(rgb: Float32Array, alpha: Float32Array, cloth: Float32Array) -> Float32Array:
-    """(H, W) light on the cloth, about 1: its broad form, and its folds with what is printed on it held back."""
+def _shading(rgb: Float32Array, alpha: Float32Array, cloth: Float32Array) -> tuple[Float32Array, Float32Array]:
+    """Light on the cloth, two (H, W) arrays about 1: its broad form, and its folds, what is printed on it held back."""
     luma = np.maximum(rgb @ LUMA, 0.01)
     weight = cloth * alpha + 1e-4
     sigma = max(0.04 * luma.shape[1], 1.0)
@@ -255,5 +282,4 @@ def _shading(rgb: Float32Array, alpha: Float32Array, cloth: Float32Array) -> Flo
     # Dark cloth shows its form as sheen, many times its own luma.
     form = np.clip(broad / middle, 0.4, 1.4) ** np.float32(0.7 if middle < 0.25 else 1.0)
     folds = np.clip(luma / np.maximum(broad, 0.01), 0.8, 1.12)
-    light: Float32Array = (form * folds).astype(np.float32)
-    return light
+    return form.astype(np.float32), folds.astype(np.float32)

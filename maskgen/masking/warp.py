@@ -31,8 +31,12 @@ _COARSE: Final = 4
 # A texture that is drawn larger than this many times is sharpened, and by how much.
 _SHARPENED_FROM: Final = 1.4
 _STEEPER: Final = 2.5
+# A texture that would be drawn smaller than this power of a half is taken at half its size: its edges would be jagged.
+_COARSER_FROM: Final = 0.5
 # How wide a blur enlarging leaves, for each time that a texture is enlarged.
 _BLURRED: Final = 0.4
+# What of a map of triangles goes to the unrolled skin, and what to the texture.
+_PARTS: Final = (slice(2, 4), slice(0, 2))
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,8 @@ class Overlay:
         Pixels of the image along a side of one of the overlay.
     blur : float
         Standard deviation of the blur that enlarging its texture has left, in its own pixels.
+    on_top : tuple of ((N, 2) float32 array, float)
+        Paths along which it lies over hair, pixels of the image, and how wide.
     """
 
     rgba: Float32Array
@@ -56,6 +62,7 @@ class Overlay:
     top: int
     step: float = 1.0
     blur: float = 0.0
+    on_top: tuple[tuple[Float32Array, float], ...] = ()
 
     @property
     def region(self) -> tuple[slice, slice]:
@@ -206,6 +213,14 @@ class Placed:
         )
         return (left, top, right, bottom) if left < right and top < bottom else NOWHERE
 
+    def grown(self, margin: float) -> Box:
+        """The box and so many pixels around it, as far as the image reaches."""
+        left, top, right, bottom = self.box
+        if left >= right:
+            return NOWHERE
+        reach, (width, height) = math.ceil(margin), self.size_wh
+        return max(left - reach, 0), max(top - reach, 0), min(right + reach, width), min(bottom + reach, height)
+
 
 def warp(
     texture: Float32Array,
@@ -268,11 +283,7 @@ def drawn(
         _mapped(which, maps[:, axis] * scale + [0, 0, (scale - 1) / 2], columns, rows, _NOWHERE)
         for axis, scale in enumerate(ratio)
     )
-    rgba = cv2.remap(texture, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
-    enlarged = _enlargement(placed.mesh, chosen, np.abs(_signed_areas(corners)), ratio)
-    is_sharpened = enlarged >= _SHARPENED_FROM
-    if is_sharpened:
-        rgba = _sharpened(rgba, enlarged)
+    folds = None
     if detail is not None and len(chosen):
         # Where a pixel lies on the skin changes slowly: a few pixels tell of those between.
         coarse = np.ascontiguousarray(which[::_COARSE, ::_COARSE])
@@ -280,11 +291,25 @@ def drawn(
             _drawn_finer(_mapped(coarse, maps[:, axis], columns[::_COARSE], rows[::_COARSE], 0.0), (width, height))
             for axis in (2, 3)
         )
-        squares = np.abs(_determinants(maps[:, 2:, :2]))
-        squares.sort()
-        mm_per_pixel = math.sqrt(squares[len(squares) // 2])
-        detail.over(rgba, across, down, mm_per_pixel)
+        in_mm, in_texture = (math.sqrt(_middle(np.abs(_determinants(maps[:, part, :2])))) for part in _PARTS)
+        folds = detail.folds(across, down, in_mm)
+        per_mm = in_texture / max(in_mm, 1e-6)
+        map_x += folds.across_mm * np.float32(per_mm * ratio[0])
+        map_y += folds.down_mm * np.float32(per_mm * ratio[1])
+    rgba = cv2.remap(texture, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+    enlarged = _enlargement(placed.mesh, chosen, np.abs(_signed_areas(corners)), ratio)
+    is_sharpened = enlarged >= _SHARPENED_FROM
+    if is_sharpened:
+        rgba = _sharpened(rgba, enlarged)
+    if detail is not None and folds is not None:
+        detail.over(rgba, folds)
     return Overlay(rgba, left, top, blur=0.0 if is_sharpened else _BLURRED * enlarged)
+
+
+def _middle(values: Float64Array) -> float:
+    """The upper median of (N,) values; they are sorted in place."""
+    values.sort()
+    return float(values[len(values) // 2])
 
 
 def _mapped(
@@ -361,9 +386,9 @@ def bearings(
 
 
 def fitting_scale(view: View, on_face: Float32Array) -> int:
-    """The number of the smallest texture that still has a pixel for every pixel of the face."""
+    """The number of the smallest texture that still has a pixel for every pixel of the face, or nearly so."""
     spread = [_spread(view), _apart(on_face)]
-    level = int(math.log2(max(spread[0] / max(spread[1], 1e-6), 1.0)))
+    level = int(math.log2(max(spread[0] / max(spread[1], 1e-6), 1.0)) + 1 - _COARSER_FROM)
     return min(level, len(view.textures) - 1)
 
 

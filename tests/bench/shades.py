@@ -9,6 +9,9 @@ chroma           of blue masks, Lab
 top-bottom       logarithm of brightness under the nose less that above the chin
 middle-sides     the same of the middle less the sides
 bands 1 2 4 8    deviation of the logarithm of brightness in bands of so many pixels of 64, bright masks and dark ones
+edge             logarithm of brightness on the way over the edge of masks brighter and darker than skin: medians at so
+                 many hundredths of the face's width inside, less that of the cloth farther in, and outside, less that
+                 of the skin farther away; where masks end on nose and cheeks, at their sides, and under the chin
 
 and how many masks are white, blue and dark.
 """
@@ -37,6 +40,20 @@ BANDS: Final = (0.8, 1.6, 3.2, 6.4)
 QUARTILES: Final = (25, 50, 75)
 DARK, WHITE_CHROMA, BLUE_B = 30.0, 10.0, -7.0
 
+# Of the large crops of realism's, 200 pixels of a side: the width of a face, and what is surely cloth and surely skin.
+FACE: Final = 122.0
+SURELY: Final = (slice(112, 150), slice(80, 120)), (slice(40, 80), slice(70, 130))
+# Cloth and skin must differ so much, Lab, to tell where one ends, and what is called skin differ less from it.
+APART, ALIKE = 22.0, 16.0
+# Ways over the edge: where they begin inside, and which way they go; (x, y) pixels.
+WAYS: Final = {
+    "top": ([(x, 125) for x in range(62, 139, 4)], (0, -1)),
+    "sides": ([(100, y) for y in range(92, 132, 4)] * 2, (1, 0)),
+    "chin": ([(x, 125) for x in range(84, 117, 4)], (0, 1)),
+}
+INSIDE, OUTSIDE = (5, 3, 2, 1), (1, 2, 3, 4, 6, 8, 10)
+REFERENCE: Final = 0.12
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -64,9 +81,61 @@ def told(people: Sequence[Person]) -> Iterator[str]:
     yield f"top-bottom {_quartiles(_mean(log, UNDER_NOSE) - _mean(log, ABOVE_CHIN))}"
     yield f"middle-sides {_quartiles(_mean(log, MIDDLE) - (_mean(log, SIDES[0]) + _mean(log, SIDES[1])) / 2)}"
     levels = [log, *(np.stack([cv2.GaussianBlur(one, (0, 0), sigma) for one in log]) for sigma in BANDS)]
+    for part, (name, is_darker) in itertools.product(WAYS, (("bright", False), ("dark", True))):
+        yield f"edge, {part}, {name}: {_edge(people, part, is_darker)}"
     for name, chosen in (("bright", ~is_dark), ("dark", is_dark)):
         bands = [_pixels(fine - coarse, CLOTH).std(axis=1)[chosen] for fine, coarse in itertools.pairwise(levels)]
         yield f"bands, {name}: {' | '.join(_quartiles(band) for band in bands)}"
+
+
+def _edge(people: Sequence[Person], part: str, is_dark: bool) -> str:
+    """The median way over one part of the edge, inside | outside, and on how many ways it was seen."""
+    starts, step = WAYS[part]
+    found = list[Float64Array]()
+    for person in people:
+        lab = cv2.cvtColor(person.large.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+        cloth, skin = (np.median(lab[where].reshape(-1, 3), axis=0) for where in SURELY)
+        if np.linalg.norm(cloth - skin) < APART or (cloth[0] < skin[0]) != is_dark:
+            continue
+        luma = np.log(np.maximum(person.large.astype(np.float32) @ LUMA, 4))
+        for number, start in enumerate(starts):
+            way = (-step[0], step[1]) if part == "sides" and number % 2 else step
+            found += [] if (one := _way(lab, luma, cloth, skin, start, way)) is None else [one]
+    middle = np.median(found, axis=0) if found else np.zeros(len(INSIDE) + len(OUTSIDE))
+    texts = [f"{value:+.2f}" for value in middle]
+    return f"{' '.join(texts[: len(INSIDE)])} | {' '.join(texts[len(INSIDE) :])} ({len(found)})"
+
+
+def _way(
+    lab: Float32Array,
+    luma: Float32Array,
+    cloth: Float32Array,
+    skin: Float32Array,
+    start: tuple[int, int],
+    step: tuple[int, int],
+) -> Float64Array | None:
+    """Logarithm of brightness from cloth to skin along a line; None if the line does not end on skin."""
+    number = np.arange(90)
+    columns, rows = start[0] + step[0] * number, start[1] + step[1] * number
+    is_within = (columns >= 0) & (rows >= 0) & (columns < lab.shape[1]) & (rows < lab.shape[0])
+    colours, values = lab[rows[is_within], columns[is_within]], luma[rows[is_within], columns[is_within]]
+    axis = (skin - cloth) / np.sum(np.square(skin - cloth))
+    is_skin = (colours - cloth) @ axis > 0.5
+    reach = round(REFERENCE * FACE)
+    # Twice skin, so that a fold does not end the cloth.
+    crossing = np.flatnonzero(is_skin[:-1] & is_skin[1:])
+    if not len(crossing) or crossing[0] < reach or crossing[0] + reach + 3 > len(values):
+        return None
+    near = range(crossing[0] - 3, crossing[0] + 3)
+    edge = max(near, key=lambda place: abs(values[place + 1] - values[place])) + 0.5
+    beyond = colours[round(edge) + 6 : round(edge) + reach + 1]
+    # Shade darkens skin; its colour stays.
+    if np.linalg.norm(beyond[:, 1:] - skin[1:], axis=1).max() > ALIKE or beyond[:, 0].min() < skin[0] / 2:
+        return None
+    places = [*(edge - one / 100 * FACE for one in INSIDE), *(edge + one / 100 * FACE for one in OUTSIDE)]
+    way = np.interp(places, np.arange(len(values)), values)
+    far_in, far_out = np.interp([edge - REFERENCE * FACE / 2, edge + REFERENCE * FACE], np.arange(len(values)), values)
+    return np.asarray(way - np.where(np.arange(len(places)) < len(INSIDE), far_in, far_out))
 
 
 def _pixels(table: Float32Array, part: tuple[slice, slice]) -> Float32Array:

@@ -153,22 +153,38 @@ def test_an_overlay_at_the_border_is_cut():
     assert result.shape == (300, 250, 3)
 
 
-def test_the_mask_throws_a_shadow_below_it_that_fades():
-    image = np.full((300, 250, 3), 160, np.uint8)
-    darker = 160 - over(image, cloth((30, 90, 200)), FACE, rng(), only(shadow=True))[:, 125, 0].astype(float)
-    below, above, far = darker[201:203].mean(), darker[137:139].mean(), darker[215]
-    assert below > 10
-    assert below > 2 * above
-    assert far == 0
+def met(colour, rows, columns=slice(50, 150)):
+    """How much brighter a grey wall is for a mask of a colour that spans some rows and columns: (300, 250)."""
+    image = np.full((300, 250, 3), 120, np.uint8)
+    rgba = np.zeros((200, 200, 4), np.float32)
+    rgba[rows, columns] = (*np.float32(colour) / 255, 1)
+    result = over(image, Overlay(rgba, 25, 50), FACE, rng(), only(shadow=True)).astype(float) - image
+    return result[..., 0]
 
 
-def test_the_shadow_lies_under_the_mask_and_not_beside_it():
-    image = np.full((300, 250, 3), 160, np.uint8)
-    darker = 160 - over(image, cloth((30, 90, 200)), FACE, rng(), only(shadow=True))[202, :, 0].astype(float)
-    shadow = np.flatnonzero(darker > 0.2 * darker.max())
-    # The mask spans columns 85 to 165.
-    assert abs(shadow[0] - 85) < 8
-    assert abs(shadow[-1] - 164) < 8
+def test_a_strap_throws_a_shadow_below_it_that_fades():
+    darker = -met((230, 230, 230), slice(100, 103))[:, 125]
+    # The strap spans rows 150 to 152.
+    assert darker[153:156].max() > 6
+    assert darker[153:156].max() > 2 * darker[144:150].max()
+    assert not darker[180:].any()
+
+
+def test_white_cloth_throws_light_on_the_skin_above_and_below_it_and_black_cloth_none():
+    white, black = (met((level, level, level), slice(100, 160))[:, 125] for level in (235, 15))
+    # The cloth spans rows 150 to 209.
+    assert white[147:150].min() > 1.5
+    assert black[147:150].max() < 0.5
+    assert (white[211:214] > black[211:214] + 1).all()
+    assert not white[:130].any()
+    assert not white[230:].any()
+
+
+def test_white_cloth_is_darker_at_its_upper_edge_than_within():
+    bright = met((200, 200, 200), slice(100, 160))[:, 125]
+    # The cloth spans rows 150 to 209.
+    assert bright[150] < bright[152] < bright[175] - 1
+    assert bright[208] > bright[151]
 
 
 def test_the_default_look_softens_the_edge_of_the_mask():

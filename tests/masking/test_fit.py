@@ -17,6 +17,7 @@ from maskgen.face.head import points_on_face
 from maskgen.masking import detail, fit, vary
 from maskgen.masking.augment import mask_faces, observe, worn
 from maskgen.masking.recipe import PLAIN_LOOK, Recipe
+from maskgen.masking.straps import pulling
 
 LARGE, SMALL = 7.0, 1.75  # pixels per millimetre of faces of 1,000 and 250 pixels
 
@@ -173,8 +174,75 @@ def test_detail_leaves_what_is_clear_clear_and_colour_within_its_opacity():
     across, down = np.meshgrid(np.linspace(-30, 30, 40), np.linspace(40, 100, 40))
     before = rgba.copy()
     surface = detail.Detail(Surface(creases=2), detail.drawn(np.random.default_rng(0)))
-    surface.over(rgba, across.astype(np.float32), down.astype(np.float32), 1.5)
+    surface.over(rgba, surface.folds(across.astype(np.float32), down.astype(np.float32), 1.5))
     assert not rgba[before[..., 3] == 0].any()
     assert np.array_equal(rgba[..., 3], before[..., 3])
     assert (rgba[..., :3] <= rgba[..., 3:]).all()
     assert np.abs(rgba - before).max() > 0.01
+
+
+def folds(wrinkling, creases=1.0, weave="nonwoven", corners=()):
+    across, down = np.meshgrid(np.arange(-110, 110, dtype=np.float32), np.arange(0, 110, dtype=np.float32))
+    return detail.Detail(Surface(creases=creases, weave=weave), wrinkling, corners).folds(across, down, 1.0)
+
+
+def test_pleats_lie_otherwise_on_each_face_and_each_end_otherwise():
+    apart = []
+    for seed in range(12):
+        down = folds(detail.drawn(np.random.default_rng(seed))).down_mm
+        assert np.array_equal(down, folds(detail.drawn(np.random.default_rng(seed))).down_mm)
+        left, right = down[:, 50], down[:, -50]
+        apart.append([float(np.ptp(left)), float(np.abs(left - right).mean())])
+        # No pleat overtakes the next.
+        assert np.diff(cv2.blur(down, (1, 5)), axis=0).min() > -1
+    spread, ends = np.array(apart).mean(axis=0)
+    assert spread > 1.5
+    assert ends > 0.7
+
+
+def test_stiff_masks_keep_their_form():
+    stiff = folds(detail.drawn(np.random.default_rng(3)), creases=0.0)
+    assert not stiff.down_mm.any()
+    assert not stiff.across_mm.any()
+    assert stiff.depth is None
+
+
+def test_what_is_printed_on_cloth_moves_where_the_cloth_creases():
+    chosen = replace(detail.drawn(np.random.default_rng(4)), astray=0.0)
+    bent, flat = folds(chosen), folds(replace(chosen, strength=0.0))
+    assert not flat.across_mm.any()
+    moved = np.hypot(bent.across_mm, bent.down_mm)
+    assert moved.std() > 0.1
+    # Most where the light on the cloth says that it is steep.
+    steep = np.abs(cv2.GaussianBlur(bent.gain - flat.gain, (0, 0), 1.0))
+    assert moved[steep > np.percentile(steep, 80)].mean() > 1.3 * moved[steep < np.percentile(steep, 50)].mean()
+
+
+def test_pleats_are_deeper_on_one_face_than_on_another():
+    rows = np.arange(80)[:, None].repeat(80, axis=1)
+    grey = np.where(rows % 20 < 3, 0.45, 0.6).astype(np.float32)
+    depths = []
+    for depth in (0.6, 1.0, 1.5):
+        rgba = cv2.merge([grey, grey, grey, np.ones_like(grey)])
+        chosen = replace(detail.drawn(np.random.default_rng(5)), depth=depth, uneven=0.0, strength=0.0, worn=0.0)
+        across, down = np.meshgrid(np.linspace(-40, 40, 80), np.linspace(30, 110, 80))
+        cloth = detail.Detail(Surface(), chosen)
+        cloth.over(rgba, cloth.folds(across.astype(np.float32), down.astype(np.float32), 1.0))
+        depths.append(float(np.log(rgba[10:15, 20:60, 0].mean() / rgba[20:23, 20:60, 0].mean())))
+    assert depths[0] < 0.85 * depths[1] < depths[1] < 0.85 * depths[2]
+
+
+def test_a_strap_draws_the_corner_of_the_cloth_towards_the_ear_and_throws_a_fold(shipped):
+    (seen,) = shipped.select(names=["surgical-white"]).designs[0].views_for(0, 0)
+    face = face_at(HeadPose(0, 0, 0), 2.0, (200, 150))
+    calm = replace(drawn(2), fit=fit.AS_IN_CATALOG)
+    calm = replace(calm, wrinkling=replace(calm.wrinkling, pulls=(0.0, 0.0, 0.0, 0.0), astray=0.0, strength=0.0))
+    pulled = replace(calm, wrinkling=replace(calm.wrinkling, pulls=(1.0, 0.0, 0.0, 0.0)))
+    before, after = worn(seen, face, (400, 400), calm), worn(seen, face, (400, 400), pulled)
+    reach = [overlay.left + np.flatnonzero((overlay.rgba[..., 3] > 0.5).any(axis=0))[0] for overlay in (before, after)]
+    assert 3 <= reach[0] - reach[1] <= detail.PULL_MM * 2.0 + 2
+    (corner,) = pulling(seen, (1.0, 0.0, 0.0, 0.0))
+    fold = folds(calm.wrinkling, corners=(corner,)).gain - folds(calm.wrinkling).gain
+    near = np.hypot(*(np.array(np.nonzero(np.abs(fold) > 0.01)) - [[corner.down], [corner.across + 110]]))
+    assert len(near) > 10
+    assert near.max() < 40

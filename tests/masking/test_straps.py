@@ -8,15 +8,26 @@ import numpy as np
 import pytest
 from strategies import face_at
 
-from maskgen.catalog.schema import Rotation, Straps
+from maskgen.catalog.schema import Rotation, Straps, Surface
 from maskgen.catalog.store import View
 from maskgen.face import HeadPose
-from maskgen.face.head import ANCHORS, head_to_image, in_image, mean_head, points_on_face, towards_camera
+from maskgen.face.head import (
+    ANCHORS,
+    head_to_image,
+    in_image,
+    mean_head,
+    pixels_per_mm,
+    points_on_face,
+    towards_camera,
+)
 from maskgen.face.pose import rotation_matrix
 from maskgen.masking import light, straps
+from maskgen.masking.detail import PULL_MM
+from maskgen.masking.occlude import Visible, opened
 from maskgen.masking.warp import Overlay
 
 SIDE = 400
+WHOLE = slice(0, 400), slice(0, 400)
 SKIN = (170, 125, 100)
 NAMES = (*(str(i) for i in range(68)), *(name for name in ANCHORS if name.startswith("box_")))
 CORNERS = {
@@ -185,3 +196,89 @@ def test_straps_need_no_scipy():
     code = "import sys; from maskgen.masking import straps; straps._skin(); print('scipy' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.strip() == "False"
+
+
+class Told(straps.Photograph):
+    """A photograph of which is known where hair lies: columns of the image."""
+
+    hair = range(0)
+    rest = True
+
+    def is_hair(self, points):
+        return np.isin(np.round(points[:, 0]).astype(int), self.hair)
+
+    def is_skin(self, points):
+        return ~self.is_hair(points) & self.rest
+
+
+def told(face, hair):
+    photo = photograph(face)
+    result = Told(photo.image, photo.appearance)
+    object.__setattr__(result, "hair", hair)
+    return result
+
+
+def upper(face, photo, hold=None):
+    view = view_for(face)
+    return min(straps.seen(view, view.points, face.landmarks_68, photo, hold=hold), key=lambda one: one.path[-1, 1])
+
+
+def test_a_strap_lies_over_sideburns_if_the_ear_is_seen_beyond_and_ends_at_hair_that_covers_it():
+    face = turned(40)
+    whole = upper(face, photograph(face))
+    start, middle, end = (int(whole.path[number, 0]) for number in (0, len(whole.path) // 2, -1))
+    over = upper(face, told(face, range(middle - 8, middle)))
+    assert len(over.path) == len(whole.path)
+    (part,) = over.over_hair
+    assert abs(over.path[part, 0].mean() - middle) < 10
+    under = upper(face, told(face, range(end - 80, middle)))
+    assert len(under.path) < len(whole.path)
+    assert not under.over_hair
+    assert start > middle > end
+
+
+def test_a_strap_is_drawn_over_hair_along_its_way_and_nowhere_else():
+    hidden = Visible(np.zeros((60, 80), np.uint8), np.float32([[0.5, 0, 0], [0, 0.5, 0]]), WHOLE)
+    path = np.float32([[20, 60], [60, 60], [100, 60]])
+    shown = opened(hidden, ((path, 4.0),))
+    assert shown.values[30, 15:45].min() == 255
+    assert shown.values[30, 60:].max() == shown.values[36:].max() == shown.values[:24].max() == 0
+    assert not hidden.values.any()
+    assert opened(hidden, ()) is hidden
+
+
+def test_straps_differ_from_face_to_face_and_follow_the_seed():
+    face = turned(35)
+    first, second, again = (
+        upper(face, photograph(face), straps.drawn(np.random.default_rng(seed))) for seed in (1, 2, 1)
+    )
+    assert np.array_equal(first.path, again.path)
+    assert first.width == again.width != second.width
+    assert np.abs(first.path[-1] - second.path[-1]).max() > 0.5
+    # All leave the cloth at the same place.
+    assert np.allclose(first.path[0], second.path[0], atol=1e-3)
+
+
+@pytest.mark.parametrize("weave", ["nonwoven", "woven"])
+def test_straps_are_as_wide_as_on_real_masks(weave):
+    face = turned(35)
+    view = replace(view_for(face), surface=Surface(weave=weave), straps=Straps(kind="ear", width_mm=3.2))
+    holds = [straps.drawn(np.random.default_rng(seed)) for seed in range(40)]
+    widths = [straps.seen(view, view.points, face.landmarks_68, photograph(face), 1.0, hold)[0].width for hold in holds]
+    in_mm = np.array(widths) / pixels_per_mm(head_to_image(face.landmarks_68))
+    assert in_mm.min() > 2.0
+    assert in_mm.max() < (4.1 if weave == "nonwoven" else 6.8)
+    assert in_mm.std() > 0.3
+
+
+def test_straps_pull_at_the_corners_of_a_mask_towards_the_ears():
+    face = turned(0)
+    view = view_for(face)
+    corners = straps.pulling(view, (1.0, 0.5, 1.0, 0.0))
+    assert len(corners) == 3
+    for corner in corners:
+        # Outwards; upper corners up, lower ones too, as the ear lies higher.
+        assert np.sign(corner.towards[0]) == np.sign(corner.across)
+        assert corner.towards[1] < 0
+        assert np.hypot(*corner.towards) <= PULL_MM + 1e-6
+    assert straps.pulling(replace(view, straps=Straps(kind="none")), (1.0, 1.0, 1.0, 1.0)) == ()

@@ -102,14 +102,16 @@ def test_a_small_face_gets_a_small_texture_whose_detail_is_averaged(tmp_path):
 
 
 @pytest.mark.parametrize("pixels_per_mm", [4.0, 1.0, 0.6, 0.3, 0.1])
-def test_a_texture_has_a_pixel_for_every_pixel_of_the_face_and_hardly_more_than_two(tmp_path, pixels_per_mm):
+def test_a_texture_has_about_a_pixel_for_every_pixel_of_the_face_so_that_its_edges_are_not_jagged(
+    tmp_path, pixels_per_mm
+):
     view = Catalog.load(small_catalog(tmp_path, {"red": 1})).designs[0].views[0]
     on_face = points_on_face(view.names, face_at(HeadPose(0, 0, 0), pixels_per_mm, (400, 300)).landmarks_68)
     texture = view.textures[fitting_scale(view, on_face)]
     points = view.points * (texture.shape[1] / view.textures.shapes[0][1])
     per_pixel = np.ptp(points, axis=0).max() / np.ptp(on_face, axis=0).max()
-    assert per_pixel < 2.05 or min(texture.shape[:2]) < 50
-    assert per_pixel > 0.95 or texture.shape == view.textures[0].shape
+    assert per_pixel < 1.5 or min(texture.shape[:2]) < 50
+    assert per_pixel > 0.68 or texture.shape == view.textures[0].shape
 
 
 def plain_warp(view, on_face, size_wh):

@@ -5,6 +5,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 from catalogs import small_catalog
@@ -314,6 +315,22 @@ class TestPattern:
         # A quarter of the picture is 50 pixels of the mask here.
         assert np.abs(one[:, 60:] - other[:, 10:-50])[5:-5, 5:-5].mean() < 0.02
         assert np.abs(one - other).mean() > 0.1
+
+    def test_bends_over_folds_and_breaks_off_where_a_pleat_hides_some_of_it_but_not_at_a_seam(self):
+        grey = np.full((160, 200), 0.8, np.float32)
+        pleat, seam = grey.copy(), grey.copy()
+        pleat[78:82], seam[:, 98:102] = 0.6, 0.6
+        plain, pleated, seamed = (cv2.merge([one, one, one, np.ones_like(one)]) for one in (grey, pleat, seam))
+        rows = np.arange(400) % 40 < 20
+        stripes = np.where(rows[:, None, None], 230, 20).astype(np.uint8).repeat(400, axis=1).repeat(3, axis=2)
+        placed = vary.Placement(0, 1.0, 0.0, (0, 0))
+        flat, broken, whole = (
+            vary.patterned(one, np.ones(one.shape[:2], np.float32), stripes, placed) for one in (plain, pleated, seamed)
+        )
+        # Above the pleat nothing moves; below it the print goes on farther down.
+        assert np.abs(broken[20:60, :, 0] - flat[20:60, :, 0]).mean() < 0.05
+        assert np.abs(broken[100:150, :, 0] - flat[100:150, :, 0]).mean() > 0.1
+        assert np.abs(whole[20:150, 10:60, 0] - flat[20:150, 10:60, 0]).mean() < 0.05
 
     def test_windows_stay_clear(self, shipped):
         texture = frontal(shipped, "window-blue").textures[0]
