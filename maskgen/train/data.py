@@ -319,7 +319,7 @@ class Sample(NamedTuple):
 class Samples(Dataset[Sample]):
     """The entries of a collection, by (epoch, place).
 
-    With a `mask_share`, each entry of an original that has masked copies draws anew in every epoch whether it shows one.
+    With a `mask_share`, each entry of an original that has masked copies draws in every epoch whether it shows one.
     """
 
     def __init__(self, collection: Collection, seed: int, flip: bool, mask_share: float | None = None) -> None:
