@@ -243,6 +243,7 @@ class Bench:
         if recipe is None:
             data, out = self.work / "learnt-copies", base
             options = ["--base", f"scratch:mbf:{self.width}", "--mask-prob", 0, "--epochs", self.epochs]
+            options += ["--faces", self.work / "faces"]
         else:
             copies = COPIES[recipe.copies]
             data = self.augment(f"learnt-{recipe.copies.replace(' ', '-')}", "learnt", list(copies))
