@@ -1,5 +1,8 @@
 """The arithmetic of the experiment that recipes of fine-tuning are compared by."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -133,3 +136,26 @@ def test_a_table_has_as_many_cells_in_every_row():
     lines = recipe.markdown([{**measured, "name": "base"}, row, {"name": "rate-9", "failed": True}]).splitlines()
     assert len({line.count("|") for line in lines}) == 1
     assert "+1.00 [+0.50, +1.50]" in lines[3]
+
+
+def write_result(work, name, seed, part, masked):
+    """What a run leaves behind: AUCs of 0.9 bare and `masked` else, in all draws."""
+    auc = {c: [0.9 if c == "none" else masked] * (1 + recipe.DRAWS) for c in recipe.CONDITIONS}
+    found = {"name": name, "seed": seed, "part": part, "failed": False, "seconds": 60.0, "auc": auc}
+    found |= {"gradient_norms": [50.0, 70.0], "best_epoch": 3, "steps": 240}
+    (work / "results").mkdir(exist_ok=True)
+    (work / "results" / f"{name}-s{seed}-{part}.json").write_text(json.dumps(found))
+
+
+def test_what_is_known_so_far_is_a_table_and_names_the_finalists(tmp_path):
+    bench = recipe.Bench(Path(), Path(), tmp_path, "0.125", 10, 10, 0, 1, 1)
+    for seed in recipe.SCREENING:
+        for name, masked in (("base", 0.6), ("today", 0.8), ("rate-0.03", 0.82), ("clip-50", 0.79)):
+            write_result(tmp_path, name, seed, "choosing", masked)
+    write_result(tmp_path, "rate-0.1", 0, "choosing", 0.9)  # the other seed is not there yet
+    assert [each.name for each in recipe.report(bench)] == ["rate-0.03"]
+    rows = {row["name"]: row for row in json.loads((tmp_path / "recipe.json").read_text())["choosing"]}
+    assert list(rows) == ["base", "today", "rate-0.03", "clip-50"]
+    assert rows["rate-0.03"]["masked"] == pytest.approx((2, 2, 2))
+    assert [name for name, row in rows.items() if row.get("accepted")] == ["rate-0.03"]
+    assert "| rate-0.03 | 90.00 | 82.00 | 82.00 | +2.00 [+2.00, +2.00] |" in (tmp_path / "recipe.md").read_text()
