@@ -88,6 +88,13 @@ _setting = partial(setting, TrainSettings)
     metavar="P",
     help="Mask originals with this probability while loading, instead of using masked copies.",
 )
+@_setting(
+    "--mask-share",
+    "mask_share",
+    type=float,
+    metavar="P",
+    help="Share of masked copies among the pictures of originals that have one.  [default: one to one]",
+)
 @read_from("Masks for --mask-prob, of this catalog")
 @_setting("--model", "model", metavar="NAME|DIR", help="Pack that finds faces where DATA does not give them.")
 @_setting(

@@ -172,13 +172,17 @@ def roc(scores: FloatArray, is_same: BoolArray) -> Roc:
 
 
 def thinned(curve: Roc, number: int = 1000) -> Roc:
-    """About so many points of an ROC, as many in each tenth of FAR's logarithm, all of them on the curve."""
-    if len(curve.far) <= number:
-        return curve
-    first = int(np.searchsorted(curve.far, 0, "right"))
-    wanted = np.geomspace(curve.far[first], 1, number - 1)
-    # The last point at a FAR has the highest TAR that it allows.
-    places = np.unique(np.append(0, np.searchsorted(curve.far, wanted, "right") - 1))
+    """At most so many points of an ROC, all of them on the curve, its two ends among them.
+
+    They lie as close to each other in the logarithm of FAR everywhere; each has the highest TAR of its FAR.
+    """
+    # The last point of each FAR; (0, 0) is an end.
+    places = np.append(0, np.flatnonzero(np.append(curve.far[1:] != curve.far[:-1], True)))
+    if len(places) > number:
+        first = int(np.searchsorted(curve.far, 0, "right"))
+        wanted = np.geomspace(curve.far[first], 1, number - 2)
+        places = np.append(0, np.searchsorted(curve.far, [0, *wanted], "right") - 1)
+    places = np.unique(places)
     return Roc(curve.far[places], curve.tar[places], curve.thresholds[places])
 
 

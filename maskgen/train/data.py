@@ -52,9 +52,12 @@ class Sample(NamedTuple):
 
 
 class Samples(Dataset[Sample]):
-    """The entries of a collection, by (epoch, place)."""
+    """The entries of a collection, by (epoch, place).
 
-    def __init__(self, collection: Collection, seed: int, flip: bool) -> None:
+    With a `mask_share`, each entry of an original that has masked copies draws in every epoch whether it shows one.
+    """
+
+    def __init__(self, collection: Collection, seed: int, flip: bool, mask_share: float | None = None) -> None:
         self.collection = collection
         self.entries = collection.entries
         starts = collection.people.starts
@@ -62,6 +65,7 @@ class Samples(Dataset[Sample]):
         self.layout = layout_of(self.entries.places, starts) if starts is not None and is_large else None
         self.seed = seed
         self.flip = flip
+        self.mask_share = mask_share
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -80,6 +84,8 @@ class Samples(Dataset[Sample]):
             used = (entry + offset) % len(self)
             index, is_masked = self.entries[used]
             person = self.collection.people[index]
+            if self.mask_share is not None and person.item.masked:
+                is_masked = bool(rng.random() < self.mask_share)
             try:
                 clean, picture = crops_of(self.collection, person, is_masked, rng)
             except ImageError as error:
@@ -91,10 +97,10 @@ class Samples(Dataset[Sample]):
         raise ImageError(f"{_SUBSTITUTES} pictures in a row cannot be read, the last: {fault}")
 
     def name(self, entry: int) -> str:
-        """The file of an entry."""
+        """The file of an entry; where it draws what it shows, that of its original."""
         index, is_masked = self.entries[entry]
         item = self.collection.people[index].item
-        return item.masked[0] if is_masked else item.original
+        return item.masked[0] if is_masked and self.mask_share is None else item.original
 
 
 class Original(NamedTuple):

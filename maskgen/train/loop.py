@@ -132,7 +132,7 @@ def _train(accelerator: Any, settings: TrainSettings, out: Path, resume: bool, w
     # The first process looks for faces, the others find them in the file it wrote.
     with accelerator.main_process_first():
         collection = collect(settings, out, watch.searched, watch.warned, masks)
-    samples = Samples(collection, settings.seed, settings.flip)
+    samples = Samples(collection, settings.seed, settings.flip, settings.mask_share)
     steps_an_epoch = len(samples) // (settings.batch_size * settings.accumulate)
     if steps_an_epoch == 0:
         raise ConfigError(

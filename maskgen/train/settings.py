@@ -62,6 +62,9 @@ class TrainSettings(Strict):
         Share of the identities that are kept from training, to validate on; 0 for none.
     mask_prob : float or None
         Put masks on originals while loading, with this probability; None to use the masked copies, one to one.
+    mask_share : float or None
+        Share of the masked copies among what is shown of the originals that have one; an epoch is no longer or shorter.
+        None for one to one.
     model : str
         The pack that finds faces where the data do not give them.
     faces : Path or None
@@ -124,6 +127,7 @@ class TrainSettings(Strict):
     min_pictures: Count = 1
     holdout: Annotated[float, Field(ge=0, lt=1)] = 0.02
     mask_prob: Share | None = None
+    mask_share: Share | None = None
     model: str = "bundled"
     faces: Path | None = None
     catalog: Places = (SHIPPED,)
@@ -159,6 +163,12 @@ class TrainSettings(Strict):
             raise ValueError("teacher: a network from scratch has nothing to teach")
         if self.teacher is not None and self.distill == 0:
             raise ValueError("distill: with weight 0 nothing is learnt from the teacher")
+        return self
+
+    @model_validator(mode="after")
+    def _copies_are_made_before(self) -> TrainSettings:
+        if self.mask_prob is not None and self.mask_share is not None:
+            raise ValueError("mask_share: with mask_prob, no masked copies are used")
         return self
 
     @property

@@ -88,8 +88,8 @@ def pairs_of(lfw: Path, people: list[str], path: Path) -> None:
     write_pairs(path, draw_pairs(names, [name.split("/")[0] for name in names], np.random.default_rng(SEED)))
 
 
-def run(work: Path, step: str, arguments: list[object]) -> None:
-    """Run a command of maskgen, unless it is done; its time is added up over interruptions that it told about."""
+def run(work: Path, step: str, arguments: list[object], codes: tuple[int, ...] = (0,)) -> None:
+    """Run a command of maskgen, unless it is done; these exit codes say that it is."""
     record = work / "seconds.json"
     seconds = json.loads(record.read_text()) if record.exists() else {}
     command = [sys.executable, "-m", "maskgen", *map(str, arguments)]
@@ -99,7 +99,9 @@ def run(work: Path, step: str, arguments: list[object]) -> None:
         return
     started = time.monotonic()
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
-    subprocess.run(command, check=True, env=environment)
+    done = subprocess.run(command, check=False, env=environment)
+    if done.returncode not in codes:
+        done.check_returncode()
     seconds[step] = round(time.monotonic() - started, 1)
     record.write_text(json.dumps(seconds, indent=1))
 

@@ -76,6 +76,27 @@ def test_of_several_copies_each_epoch_takes_one(tmp_path):
     assert len(seen) <= 2, "the three copies are alike here, mirrored or not"
 
 
+@pytest.mark.parametrize("share", [0, 0.25, 1])
+def test_a_share_of_masked_copies_is_kept_in_every_epoch_of_the_same_length(augmented, share):
+    samples = data.Samples(collect(augmented, holdout=0), 0, flip=False, mask_share=share)
+    assert len(samples) == 36
+    masked = [
+        [not torch.equal(sample.picture, sample.clean) for sample in (samples[epoch, at] for at in range(36))]
+        for epoch in range(8)
+    ]
+    assert np.mean(masked) == pytest.approx(share, abs=0.08)
+    if 0 < share < 1:
+        assert len(set(map(tuple, masked))) == 8, "each epoch draws anew"
+
+
+def test_without_masked_copies_a_share_of_them_changes_nothing(tmp_path):
+    root = people.folder_of_people(tmp_path / "data")
+    plain = data.Samples(collect(root, holdout=0), 0, flip=True)
+    shared = data.Samples(collect(root, holdout=0), 0, flip=True, mask_share=1)
+    assert len(plain) == len(shared) == 18
+    assert all(torch.equal(plain[1, at].picture, shared[1, at].picture) for at in range(18))
+
+
 def test_the_teacher_sees_the_same_picture_without_its_mask(augmented):
     samples = data.Samples(collect(augmented, holdout=0), 0, flip=False)
     plain, worn = samples[0, 0], samples[0, 18]
@@ -271,6 +292,8 @@ def test_a_verification_set_is_nothing_to_learn_from_and_what_takes_it_is_named(
         ({"epochs": 0}, "epochs"),
         ({"distill": 1.0}, "nothing to teach"),
         ({"mask_prob": 1.5}, "mask_prob"),
+        ({"mask_share": 1.5}, "mask_share"),
+        ({"mask_prob": 0.5, "mask_share": 0.5}, "mask_share"),
         ({"margin": (0, 0.5, 0)}, "margin"),
         ({"surprise": 1}, "surprise"),
     ],
