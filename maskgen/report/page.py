@@ -216,7 +216,7 @@ def _curves(name: str, reports: Sequence[ConditionReport]) -> list[tuple[str, li
         (
             f"{name}, mask {report.condition}",
             # Files of older versions have no curve.
-            report.roc or [(rate.far, rate.rate) for rate in report.figures.tar_at_far if rate.rate is not None],
+            list(report.roc) or [(rate.far, rate.rate) for rate in report.figures.tar_at_far if rate.rate is not None],
         )
         for report in reports
     ]

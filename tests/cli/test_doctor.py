@@ -351,6 +351,7 @@ def test_little_shared_memory_is_a_warning_and_none_is_not_named(answers, monkey
     [
         (256, -1, "warning", "ulimit -n 4096"),
         (256, 512, "warning", "ulimit -n 512"),
+        (256, 256, "warning", "nofile in /etc/security/limits.conf, or what starts your jobs"),
         (1024, 1024, "ok", ""),
         (-1, -1, "ok", ""),
     ],
