@@ -25,7 +25,7 @@ from maskgen.train.settings import METRICS_FILE, Metrics
 
 R = TypeVar("R", bound=BaseModel)
 EVAL_FILE: Final = "eval.json"
-"""What ``maskgen eval --out`` writes."""
+"""What ``maskgen eval`` writes."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class EvalSection:
 
 
 def page(paths: Sequence[Path]) -> str:
-    """The HTML of a page on what ``maskgen augment``, ``train`` and ``eval --out`` wrote, in the order of the paths.
+    """The HTML of a page on what ``maskgen augment``, ``train`` and ``eval`` wrote, in the order of the paths.
 
     Raises
     ------
