@@ -272,7 +272,7 @@ def test_what_is_measured_does_not_depend_on_where_in_memory_arrays_lie(monkeypa
 @pytest.mark.parametrize("look", [only(shadow=True), only(noise=True)], ids=["shadow", "grain"])
 def test_what_is_seen_in_part_is_mixed_from_the_photograph_and_the_masked_one(look, step):
     image, appearance = portrait(), light.appearance_of(portrait(), FACE)
-    overlay = dataclasses.replace(cloth((30, 90, 200)), left=30, top=50, step=step)
+    overlay = dataclasses.replace(cloth((30, 90, 200)), left=12, top=50, step=step)
     values = np.zeros((300, 250), np.uint8)
     values[:] = np.linspace(0, 255, 250).astype(np.uint8)
     visible = Visible(values, np.eye(2, 3, dtype=np.float32), (slice(0, 300), slice(0, 250)))
