@@ -23,7 +23,7 @@ def main() -> None:
         if error.name != "click":
             raise
         # All other libraries: maskgen doctor.
-        sys.exit(f"error: click cannot be imported: {error}; pip install --force-reinstall maskgen")
+        sys.exit(f"error: click cannot be imported: {error}; reinstall maskgen")
     except KeyboardInterrupt:
         _ignore_signals()
         print("interrupted", file=sys.stderr)

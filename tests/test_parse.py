@@ -53,6 +53,29 @@ def test_a_large_picture_gives_the_same_crop_as_a_small_one(times, face):
     assert difference.mean() < 2.5
 
 
+@pytest.mark.parametrize("times", [2.0, 3.7, 4.0, 7.8, 15.9])
+def test_noise_is_averaged_out_of_a_crop_however_much_smaller_it_is_made(times):
+    side = round(CROP_SIDE * times)
+    grey = np.random.default_rng(0).normal(120, 30, (side, side)).clip(0, 255).astype(np.uint8)
+    matrix = np.array([[1 / times, 0, (1 / times - 1) / 2], [0, 1 / times, (1 / times - 1) / 2]], np.float32)
+    crop = upright_crop(grey[..., None].repeat(3, axis=-1), matrix)[2:-2, 2:-2]
+    assert crop.mean() == pytest.approx(120, abs=1)
+    # Of so many pixels the mean strays by so much; what is taken here and there keeps its noise.
+    assert crop.std() < 1.6 * 30 / times + 0.5
+
+
+@pytest.mark.parametrize("shape", [(1, 3000, 3), (3000, 2, 3), (1003, 997, 3), (5, 7, 3)])
+def test_a_picture_of_any_shape_gives_a_crop(shape):
+    image = np.full(shape, 200, np.uint8)
+    for scale in (0.01, 0.1, 0.26, 0.5, 1.0):
+        middle = np.array(shape[1::-1]) / 2 - 0.5
+        matrix = np.array([[scale, 0, 64 - scale * middle[0]], [0, scale, 64 - scale * middle[1]]], np.float32)
+        crop = upright_crop(image, matrix)
+        assert crop.shape == (CROP_SIDE, CROP_SIDE, 3)
+        # What lies wholly inside is as it was.
+        assert crop[64, 64].max() >= (190 if scale * min(shape[:2]) > 4 else 0)
+
+
 @pytest.mark.parametrize("centre", [(125, 100), (-2000, 50), (90, 3000)])
 def test_the_window_lies_inside_the_picture_and_holds_what_is_seen(centre):
     matrix = face_crop(face_at(HeadPose(10, 0, 30), 1.0, centre).landmarks_68)

@@ -25,7 +25,7 @@ from maskgen.train.settings import METRICS_FILE, Metrics
 
 R = TypeVar("R", bound=BaseModel)
 EVAL_FILE: Final = "eval.json"
-"""What ``maskgen eval --out`` writes."""
+"""What ``maskgen eval`` writes."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class EvalSection:
 
 
 def page(paths: Sequence[Path]) -> str:
-    """The HTML of a page on what ``maskgen augment``, ``train`` and ``eval --out`` wrote, in the order of the paths.
+    """The HTML of a page on what ``maskgen augment``, ``train`` and ``eval`` wrote, in the order of the paths.
 
     Raises
     ------
@@ -216,7 +216,7 @@ def _curves(name: str, reports: Sequence[ConditionReport]) -> list[tuple[str, li
         (
             f"{name}, mask {report.condition}",
             # Files of older versions have no curve.
-            report.roc or [(rate.far, rate.rate) for rate in report.figures.tar_at_far if rate.rate is not None],
+            list(report.roc) or [(rate.far, rate.rate) for rate in report.figures.tar_at_far if rate.rate is not None],
         )
         for report in reports
     ]

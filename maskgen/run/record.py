@@ -22,7 +22,9 @@ _PLACES: Final = frozenset({"model", "catalog", "pattern_dir"})
 # What differs where the masks do.
 _MASKS: Final = "hash of the catalog"
 _MOST_NAMED: Final = 5
-_LIBRARIES: Final = ("numpy", "scipy", "opencv-python", "pillow", "insightface", "onnxruntime", "onnxruntime-gpu")
+_LIBRARIES: Final = (
+    *("numpy", "scipy", "opencv-python", "pillow", "simplejpeg", "insightface", "onnxruntime", "onnxruntime-gpu"),
+)
 
 
 class Masks(NamedTuple):

@@ -40,19 +40,20 @@ VALUES = {
     "SLURM_ARRAY_TASK_COUNT": "1",
     "SLURM_ARRAY_TASK_MIN": "0",
 }
-# Commands that take longer than seconds, or need what no test may count on, and the tests that run them.
+# Commands that take longer than seconds, or need what no test may count on: the tests that run them, and a part of them
+# that does.
 ELSEWHERE = {
-    r"augment --demo ": "tests/cli/test_cli.py",
-    r"augment .*--cluster ": "tests/run/test_cluster.py",
-    r"augment .*--model buffalo_l": "tests/detect/test_detector.py",
-    r"catalog add ": "tests/cli/test_cli_catalog.py",
-    r"catalog check": "tests/cli/test_cli_catalog.py",
-    r"catalog preview ": "tests/cli/test_cli_catalog.py",
-    r"catalog render ": "tests/cli/test_cli_catalog.py",
-    r"convert .*--cluster ": "tests/run/test_cluster.py",
-    r"doctor ": "tests/cli/test_doctor.py",
-    r"models fetch ": "tests/packs/test_fetch.py",
-    r"train ": "tests/train/test_train_loop.py",
+    r"augment --demo ": ("tests/cli/test_cli.py", '"augment", "--demo"'),
+    r"augment .*--cluster ": ("tests/run/test_cluster.py", '"--cluster", cluster.url'),
+    r"augment .*--model buffalo_l --device cuda": ("tests/cli/test_cli.py", '"--device", "cuda"'),
+    r"catalog add ": ("tests/cli/test_cli_catalog.py", 'invoke("add", '),
+    r"catalog check": ("tests/cli/test_cli_catalog.py", 'invoke("check")'),
+    r"catalog preview ": ("tests/cli/test_cli_catalog.py", 'invoke("preview", '),
+    r"catalog render ": ("tests/studio/test_render.py", "invoke(render_command, ["),
+    r"convert .*--cluster ": ("tests/run/test_cluster.py", '"--cluster", cluster.url'),
+    r"doctor ": ("tests/cli/test_doctor.py", '"doctor", str(ROOT)'),
+    r"models fetch ": ("tests/cli/test_cli.py", '"models", "fetch", "buffalo_l"'),
+    r"train ": ("tests/train/test_train_loop.py", "train_cli, [*given"),
 }
 
 
@@ -163,9 +164,9 @@ def test_commands_in_the_text_are_there_with_their_options_and_values(name):
 
 
 def test_every_command_runs_here_or_in_a_test_that_is_named():
-    for pattern, place in ELSEWHERE.items():
+    for pattern, (place, part) in ELSEWHERE.items():
         assert any(re.match(pattern, " ".join(one.words)) for found in COMMANDS.values() for one in found), pattern
-        assert (ROOT / place).is_file()
+        assert part in (ROOT / place).read_text(encoding="utf-8"), (place, part)
 
 
 def test_every_question_has_an_answer_that_says_what_to_run_or_to_read():

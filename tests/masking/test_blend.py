@@ -282,3 +282,21 @@ def test_what_is_measured_does_not_depend_on_where_in_memory_arrays_lie(monkeypa
         monkeypatch.setattr(light.cv2, "Sobel", lambda patch, kind, x, y, at=offset: moved(slopes[x], at))
         measured.add(light._gradient(slopes[0]).tobytes())
     assert len(measured) == 1
+
+
+@pytest.mark.parametrize("step", [1.0, 2.0])
+@pytest.mark.parametrize("look", [only(shadow=True), only(noise=True)], ids=["shadow", "grain"])
+def test_what_is_seen_in_part_is_mixed_from_the_photograph_and_the_masked_one(look, step):
+    image, appearance = portrait(), light.appearance_of(portrait(), FACE)
+    overlay = dataclasses.replace(cloth((30, 90, 200)), left=12, top=50, step=step)
+    values = np.zeros((300, 250), np.uint8)
+    values[:] = np.linspace(0, 255, 250).astype(np.uint8)
+    visible = Visible(values, np.eye(2, 3, dtype=np.float32), (slice(0, 300), slice(0, 250)))
+    whole = blend.over(image, overlay, appearance, rng(), look)
+    seen = blend.over(image, overlay, appearance, rng(), look, visible)
+    share = values[..., None] / 255
+    expected = image * (1 - share) + whole.image * share
+    # Each of a few steps rounds; drawn smaller, a share is told between pixels.
+    assert np.abs(seen.image - expected).max() < 3 + step
+    assert np.abs(seen.image - expected).mean() < 0.5
+    assert np.abs(seen.alpha - whole.alpha * share[seen.region][..., 0]).max() < 0.015 * step

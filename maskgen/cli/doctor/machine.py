@@ -102,7 +102,8 @@ def _open_files() -> Iterator[Finding]:
     if soft == most or soft >= _FEW_FILES:
         yield Finding(name, "ok", said)
         return
-    allowed = f"ulimit -n {4096 if hard == most else min(hard, 4096)}"
-    yield Finding(
-        name, "warning", f"{said} per process; many workers or shards need more", f"before maskgen: {allowed}"
-    )
+    allowed = 4096 if hard == most else min(hard, 4096)
+    remedy = f"before maskgen: ulimit -n {allowed}"
+    if allowed <= soft:
+        remedy = "let an administrator raise the limit: nofile in /etc/security/limits.conf, or what starts your jobs"
+    yield Finding(name, "warning", f"{said} per process; many workers or shards need more", remedy)
