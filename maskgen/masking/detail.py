@@ -39,7 +39,7 @@ _SIDES: Final = 1.8
 # How much light comes from the sides, against that from above, and how deep the upright folds are that cloth has where
 # it stands off the face.
 _ASIDE: Final = 1.0
-_TENTS: Final = 0.8
+_TENTS: Final = 0.5
 # Black cloth shows its folds by what it throws back, whatever its colour.
 _SHEEN: Final = 0.10
 # How far creases move what is on the cloth, and how far pleats lie from where they are in the catalog, as deviations.
