@@ -70,6 +70,7 @@ NOT_COMPARED: Final = {
 """Names of fields in any JSON."""
 NOT_LOOKED_AT: Final = {
     ".maskgen": "private notes of a run",
+    ".maskgen.stamps": "sizes and times of its files",
     "checkpoints": "hold times and the optimizer's state; their outcome is backbone.pth",
     "faces-*.jsonl": "a cache in the order of its workers; what is made from it is compared",
     ".lock": "empty",
