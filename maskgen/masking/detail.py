@@ -10,6 +10,7 @@ Fields of light are logarithms of gains, their deviation 1 before they are weigh
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from typing import Final, NamedTuple
@@ -38,7 +39,7 @@ _SIDES: Final = 1.8
 # How much light comes from the sides, against that from above, and how deep the upright folds are that cloth has where
 # it stands off the face.
 _ASIDE: Final = 1.0
-_TENTS: Final = 0.8
+_TENTS: Final = 0.5
 # Black cloth shows its folds by what it throws back, whatever its colour.
 _SHEEN: Final = 0.10
 # How far creases move what is on the cloth, and how far pleats lie from where they are in the catalog, as deviations.
@@ -254,18 +255,34 @@ def _pulled(folds: Folds, corner: Corner, across_mm: Float32Array, down_mm: Floa
     if not width:
         return
     part = slice(top, top + height), slice(left, left + width)
-    x, y = across_mm[part] - np.float32(corner.across), down_mm[part] - np.float32(corner.down)
-    felt = np.exp((x * x + y * y) * np.float32(-1 / (2 * _FELT_MM**2)))
-    folds.across_mm[part] -= np.float32(corner.towards[0]) * felt
-    folds.down_mm[part] -= np.float32(corner.towards[1]) * felt
-    length = max(float(np.hypot(*corner.towards)), 1e-3)
-    along = -(x * np.float32(corner.towards[0]) + y * np.float32(corner.towards[1])) / np.float32(length)
-    off = (x * np.float32(corner.towards[1]) - y * np.float32(corner.towards[0])) / np.float32(length)
+    across, down = across_mm[part], down_mm[part]
+    length = max(math.hypot(*corner.towards), 1e-3)
+    u, v = corner.towards[0] / length, corner.towards[1] / length
+    # Millimetres inwards, and aside.
+    along = cv2.addWeighted(across, -u, down, -v, u * corner.across + v * corner.down + _FOLD_MM)
+    off = cv2.addWeighted(across, v, down, -u, u * corner.down - v * corner.across + _FOLD_MM)
+    felt, fold = cv2.split(cv2.remap(_corner(), along, off, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT))
+    folds.across_mm[part] -= felt * np.float32(corner.towards[0])
+    folds.down_mm[part] -= felt * np.float32(corner.towards[1])
+    folds.gain[part] += fold * np.float32(_FOLD_GAIN * length / PULL_MM * min(creases, 1.0))
+
+
+@cache
+def _corner() -> Float32Array:
+    """(h, w, 2) how much of a pull is felt about a corner, and the light on the folds that it throws inwards.
+
+    A pixel is a millimetre; the corner lies in the middle, and inwards is right.
+    """
+    reach = math.ceil(_FOLD_MM)
+    off, along = np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(np.float32)
+    felt = np.exp(-(np.square(along) + np.square(off)) / (2 * _FELT_MM**2))
     # Folds fan out: the farther from the corner, the wider.
-    off /= np.float32(_FOLD_WIDTH_MM) * (np.float32(0.6) + np.abs(along) * np.float32(1.2 / _FOLD_MM))
-    there = np.clip(along / 3, 0, 1) * np.clip(1 - along / np.float32(_FOLD_MM), 0, 1)
-    ridge = off * np.exp(-off * off)
-    folds.gain[part] += np.float32(_FOLD_GAIN * length / PULL_MM * min(creases, 1.0)) * there * ridge
+    aside = off / (_FOLD_WIDTH_MM * (0.6 + np.abs(along) * 1.2 / _FOLD_MM))
+    there = np.clip(along / 3, 0, 1) * np.clip(1 - along / _FOLD_MM, 0, 1)
+    corner: Float32Array = cv2.merge(
+        [felt.astype(np.float32), (there * aside * np.exp(-np.square(aside))).astype(np.float32)]
+    )
+    return corner
 
 
 @cache
@@ -304,8 +321,8 @@ def _creases(number: int) -> Float32Array:
     spread = np.sqrt((right.var() + down.var()) / 2)
     fan = (columns - width / 2) / 60 * _blurred(rng.standard_normal((height, 1)).repeat(width, axis=1), 1.0, 8.0)
     astray = 0.8 * _blurred(rng.standard_normal((height, width)), 45.0, 9.0) + 0.6 * np.clip(fan, -2.5, 2.5)
-    fields = shades, np.clip(right / spread, -2.5, 2.5), np.clip(down / spread, -2.5, 2.5), np.clip(astray, -2.5, 2.5)
-    creases: Float32Array = cv2.merge([field.astype(np.float32) for field in fields])
+    shifts = (np.clip(shift, -2.5, 2.5) for shift in (right / spread, down / spread, astray))
+    creases: Float32Array = cv2.merge([field.astype(np.float32) for field in (shades, *shifts)])
     return creases
 
 

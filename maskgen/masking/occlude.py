@@ -63,7 +63,7 @@ _GLOW: Final = 0.16
 _EDGE_REACH: Final = 0.014
 _EDGE: Final = 0.10
 # So narrow, pixels, may its finest blur be where it is worked out.
-_SHARPEST: Final = 0.55
+_SHARPEST: Final = 0.4
 # The tail of a Gaussian would reach beyond an overlay's margin.
 _TAIL: Final = 0.02
 

@@ -35,8 +35,6 @@ _STEEPER: Final = 2.5
 _COARSER_FROM: Final = 0.5
 # How wide a blur enlarging leaves, for each time that a texture is enlarged.
 _BLURRED: Final = 0.4
-# What of a map of triangles goes to the unrolled skin, and what to the texture.
-_PARTS: Final = (slice(2, 4), slice(0, 2))
 
 
 @dataclass(frozen=True)
@@ -291,11 +289,16 @@ def drawn(
             _drawn_finer(_mapped(coarse, maps[:, axis], columns[::_COARSE], rows[::_COARSE], 0.0), (width, height))
             for axis in (2, 3)
         )
-        in_mm, in_texture = (math.sqrt(_middle(np.abs(_determinants(maps[:, part, :2])))) for part in _PARTS)
-        folds = detail.folds(across, down, in_mm)
-        per_mm = in_texture / max(in_mm, 1e-6)
-        map_x += folds.across_mm * np.float32(per_mm * ratio[0])
-        map_y += folds.down_mm * np.float32(per_mm * ratio[1])
+        in_mm = _determinants(maps[:, 2:, :2])
+        folds = detail.folds(across, down, math.sqrt(_middle(np.abs(in_mm))))
+        # Pixels of the texture along a millimetre of the skin: few where it turns away, and nowhere many.
+        per_mm = np.zeros((2, 256), np.float32)
+        for axis, other in ((0, 3), (1, 2)):
+            cross = maps[:, axis, 0] * maps[:, other, 1] - maps[:, axis, 1] * maps[:, other, 0]
+            along = np.abs(cross) / np.maximum(np.abs(in_mm), 1e-9)
+            per_mm[axis, 1 : len(maps) + 1] = ratio[axis] * np.minimum(along, _middle(along))
+        map_x += folds.across_mm * cv2.LUT(which, per_mm[0])
+        map_y += folds.down_mm * cv2.LUT(which, per_mm[1])
     rgba = cv2.remap(texture, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
     enlarged = _enlargement(placed.mesh, chosen, np.abs(_signed_areas(corners)), ratio)
     is_sharpened = enlarged >= _SHARPENED_FROM
@@ -307,9 +310,8 @@ def drawn(
 
 
 def _middle(values: Float64Array) -> float:
-    """The upper median of (N,) values; they are sorted in place."""
-    values.sort()
-    return float(values[len(values) // 2])
+    """The upper median of (N,) values."""
+    return float(np.partition(values, len(values) // 2)[len(values) // 2])
 
 
 def _mapped(

@@ -246,3 +246,18 @@ def test_a_strap_draws_the_corner_of_the_cloth_towards_the_ear_and_throws_a_fold
     near = np.hypot(*(np.array(np.nonzero(np.abs(fold) > 0.01)) - [[corner.down], [corner.across + 110]]))
     assert len(near) > 10
     assert near.max() < 40
+
+
+def test_creases_leave_the_far_outline_of_a_turned_face_smooth(shipped):
+    (seen,) = shipped.select(names=["surgical-white"]).designs[0].views_for(45, 0)
+    face = face_at(HeadPose(45, 0, 0), 2.0, (200, 150))
+    chosen = replace(drawn(2).wrinkling, pulls=(0.0, 0.0, 0.0, 0.0), astray=0.0)
+    edges = []
+    for strength in (0.0, 1.6):
+        look = replace(drawn(2), fit=fit.AS_IN_CATALOG, wrinkling=replace(chosen, strength=strength))
+        overlay = worn(seen, face, (400, 400), look)
+        # The nose points to image right.
+        rows = [overlay.left + np.flatnonzero(row > 0.5).max(initial=0) for row in overlay.rgba[60:-60, :, 3]]
+        edges.append(np.array(rows, float))
+    # No more than two millimetres.
+    assert np.abs(edges[1] - edges[0]).max() < 4
