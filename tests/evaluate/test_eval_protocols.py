@@ -13,6 +13,8 @@ import pytest
 from click.testing import CliRunner
 from fakes import FakeDetectors, write_picture
 
+pytest.importorskip("matplotlib", reason="evaluation needs the extra [eval]")
+
 from maskgen.cli.eval import evaluate as eval_cli
 from maskgen.datasets import protocols
 from maskgen.evaluate import make, results
