@@ -176,7 +176,7 @@ def thinned(curve: Roc, number: int = 1000) -> Roc:
     if len(curve.far) <= number:
         return curve
     first = int(np.searchsorted(curve.far, 0, "right"))
-    wanted = np.geomspace(curve.far[first], 1, number - 1)
+    wanted = [0.0, *np.geomspace(curve.far[first], 1, number - 2)]
     # The last point at a FAR has the highest TAR that it allows.
     places = np.unique(np.append(0, np.searchsorted(curve.far, wanted, "right") - 1))
     return Roc(curve.far[places], curve.tar[places], curve.thresholds[places])
