@@ -255,6 +255,26 @@ def test_masked_lfw_is_read_as_the_protocol_that_it_is_of(made, tmp_path):
     assert made(tmp_path / "out").stdout == said, "the same command again changes nothing"
 
 
+@pytest.mark.parametrize("out", ["in", "in/lfw", "in/lfw/out", "in/out", "others"])
+def test_masked_lfw_is_never_written_into_its_input_nor_over_files_of_others(out, small_lfw, tmp_path):
+    (tmp_path / "others").mkdir()
+    (tmp_path / "others/pairs.txt").write_text("mine")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    result = call("--make", "lfw-sm", small_lfw, tmp_path / out)
+    assert result.exit_code == 1
+    assert re.search("the input, which is never written to|pairs.txt: is there already", result.stderr)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_another_seed_in_the_same_folder_is_refused(made, tmp_path, small_lfw):
+    made(tmp_path / "out", "--seed", 1)
+    sums = (tmp_path / "out/SHA256SUMS").read_bytes()
+    result = call("--make", "lfw-sm", small_lfw, tmp_path / "out", "--seed", 2)
+    assert result.exit_code == 1
+    assert "seed" in result.stderr
+    assert (tmp_path / "out/SHA256SUMS").read_bytes() == sums
+
+
 # ---- what is documented
 
 
