@@ -80,12 +80,12 @@ def job_of(name: MadeName, found: Found, target: Path, seed: int, model: str, wo
     Raises
     ------
     ConfigError
-        If `target` is or lies in a folder of the input, or holds files of others that would be overwritten.
+        If `target` lies in the input or holds it, or files of others that would be overwritten.
     """
-    home = target.resolve()
-    for folder in (found.folder.resolve(), found.path.resolve().parent):
-        if home == folder or folder in home.parents:
-            raise ConfigError(f"{target}: lies in {folder}, the input, which is never written to", _ELSEWHERE)
+    home, root = target.resolve(), found.root.resolve()
+    # The list may lie beside the root, where there is room for the set as well.
+    if home == found.path.resolve().parent or root in (home, *home.parents):
+        raise ConfigError(f"{target}: holds the input or lies in it, which is never written to", _ELSEWHERE)
     if not (target / name / manifest.RUN_FILE).is_file():
         for path in (target / LIST_FILE, target / SUMS_FILE, target / f"{name}.json"):
             if path.exists():

@@ -220,8 +220,8 @@ def made(small_lfw, catalog_dir, monkeypatch):
     monkeypatch.setattr(make, "job_of", fake)
     monkeypatch.setattr("maskgen.run.run", lambda job, *args, **options: run(job, *args, InProcess(), **options))
 
-    def call_it(out, *args):
-        result = call("--make", "lfw-sm", small_lfw, out, *args)
+    def call_it(out, *args, source=small_lfw):
+        result = call("--make", "lfw-sm", source, out, *args)
         assert result.exit_code == 0, result.output
         return result
 
@@ -262,8 +262,17 @@ def test_masked_lfw_is_never_written_into_its_input_nor_over_files_of_others(out
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     result = call("--make", "lfw-sm", small_lfw, tmp_path / out)
     assert result.exit_code == 1
-    assert re.search("the input, which is never written to|pairs.txt: is there already", result.stderr)
+    assert re.search("which is never written to|pairs.txt: is there already", result.stderr)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_masked_lfw_may_lie_beside_its_input(made, small_lfw, tmp_path, monkeypatch):
+    monkeypatch.chdir(small_lfw)
+    made("out", source="lfw/")
+    assert (small_lfw / "out/lfw-sm/Ann/Ann_0001.jpg").is_file()
+    for taken in (".", "lfw"):
+        result = call("--make", "lfw-sm", "lfw/", taken)
+        assert (result.exit_code, "which is never written to" in result.stderr) == (1, True)
 
 
 def test_another_seed_in_the_same_folder_is_refused(made, tmp_path, small_lfw):
