@@ -228,16 +228,14 @@ def _shown(show: Callable[[console.Advance], None]) -> Callable[[int, int], None
 def _make(
     ctx: click.Context, name: MadeName, source: Path, target: Path, seed: int, pack: str, workers: int, as_json: bool
 ) -> None:
-    from maskgen import files
     from maskgen.cli.running import carried_out, listed
     from maskgen.datasets import protocols
     from maskgen.evaluate import make
 
     found = protocols.find("lfw", source)
     _say_found(found)
-    with files.locked(target / files.LOCK_FILE):
-        summary = carried_out(ctx, make.job_of(name, found, target, seed, pack, workers))
-        made = make.finish(name, found, target, summary)
+    summary = carried_out(ctx, make.job_of(name, found, target, seed, pack, workers))
+    made = make.finish(name, found, target, summary)
     if as_json:
         console.answer_json(made.model_dump(mode="json"))
         return

@@ -40,9 +40,10 @@ LAYOUTS: Final[dict[Protocol, Layout]] = {
 
 
 class Found(NamedTuple):
-    """What was taken: the list, the folder from which it counts its paths, and what they say."""
+    """What was taken of a root: the list, the folder from which it counts its paths, and what they say."""
 
     protocol: Protocol
+    root: Path
     path: Path
     folder: Path
     pairs: Pairs
@@ -77,7 +78,7 @@ def find(protocol: Protocol, root: Path) -> Found:
     for folder in sought:
         pairs = _pairs(path, folder)
         if pairs is not None:
-            return Found(protocol, path, folder, pairs)
+            return Found(protocol, root, path, folder, pairs)
     found = [(folder, pairs) for folder in others if (pairs := _pairs(path, folder)) is not None]
     if len(found) > 1:
         raise ConfigError(
@@ -91,7 +92,7 @@ def find(protocol: Protocol, root: Path) -> Found:
             f"folders",
             "set {pairs} to the list and {root} to the folder from which it counts its paths",
         )
-    return Found(protocol, path, *found[0])
+    return Found(protocol, root, path, *found[0])
 
 
 def _list(protocol: Protocol, layout: Layout, root: Path) -> tuple[Path, Path]:

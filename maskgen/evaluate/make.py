@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 from maskgen import files, manifest
 from maskgen.catalog.places import SHIPPED
 from maskgen.datasets.protocols import Found
+from maskgen.errors import ConfigError
 from maskgen.evaluate.results import MadeName
 from maskgen.run.job import Summary
 from maskgen.run.settings import AugmentSettings, Execution, Job
@@ -16,6 +17,7 @@ from maskgen.schema import Strict
 
 SUMS_FILE: Final = "SHA256SUMS"
 LIST_FILE: Final = "pairs.txt"
+_ELSEWHERE: Final = "choose another folder"
 # Settings of a run that decide nothing about these pictures, or say where they lie.
 _DECIDING: Final = ("seed", "model", "catalog", "faces", "keep_covered", "wear", "truncated", "max_pixels")
 
@@ -74,7 +76,20 @@ def job_of(name: MadeName, found: Found, target: Path, seed: int, model: str, wo
         The pack that finds the faces.
     workers : int
         Processes.
+
+    Raises
+    ------
+    ConfigError
+        If `target` lies in the input or holds it, or files of others that would be overwritten.
     """
+    home, root = target.resolve(), found.root.resolve()
+    # The list may lie beside the root, where there is room for the set as well.
+    if home == found.path.resolve().parent or root in (home, *home.parents):
+        raise ConfigError(f"{target}: holds the input or lies in it, which is never written to", _ELSEWHERE)
+    if not (target / name / manifest.RUN_FILE).is_file():
+        for path in (target / LIST_FILE, target / SUMS_FILE, target / f"{name}.json"):
+            if path.exists():
+                raise ConfigError(f"{path}: is there already", _ELSEWHERE)
     settings = AugmentSettings(seed=seed, model=model, catalog=(SHIPPED,), faces="central", keep_covered=True)
     return Job(found.folder, target / name, settings, Execution(workers))
 

@@ -100,7 +100,7 @@ def markdown(report: EvalReport) -> str:
 
 
 def _markdown_table(rows: list[list[str]], text_columns: int) -> list[str]:
-    header, *others = ([cell.replace("|", "\\|") for cell in row] for row in rows)
+    header, *others = ([" ".join(cell.replace("|", "\\|").split()) for cell in row] for row in rows)
     rule = ["---" if place < text_columns else "---:" for place in range(len(header))]
     return [f"| {' | '.join(row)} |" for row in (header, rule, *others)]
 

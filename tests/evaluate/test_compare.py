@@ -95,6 +95,7 @@ def test_a_thinned_roc_lies_on_the_whole_one_from_end_to_end():
     thin = figures.thinned(whole, 200)
     assert 100 < len(thin.far) <= 200
     assert (thin.far[0], thin.tar[0], thin.far[-1], thin.tar[-1]) == (0, 0, 1, 1)
+    assert thin.tar[1] == whole.tar[whole.far == 0].max() > 0, "what is accepted without a false match"
     points = set(zip(whole.far.tolist(), whole.tar.tolist(), strict=True))
     assert set(zip(thin.far.tolist(), thin.tar.tolist(), strict=True)) <= points
 

@@ -13,6 +13,8 @@ import pytest
 from click.testing import CliRunner
 from fakes import FakeDetectors, write_picture
 
+pytest.importorskip("matplotlib", reason="evaluation needs the extra [eval]")
+
 from maskgen.cli.eval import evaluate as eval_cli
 from maskgen.datasets import protocols
 from maskgen.evaluate import make, results
@@ -204,20 +206,22 @@ def small_lfw(tmp_path):
 
 
 @pytest.fixture
-def made(small_lfw, monkeypatch):
-    """Calls --make, with a detector that needs no model."""
+def made(small_lfw, catalog_dir, monkeypatch):
+    """Calls --make, with a detector that needs no model and a catalog that is small."""
     job_of = make.job_of
 
     def fake(*args):
         job = job_of(*args)
-        return running.Job(job.source, job.target, job.settings, Execution(1), None, FakeDetectors())
+        assert job.settings.catalog == ("shipped",)
+        settings = job.settings.model_copy(update={"catalog": (str(catalog_dir),)})
+        return running.Job(job.source, job.target, settings, Execution(1), None, FakeDetectors())
 
     run = running.run
     monkeypatch.setattr(make, "job_of", fake)
     monkeypatch.setattr("maskgen.run.run", lambda job, *args, **options: run(job, *args, InProcess(), **options))
 
-    def call_it(out, *args):
-        result = call("--make", "lfw-sm", small_lfw, out, *args)
+    def call_it(out, *args, source=small_lfw):
+        result = call("--make", "lfw-sm", source, out, *args)
         assert result.exit_code == 0, result.output
         return result
 
@@ -230,7 +234,6 @@ def test_masked_lfw_is_the_same_from_the_same_seed_and_its_hashes_tell(made, tmp
     assert one["sums_sha256"] == same["sums_sha256"] != other["sums_sha256"]
     assert (one["pictures"], one["without_mask"], one["reasons"], one["pairs"]) == (5, 1, {"no_face": 1}, 4)
     assert one["settings"]["seed"] == 3
-    assert one["settings"]["catalog"] == ["shipped"]
     sums = (tmp_path / "a/SHA256SUMS").read_text()
     assert hashlib.sha256(sums.encode()).hexdigest() == one["sums_sha256"]
     named = dict(line.split("  ")[::-1] for line in sums.splitlines())
@@ -250,6 +253,35 @@ def test_masked_lfw_is_read_as_the_protocol_that_it_is_of(made, tmp_path):
     assert found.folder == tmp_path / "out/lfw-sm"
     assert found.pairs.missing == {"Cy/Cy_0002.jpg"}
     assert made(tmp_path / "out").stdout == said, "the same command again changes nothing"
+
+
+@pytest.mark.parametrize("out", ["in", "in/lfw", "in/lfw/out", "in/out", "others"])
+def test_masked_lfw_is_never_written_into_its_input_nor_over_files_of_others(out, small_lfw, tmp_path):
+    (tmp_path / "others").mkdir()
+    (tmp_path / "others/pairs.txt").write_text("mine")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    result = call("--make", "lfw-sm", small_lfw, tmp_path / out)
+    assert result.exit_code == 1
+    assert re.search("which is never written to|pairs.txt: is there already", result.stderr)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_masked_lfw_may_lie_beside_its_input(made, small_lfw, tmp_path, monkeypatch):
+    monkeypatch.chdir(small_lfw)
+    made("out", source="lfw/")
+    assert (small_lfw / "out/lfw-sm/Ann/Ann_0001.jpg").is_file()
+    for taken in (".", "lfw"):
+        result = call("--make", "lfw-sm", "lfw/", taken)
+        assert (result.exit_code, "which is never written to" in result.stderr) == (1, True)
+
+
+def test_another_seed_in_the_same_folder_is_refused(made, tmp_path, small_lfw):
+    made(tmp_path / "out", "--seed", 1)
+    sums = (tmp_path / "out/SHA256SUMS").read_bytes()
+    result = call("--make", "lfw-sm", small_lfw, tmp_path / "out", "--seed", 2)
+    assert result.exit_code == 1
+    assert "seed" in result.stderr
+    assert (tmp_path / "out/SHA256SUMS").read_bytes() == sums
 
 
 # ---- what is documented

@@ -14,7 +14,7 @@ from fakes import mask
 from PIL import Image
 from strategies import face_at
 
-pytest.importorskip("sklearn", reason="evaluation needs the extra [eval]")
+pytest.importorskip("matplotlib", reason="evaluation needs the extra [eval]")
 
 from maskgen.cli.eval import evaluate as eval_cli
 from maskgen.datasets import listing, pairkeys, pairlists
