@@ -142,12 +142,7 @@ _setting = partial(setting, TrainSettings)
     type=float,
     help="Weight decay, for weights but not for norms.  [default: 0.0005, with AdamW 0.1]",
 )
-@_setting(
-    "--clip",
-    "clip",
-    type=float,
-    help="The gradient of the backbone is clipped to this norm.  [default: 1.5, from scratch 5]",
-)
+@_setting("--clip", "clip", type=float, help="The gradient of the backbone is clipped to this norm.")
 @_setting("--flip/--no-flip", "flip", help="Mirror half of the pictures.")
 @_setting("--seed", "seed", type=int, help="The same seed gives the same training.")
 @_setting("--workers", "workers", type=int, help="Processes that load pictures.  [default: one per core]")

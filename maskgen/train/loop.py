@@ -210,7 +210,7 @@ def _train(accelerator: Any, settings: TrainSettings, out: Path, resume: bool, w
                 accelerator.backward(loss)
                 norm = centres_norm = math.nan
                 if accelerator.sync_gradients:
-                    norm = float(accelerator.clip_grad_norm_(parameters, settings.largest_norm))
+                    norm = float(accelerator.clip_grad_norm_(parameters, settings.clip))
                     centres_norm = _centres_norm(accelerator, centres)
                     is_finite = math.isfinite(norm) and math.isfinite(centres_norm)
                     if not is_finite and accelerator.scaler is None:

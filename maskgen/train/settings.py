@@ -92,8 +92,8 @@ class TrainSettings(Strict):
         SGD's.
     weight_decay : float or None
         Of weights and centres; None for 0.0005, with AdamW 0.1.
-    clip : float or None
-        The largest norm of the backbone's gradient; that of the centres is left as it is. None for 1.5, from scratch 5.
+    clip : float
+        The largest norm of the backbone's gradient; that of the centres is left as it is.
     flip : bool
         Mirror half of the pictures.
     seed : int
@@ -140,7 +140,7 @@ class TrainSettings(Strict):
     optimizer: Literal["sgd", "adamw"] = "sgd"
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: NotNegative | None = None
-    clip: Positive | None = None
+    clip: Positive = 5.0
     flip: bool = True
     seed: Annotated[int, Field(ge=0)] = 0
     workers: Annotated[int, Field(ge=0)] | None = None
@@ -179,11 +179,6 @@ class TrainSettings(Strict):
         if self.lr is not None:
             return self.lr
         return (0.1 if self.is_scratch else 0.01) * (0.01 if self.optimizer == "adamw" else 1)
-
-    @property
-    def largest_norm(self) -> float:
-        """`clip`, or its default."""
-        return (5.0 if self.is_scratch else 1.5) if self.clip is None else self.clip
 
     @property
     def decay(self) -> float:
