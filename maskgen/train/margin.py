@@ -145,7 +145,7 @@ def share_of(identities: int, rank: int, world: int) -> tuple[int, int]:
 def _drawn(first: int, last: int, embedding: int, seed: int) -> Tensor:
     """Random centres (last - first, E) of length 1.
 
-    Only their directions count, but the gradient goes with 1 / length: short centres are thrown about by the first steps.
+    Only their directions count, but the gradient goes with 1 / length: the first steps throw short centres about.
     """
     weight = torch.empty(last - first, embedding)
     for block in range(first // _BLOCK, -(-last // _BLOCK)):
