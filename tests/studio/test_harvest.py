@@ -184,6 +184,7 @@ def test_a_crop_is_upright_and_at_the_scale_it_says():
         ((150, 200, 225), "light blue"),
         ((200, 40, 50), "red"),
         ((40, 140, 145), "teal"),
+        ((205, 160, 50), "yellow"),
         ((150, 215, 190), "mint"),
     ],
 )

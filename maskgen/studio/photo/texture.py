@@ -271,8 +271,8 @@ def _follow(path: IntArray, response: Float32Array, result: Float32Array, near: 
 
 _COLOURS: Final = (
     ("red", (190, 45, 50)), ("pink", (225, 140, 165)), ("orange", (225, 120, 50)), ("brown", (110, 75, 55)),
-    ("beige", (215, 195, 170)), ("yellow", (225, 205, 80)), ("green", (70, 140, 80)), ("mint", (160, 215, 195)),
-    ("mint", (151, 199, 194)), ("teal", (40, 140, 145)), ("light blue", (160, 205, 230)),
+    ("beige", (215, 195, 170)), ("yellow", (225, 205, 80)), ("yellow", (200, 150, 40)), ("green", (70, 140, 80)),
+    ("mint", (160, 215, 195)), ("mint", (151, 199, 194)), ("teal", (40, 140, 145)), ("light blue", (160, 205, 230)),
     # Surgical masks: towards green, and paler the more light falls on them.
     ("light blue", (155, 204, 214)), ("light blue", (175, 197, 199)), ("blue", (60, 110, 185)), ("navy", (35, 45, 80)),
     ("purple", (115, 70, 135)), ("lilac", (190, 175, 215)),

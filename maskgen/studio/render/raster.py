@@ -123,4 +123,4 @@ def average(samples: Float32Array, factor: int) -> Float32Array:
     for down in range(factor):
         for across in range(factor):
             total += samples[down::factor, across::factor]
-    return total * np.float32(1 / factor**2)
+    return np.asarray(total * np.float32(1 / factor**2), np.float32)
