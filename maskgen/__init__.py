@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from maskgen.catalog.store import Catalog
-    from maskgen.datasets.people import open_dataset
+    from maskgen.datasets.dataset import open_dataset
     from maskgen.detect import FaceDetector
     from maskgen.masking.augment import augment_image, mask_faces, observe
     from maskgen.masking.recipe import Recipe
@@ -46,7 +46,7 @@ _HOMES: Final = {
     "augment_image": "maskgen.masking.augment",
     "mask_faces": "maskgen.masking.augment",
     "observe": "maskgen.masking.augment",
-    "open_dataset": "maskgen.datasets.people",
+    "open_dataset": "maskgen.datasets.dataset",
 }
 
 

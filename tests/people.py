@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from maskgen import files, manifest
+from maskgen import linelog, manifest
 from maskgen.face.align import ARCFACE_KEYPOINTS
 from maskgen.face.landmarks import bbox_of_points, keypoints_of
 from maskgen.manifest import FaceRow, MaskRow, PoseRow, Row, RunFile, VariantRow, Written
@@ -64,7 +64,7 @@ def augmented_people(root: Path, people: int = 6, takes: int = 3, variants: int 
 
 
 def write_run(root: Path, rows: list[Row], settings: dict, source: str = "nowhere") -> None:
-    with files.Log(root / manifest.MANIFEST_FILE) as log:
+    with linelog.Log(root / manifest.MANIFEST_FILE) as log:
         for row in rows:
             log.append(row.model_dump_json())
     record = RunFile(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from maskgen import files, manifest
+from maskgen import linelog, manifest
 from maskgen.errors import ConfigError
 from maskgen.face import Face, HeadPose
 from maskgen.manifest import Counts, FaceRow, MaskRow, PoseRow, Row, RunFile, Tally, VariantRow, Written
@@ -50,7 +50,7 @@ rows = st.builds(
 
 
 def write(path, some_rows):
-    with files.Log(path) as log:
+    with linelog.Log(path) as log:
         for row in some_rows:
             log.append(row.model_dump_json())
     return path
@@ -247,13 +247,13 @@ def test_numbers_of_a_face_are_rounded_to_hundredths_whatever_they_are_stored_as
 
 @given(st.lists(st.none() | st.text(), max_size=4))
 def test_a_line_of_words_is_what_json_writes(some):
-    assert files.line_of(some) == json.dumps(some)
-    assert files.words(files.line_of(some).encode()) == some
+    assert linelog.line_of(some) == json.dumps(some)
+    assert linelog.words(linelog.line_of(some).encode()) == some
 
 
 def test_lines_that_are_added_at_once_stand_as_if_they_came_one_by_one(tmp_path):
     for name, batches in (("at_once", [["a", "b"], [], ["c"]]), ("one_by_one", [["a"], ["b"], ["c"]])):
-        with files.Log(tmp_path / name) as log:
+        with linelog.Log(tmp_path / name) as log:
             for lines in batches:
                 log.append(*lines)
     assert (tmp_path / "at_once").read_bytes() == (tmp_path / "one_by_one").read_bytes() == b"a\nb\nc\n"

@@ -34,6 +34,7 @@ EXTRAS = {
     "evaluate": {"eval"},
     "packtraining": {"train"},
     "parallel/dask.py": {"dask"},
+    "parallel/dask_worker.py": {"dask"},
     "train": {"train"},
 }
 

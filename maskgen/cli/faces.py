@@ -56,7 +56,7 @@ def look(
     'maskgen train --faces CACHE', 'maskgen eval --faces CACHE' and maskgen.RandomMask then mask its pictures without
     running a network. The same command again looks only at what is new or has changed. More: 'maskgen help faces'.
     """
-    from maskgen.datasets.people import open_dataset
+    from maskgen.datasets.dataset import open_dataset
     from maskgen.detect import DetectorSpec
     from maskgen.parallel import LocalExecutor
     from maskgen.recognition.faces import Progress, faces_of

@@ -20,7 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from maskgen import files
+from maskgen import files, linelog
 from maskgen.datasets import parts
 from maskgen.errors import ConfigError
 
@@ -131,10 +131,10 @@ class Finals:
     def _marks(self) -> dict[str, list[str]]:
         marks: dict[str, list[str]] = {}
         with contextlib.suppress(OSError):
-            for _, line in files.lines(self._marks_file):
+            for _, line in linelog.lines(self._marks_file):
                 # The file is ours, but lies in a folder of the user's.
                 with contextlib.suppress(ValueError):
-                    name, mark = files.words(line)
+                    name, mark = linelog.words(line)
                     if name is not None and mark is not None:
                         marks.setdefault(name, []).append(mark)
         return marks

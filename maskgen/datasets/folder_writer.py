@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from maskgen import files, images
+from maskgen import files, images, linelog
 from maskgen.datasets.base import Entry, Fault, Mark, Meta, Sample
 from maskgen.datasets.clashes import Naming, clashes_of
 from maskgen.errors import ConfigError, ImageError
@@ -203,7 +203,7 @@ class FolderPart:
 
     def __init__(self, writer: FolderWriter, journal: Path) -> None:
         self._writer = writer
-        self._journal = files.Log(journal)
+        self._journal = linelog.Log(journal)
         self._put: dict[str, list[str]] = {}
         self._marks: dict[str, Mark] = {}
         self._inside: set[Path] = set()  # folders that were looked at
@@ -231,7 +231,7 @@ class FolderPart:
 
         def announce(stamp: str) -> None:
             self._marks[place] = Mark(stamp, hashlib.sha256(sample.raw).hexdigest())
-            self._journal.append(files.line_of([place, stamp, key]))
+            self._journal.append(linelog.line_of([place, stamp, key]))
 
         for extra, raw in zip(self._writer.beside(place, sample.saved).values(), sample.saved.values(), strict=True):
             self._writer.save(extra, raw)
@@ -267,10 +267,10 @@ def _filed(entry: Entry) -> str:
 
 def _read(journal: Path) -> Iterator[tuple[str, str, str]]:
     """(place, stamp, key) of what a part wrote."""
-    for _, line in files.lines(journal):
+    for _, line in linelog.lines(journal):
         # Journals are ours, but lie in a folder of the user's.
         with contextlib.suppress(ValueError):
-            place, stamp, key = files.words(line)
+            place, stamp, key = linelog.words(line)
             if place is not None and stamp is not None and key is not None:
                 yield inside(place), stamp, key
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from maskgen import files
+from maskgen import files, linelog
 from maskgen.errors import ConfigError
 from maskgen.manifest.rows import Counts, Row, Tally
 from maskgen.ordering import Sorted
@@ -84,10 +84,10 @@ def sort(path: Path, is_kept: Callable[[str], bool] = lambda key: True, counts: 
     tally, kept = Tally(), 0
     with named_faults(path):
         keys = (
-            (key_of(path, number, line), offset) for number, (offset, line) in enumerate(files.lines(path), start=1)
+            (key_of(path, number, line), offset) for number, (offset, line) in enumerate(linelog.lines(path), start=1)
         )
         with Sorted((item for item in keys if is_kept(item[0])), path.parent) as in_order:
-            kept = files.rewrite(path, latest(in_order))
+            kept = linelog.rewrite(path, latest(in_order))
     if counts is not None and counts.inputs == kept:
         return counts
     for row in read(path):
@@ -154,7 +154,7 @@ def key_of(path: Path, number: int, line: bytes) -> str:
         If the line has none.
     """
     try:
-        key = files.first_string(line, len(_KEY)) if line.startswith(_KEY) else json.loads(line)["key"]
+        key = linelog.first_string(line, len(_KEY)) if line.startswith(_KEY) else json.loads(line)["key"]
     except (ValueError, KeyError, TypeError, RecursionError):
         key = None
     if not isinstance(key, str):
@@ -167,7 +167,7 @@ def _lines(path: Path) -> Iterator[bytes]:
     """The lines of a manifest, without their ends; a last one that is torn is passed over."""
     with named_faults(path):
         if path.suffix != ".gz":
-            yield from (line for _, line in files.lines(path))
+            yield from (line for _, line in linelog.lines(path))
             return
         with _opened(path) as compressed:
             yield from (line[:-1] for line in compressed if line.endswith(b"\n"))

@@ -83,8 +83,8 @@ def mine(data: Path, work: Path, model: str, windows: int) -> None:
     import cv2
 
     from maskgen.detect import FaceDetector
-    from maskgen.packtraining.detector import mine as find
-    from maskgen.packtraining.detector import training_pictures
+    from maskgen.packtraining.canvases import mine as find
+    from maskgen.packtraining.canvases import training_pictures
 
     folder = work / "negatives"
     folder.mkdir(parents=True, exist_ok=True)
@@ -111,14 +111,15 @@ def detector(
     import cv2
     import torch
 
+    from maskgen.packtraining import canvases
     from maskgen.packtraining import detector as training
 
     torch.set_num_threads(threads)
     cv2.setNumThreads(1)
     work.mkdir(parents=True, exist_ok=True)
-    pictures = training.training_pictures(data)
+    pictures = canvases.training_pictures(data)
     if negatives is not None:
-        pictures["negatives"] = training.negatives(negatives)
+        pictures["negatives"] = canvases.negatives(negatives)
     training.train(pictures, work, epochs, start, peak=peak)
 
 
@@ -166,14 +167,14 @@ def export(data: Path, work: Path, pack: Path) -> None:
 
     The ranges of their int8 numbers are measured on the photographs.
     """
-    from maskgen.packtraining import detector, landmarks, parsing
+    from maskgen.packtraining import canvases, landmarks, parsing
     from maskgen.packtraining.data import landmark_set
     from maskgen.packtraining.export import export as write
     from maskgen.packtraining.export import export_parsing
 
     if (work / "landmarks.pt").is_file():
         crops = landmarks.samples(landmark_set(data), 256)
-        write(work, pack, crops, detector.samples(detector.training_pictures(data), 128))
+        write(work, pack, crops, canvases.samples(canvases.training_pictures(data), 128))
     if (work / "parsing.pt").is_file():
         export_parsing(work, pack, parsing.samples(data, 256))
     for file in sorted(pack.rglob("*.onnx")):

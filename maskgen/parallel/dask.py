@@ -14,23 +14,21 @@ import asyncio
 import contextlib
 import logging
 import math
-import os
 import pickle
 import platform
 import queue
-import socket
 import threading
 import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
 from typing import Any, Final, Generic, TypeVar
 
 import maskgen
 from maskgen.errors import MaskgenError
-from maskgen.parallel.base import ONE_THREAD, Crash, WorkersDieError
+from maskgen.parallel import dask_worker
+from maskgen.parallel.base import Crash, WorkersDieError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -48,8 +46,6 @@ _LOOK_SECONDS: Final = 1.0
 _GATHER_SECONDS: Final = 5.0
 # How long workers may take to end the chunks that nobody waits for any more.
 _DRAIN_SECONDS: Final = 15.0
-# Runs whose client was killed never say that they are over; so many are kept.
-_KEPT_RUNS: Final = 64
 _PYTHON: Final = platform.python_version()
 _SAME: Final = "install the same there as here, and start the workers anew"
 
@@ -104,7 +100,7 @@ class DaskExecutor:
 
         A worker calls it once it has no chunk in hand, not even of a run that was killed.
         """
-        answers: dict[str, R | Exception] = self.ask("run", _answer, _pickled(function), on_error="return")
+        answers: dict[str, R | Exception] = self.ask("run", dask_worker.answer, _pickled(function), on_error="return")
         return answers
 
     def run(
@@ -172,7 +168,7 @@ class DaskExecutor:
         # In this order: what comes later could not be unpickled there. The first is of the standard library.
         for what, asked, here, digits in (
             ("Python", platform.python_version, _PYTHON, 2),
-            ("maskgen", _version, maskgen.__version__, None),
+            ("maskgen", dask_worker.version, maskgen.__version__, None),
         ):
             answers = self.ask("run", asked, workers=list(addresses), on_error="return")
             addresses = [address for address in addresses if not isinstance(answers[address], OSError)]
@@ -236,7 +232,7 @@ class _Batch(Generic[T, R]):
         with contextlib.suppress(ClusterError):  # it may be gone
             if futures:
                 self._executor.ask("cancel", futures)
-            self._executor.ask("run", _forget, self._token, drain_seconds, on_error="ignore")
+            self._executor.ask("run", dask_worker.forget, self._token, drain_seconds, on_error="ignore")
 
     def _look(self) -> None:
         """See which workers have come and gone."""
@@ -246,7 +242,9 @@ class _Batch(Generic[T, R]):
         new = there - self._held.keys()
         if new:
             ready = self._executor.vet(new)
-            kept = self._executor.ask("run", _keep, self._token, self._work, workers=ready, on_error="return")
+            kept = self._executor.ask(
+                "run", dask_worker.keep, self._token, self._work, workers=ready, on_error="return"
+            )
             joined = time.monotonic() if self._joined else -math.inf
             for worker in ready:
                 if kept[worker] is None:
@@ -276,7 +274,7 @@ class _Batch(Generic[T, R]):
     def _submit(self, worker: str, chunk: _Chunk[T]) -> None:
         future = self._executor.ask(
             "submit",
-            _call,
+            dask_worker.call,
             self._token,
             chunk.items,
             key=f"maskgen-{uuid.uuid4().hex}",
@@ -305,7 +303,7 @@ class _Batch(Generic[T, R]):
             yield result
         elif future.status == "error":
             error = future.exception()
-            if not isinstance(error, (_UnknownRunError, KilledWorker)):
+            if not isinstance(error, (dask_worker.UnknownRunError, KilledWorker)):
                 raise error
             # Another process has taken the worker's place, at the same address.
             self._lose(worker)
@@ -335,77 +333,6 @@ class _Batch(Generic[T, R]):
             event for _, event in self._executor.ask("get_events", worker) if event.get("action") == "remove-worker"
         ]
         return bool(told) and bool(told[-1].get("expected"))
-
-
-# ---- in the worker
-
-
-class _UnknownRunError(Exception):
-    """A worker was never told of a run."""
-
-
-# The picklings of what runs call, by their tokens.
-_RUNS: Final[dict[str, bytes]] = {}
-_IN_HAND: Final = threading.Lock()
-
-
-def whereabouts() -> str:
-    """What to call the worker that this process is: its address and its machine."""
-    addresses = ", ".join(sorted(_ADDRESSES)) or f"process {os.getpid()}"
-    return f"{addresses} on {socket.gethostname()}"
-
-
-_ADDRESSES: Final[set[str]] = set()
-
-
-def _version(dask_worker: Any) -> str:
-    _ADDRESSES.add(dask_worker.address)
-    return maskgen.__version__
-
-
-def _keep(token: str, work: bytes) -> None:
-    """Keep what a run calls, so that it need not come with every chunk."""
-    # Dask's nanny sets these too. Libraries that are loaded by now keep their threads.
-    for name, value in ONE_THREAD.items():
-        os.environ.setdefault(name, value)
-    _RUNS[token] = work
-    while len(_RUNS) > _KEPT_RUNS:
-        del _RUNS[next(iter(_RUNS))]
-
-
-def _call(token: str, items: Sequence[T]) -> Any:
-    with _IN_HAND:
-        if token not in _RUNS:
-            raise _UnknownRunError
-        return _loaded(_RUNS[token])(items)
-
-
-async def _answer(function: bytes) -> Any:
-    # In a thread, so that the worker goes on answering its scheduler.
-    return await asyncio.to_thread(_answer_alone, function)
-
-
-def _answer_alone(function: bytes) -> Any:
-    with _IN_HAND:
-        return _loaded(function)()
-
-
-async def _forget(token: str, drain_seconds: float) -> None:
-    """Take up no more of a run, and wait for what is in hand."""
-    _RUNS.pop(token, None)
-    if drain_seconds and await asyncio.to_thread(partial(_IN_HAND.acquire, timeout=drain_seconds)):
-        _IN_HAND.release()
-
-
-@lru_cache(maxsize=4)
-def _loaded(pickled: bytes) -> Callable[..., Any]:
-    from distributed.protocol import pickle as dask_pickle
-
-    function: Callable[..., Any] = dask_pickle.loads(pickled)
-    return function
-
-
-# ---- in the client
 
 
 def _pickled(function: Callable[..., Any]) -> bytes:

@@ -19,7 +19,7 @@ from maskgen.datasets.base import Entry, Reader
 from maskgen.errors import ConfigError, MaskgenError
 from maskgen.packs.find import BUNDLED, pack_dir
 from maskgen.parallel import DaskExecutor
-from maskgen.parallel.dask import whereabouts
+from maskgen.parallel.dask_worker import whereabouts
 from maskgen.run import patterns
 from maskgen.run.outcome import Done
 from maskgen.run.record import catalog_of, versions

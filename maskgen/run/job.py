@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from maskgen import files, manifest
+from maskgen import files, linelog, manifest
 from maskgen.datasets.base import Entry, Fault, Reader, Writer
 from maskgen.errors import ConfigError, MaskgenError
 from maskgen.manifest import Counts, RunFile, Tally
@@ -321,8 +321,8 @@ def _work_and_record(
     progress = Progress(plan.total())
     on_progress(progress)
     with (
-        files.Log(logs.rows) as log,
-        files.Log(logs.stamps) as stamps_log,
+        linelog.Log(logs.rows) as log,
+        linelog.Log(logs.stamps) as stamps_log,
         contextlib.closing(_outcomes(plan, crew)) as outcomes,
     ):
         for done in outcomes:

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
-from maskgen import files, manifest
+from maskgen import linelog, manifest
 from maskgen.datasets.base import Entry, Mark, Meta, Pair, PartWriter, Writer
 from maskgen.datasets.finals import home_beside
 from maskgen.datasets.open import open_reader, open_writer
@@ -151,7 +151,7 @@ def _refuse_other(target: Path, home: Path, record: RunFile, outputs: Sequence[O
 def _copy(outputs: Sequence[Output], rows: Sequence[FormerRows], writer: Writer, on_row: Callable[[int], None]) -> None:
     """Copy all rows, and what they name, that the target does not have yet."""
     logs = shares.logs_of(writer.home)[0]
-    with FormerRows([logs]) as copied, files.Log(logs.rows) as rows_log, files.Log(logs.stamps) as stamps_log:
+    with FormerRows([logs]) as copied, linelog.Log(logs.rows) as rows_log, linelog.Log(logs.stamps) as stamps_log:
         number = 0
         for at, output in enumerate(outputs):
             new = (former for former in _own(outputs, rows, at) if copied.find(former.row.key) is None)

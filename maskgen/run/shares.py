@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from maskgen import files, manifest
+from maskgen import files, linelog, manifest
 from maskgen.run import stamps
 from maskgen.run.former import Logs
 from maskgen.run.settings import Share
@@ -124,8 +124,8 @@ def _take_in(target: Path, keeps_marks_of: int | None = None) -> None:
         # Rows first: a row without stamps is made again, stamps without a row would hide that it is missing.
         for log, of_share in zip(main, logs, strict=True):
             if of_share.exists():
-                with files.Log(log) as all_lines:
-                    for _, line in files.lines(of_share):
+                with linelog.Log(log) as all_lines:
+                    for _, line in linelog.lines(of_share):
                         all_lines.append(line.decode())
         for of_share in reversed(logs):
             of_share.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from maskgen import files, manifest
+from maskgen import linelog, manifest
 from maskgen.datasets.base import Entry, Mark, PartWriter, Reader, Sample, Writer
 from maskgen.errors import ImageError
 from maskgen.manifest import Row
@@ -33,7 +33,7 @@ class RowStamps:
 
     def line(self) -> str:
         """As it stands in the file."""
-        return files.line_of([self.key, *self.source, *(part for mark in self.outputs for part in mark)])
+        return linelog.line_of([self.key, *self.source, *(part for mark in self.outputs for part in mark)])
 
 
 def source_of(sample: Sample | None, reader: Reader, entry: Entry) -> Mark:
@@ -59,7 +59,7 @@ def key_of(line: bytes) -> str | None:
     if not line.startswith(b'["'):
         return None
     try:
-        return files.first_string(line, 2)
+        return linelog.first_string(line, 2)
     except ValueError:
         return None
 
@@ -67,9 +67,9 @@ def key_of(line: bytes) -> str | None:
 def tidy(path: Path, is_kept: Callable[[str], bool]) -> None:
     """Keep the latest line of each key that is to be kept, in the order of keys, which are sorted on disk."""
     with contextlib.suppress(FileNotFoundError):
-        keys = ((key, offset) for offset, line in files.lines(path) if (key := key_of(line)) is not None)
+        keys = ((key, offset) for offset, line in linelog.lines(path) if (key := key_of(line)) is not None)
         with Sorted((item for item in keys if is_kept(item[0])), path.parent) as in_order:
-            files.rewrite(path, manifest.latest(in_order))
+            linelog.rewrite(path, manifest.latest(in_order))
 
 
 def has_changed(
@@ -117,7 +117,7 @@ def _sha256(reader: Reader, entry: Entry) -> str | None:
 def parsed(line: bytes) -> RowStamps | None:
     """A line of the file; None if it is no such array."""
     try:
-        key, *parts = files.words(line)
+        key, *parts = linelog.words(line)
     except ValueError:
         return None
     if key is None or len(parts) < 2 or len(parts) % 2:

@@ -20,8 +20,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from maskgen.arrays import Float32Array, Image, IntArray, Lazy
 from maskgen.catalog.store import Catalog
+from maskgen.datasets.dataset import open_people
 from maskgen.datasets.pairs import Pairs
-from maskgen.datasets.people import AlignedBy, Item, People, open_people
+from maskgen.datasets.people import AlignedBy, Item, People
 from maskgen.detect import DetectorSpec
 from maskgen.errors import ConfigError, ImageError
 from maskgen.evaluate.pairs import draw_pairs

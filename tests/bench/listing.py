@@ -26,7 +26,8 @@ HEAD = """
 import resource, sys, time
 from pathlib import Path
 import numpy as np
-from maskgen.datasets import listing, people, recordio_ranges
+from maskgen.datasets import listing, recordio_ranges
+from maskgen.datasets.dataset import open_people
 from maskgen.train.order import Batches, layout_of, order
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -36,7 +37,7 @@ path = Path(sys.argv[1])
 before, started = peak(), time.perf_counter()
 """
 BY_RANGES = """
-found = people.open_people(path)
+found = open_people(path)
 told("people by the ranges", started, before, len(found.items))
 before, started = peak(), time.perf_counter()
 places = np.repeat(np.arange(len(found.items)), 1)
@@ -55,7 +56,7 @@ print(f"read and decoded: {12800 / (time.perf_counter() - started):,.0f} per sec
 """
 BY_RECORDS = """
 recordio_ranges.ranged.__code__ = (lambda path: None).__code__
-found = people.open_people(path)
+found = open_people(path)
 told("people by the records", started, before, len(found.items))
 """
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from maskgen import RandomMask, images
 from maskgen.catalog.store import Catalog
-from maskgen.datasets.people import open_dataset
+from maskgen.datasets.dataset import open_dataset
 from maskgen.detect import DetectorSpec
 from maskgen.face.align import aligned_crop, alignment
 from maskgen.masking.augment import mask_faces

@@ -13,8 +13,8 @@ from fakes import mask, pixels, write_picture
 from PIL import Image
 
 from maskgen import manifest
-from maskgen.datasets import people
 from maskgen.datasets.base import Entry, Fault, Meta, Sample
+from maskgen.datasets.dataset import open_people
 from maskgen.datasets.folder import FolderReader, identity_of
 from maskgen.datasets.folder_writer import FolderWriter
 from maskgen.errors import ConfigError, ImageError
@@ -188,7 +188,7 @@ def test_a_name_that_is_too_long_is_an_error_of_its_picture_that_names_no_folder
 def test_no_program_becomes_a_person(tmp_path, no_data):
     for who in ("ann", "bob", no_data):
         write_picture(tmp_path / who / "1.png")
-    found = people.open_people(tmp_path)
+    found = open_people(tmp_path)
     assert sorted(item.identity for item in found.items) == ["ann", "bob"]
     assert dict(found.left_out) == {"no_data": 1}
 
@@ -197,7 +197,7 @@ def test_linked_identities_are_people(tmp_path):
     write_picture(tmp_path / "elsewhere" / "1.png")
     write_picture(tmp_path / "data" / "ann" / "1.png")
     (tmp_path / "data" / "bob").symlink_to(tmp_path / "elsewhere")
-    assert [item.identity for item in people.open_people(tmp_path / "data").items] == ["ann", "bob"]
+    assert [item.identity for item in open_people(tmp_path / "data").items] == ["ann", "bob"]
 
 
 @pytest.mark.parametrize("parts", [("train", "val"), ("Training", "Test"), ("part1", "part2"), ("images",)])
@@ -206,7 +206,7 @@ def test_parts_of_a_dataset_are_not_taken_for_people_and_the_likely_root_is_name
         for person in range(12 if part == parts[0] else 10):
             write_picture(tmp_path / part / f"person{person}" / "1.png")
     with pytest.raises(ConfigError, match=rf"two folders deep.*likely {tmp_path / parts[0]}") as caught:
-        people.open_people(tmp_path)
+        open_people(tmp_path)
     assert caught.value.remedy
 
 
@@ -214,21 +214,21 @@ def test_a_single_folder_around_a_few_people_is_not_taken_for_a_person(tmp_path)
     for person in range(3):
         write_picture(tmp_path / "faces" / f"person{person}" / "1.png")
     with pytest.raises(ConfigError, match=rf"likely {tmp_path / 'faces'}"):
-        people.open_people(tmp_path)
+        open_people(tmp_path)
     write_picture(tmp_path / "more" / "person0" / "1.png")
-    assert {item.identity for item in people.open_people(tmp_path).items} == {"faces", "more"}
+    assert {item.identity for item in open_people(tmp_path).items} == {"faces", "more"}
 
 
 def test_people_whose_pictures_lie_in_folders_of_their_own_are_people(tmp_path):
     for person in range(4):
         for video in range(3):
             write_picture(tmp_path / f"person{person}" / f"video{video}" / "1.png")
-    assert len(people.open_people(tmp_path).items) == 12
+    assert len(open_people(tmp_path).items) == 12
 
 
 def test_a_folder_that_is_missing_holds_no_people(tmp_path):
     with pytest.raises(ConfigError, match="no such file or folder"):
-        people.open_people(tmp_path / "nowhere")
+        open_people(tmp_path / "nowhere")
 
 
 def test_parts_of_a_dataset_are_not_taken_for_people_after_they_were_masked_either(tmp_path, job_of):
@@ -238,7 +238,7 @@ def test_parts_of_a_dataset_are_not_taken_for_people_after_they_were_masked_eith
     job = job_of(tmp_path / "in", originals=True)
     mask(job)
     with pytest.raises(ConfigError, match="train"):
-        people.open_people(job.target)
+        open_people(job.target)
 
 
 @pytest.mark.parametrize(
@@ -276,13 +276,13 @@ def test_people_of_crops_and_of_copies_are_those_of_the_pictures(tmp_path, job_o
     copies = job_of(tmp_path / "in", "copies", masks=False)
     for job in (crops, bare, copies):
         mask(job)
-    found = people.open_people(crops.target)
+    found = open_people(crops.target)
     assert (found.is_aligned, [item.identity for item in found.items]) == (True, ["ann", "ann", "bob"])
     assert all(item.keypoints is None and len(item.masked) == 1 for item in found.items)
     assert all(found.read(key).shape == (112, 112, 3) for item in found.items for key in (item.original, *item.masked))
     with pytest.raises(ConfigError, match="without their originals"):
-        people.open_people(bare.target)
-    found = people.open_people(copies.target)
+        open_people(bare.target)
+    found = open_people(copies.target)
     assert (found.is_aligned, len(found.items)) == (False, 3)
 
 
@@ -295,7 +295,7 @@ def test_the_face_of_a_person_is_the_central_one_where_that_was_masked(tmp_path,
         job = job_of(tmp_path / "in", chosen, faces=chosen)
         mask(job)
         (row,) = manifest.read(job.target / "manifest.jsonl")
-        (item,) = people.open_people(job.target).items
+        (item,) = open_people(job.target).items
         masked = [number for number, face in enumerate(row.variants[0].masks) if face.design is not None]
         assert np.allclose(item.keypoints, row.faces[masked[0]].keypoints)
         assert len(item.masked) == 1

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from maskgen import manifest, run
 from maskgen.datasets import recordio_ranges
 from maskgen.datasets.base import Entry
+from maskgen.datasets.dataset import open_people
 from maskgen.datasets.listing import listed
-from maskgen.datasets.people import open_people
 from maskgen.datasets.recordio import RecordReader
 from maskgen.datasets.texts import Lookup, Texts
 from maskgen.errors import ConfigError, ImageError

@@ -16,7 +16,7 @@ from torch import nn
 
 from maskgen.detect import FaceDetector
 from maskgen.face import Face, HeadPose
-from maskgen.packtraining import data, detector, export, failures, landmarks
+from maskgen.packtraining import anchors, canvases, data, detector, export, failures, landmarks
 from maskgen.packtraining.trainer import Trainer
 
 
@@ -32,8 +32,8 @@ def work(tmp_path_factory):
 
 def export_of(work, pack):
     rng = np.random.default_rng(0)
-    crops, canvases = (rng.uniform(-1, 1, (4, 3, side, side)).astype(np.float32) for side in (96, 64))
-    export.export(work, pack, crops, canvases)
+    crops, squares = (rng.uniform(-1, 1, (4, 3, side, side)).astype(np.float32) for side in (96, 64))
+    export.export(work, pack, crops, squares)
 
 
 @given(poses(yaw=60, pitch=30, roll=30))
@@ -108,8 +108,8 @@ def test_mining_finds_nothing_near_known_faces():
     image[60:120, 60:120] = 255  # the face
     face = np.array([[60, 60, 120, 120]], np.float32)
     nothing = np.zeros((0, 4), np.float32)
-    picture = detector.Picture(image, face, np.zeros((1, 5, 2), np.float32), nothing, None)
-    patches = list(detector.mine([picture], Everywhere(), 300))
+    picture = canvases.Picture(image, face, np.zeros((1, 5, 2), np.float32), nothing, None)
+    patches = list(canvases.mine([picture], Everywhere(), 300))
     assert len(patches) > 10
     assert all(patch.max() == 0 for patch in patches)
 
@@ -139,7 +139,7 @@ boxes = st.lists(
 @given(boxes)
 def test_every_face_of_a_canvas_has_anchors_unless_another_has_won_them(faces):
     truth = np.array([[x, y, x + size, y + size * ratio] for x, y, size, ratio in faces], np.float32)
-    label, box, _ = detector.assign(truth, np.zeros((len(truth), 5, 2), np.float32), np.zeros((0, 4), np.float32), 256)
+    label, box, _ = anchors.assign(truth, np.zeros((len(truth), 5, 2), np.float32), np.zeros((0, 4), np.float32), 256)
     assert (label == 1).any()
     won = {tuple(row) for row in box[label == 1]}
     assert won <= {tuple(row) for row in truth}
@@ -147,7 +147,7 @@ def test_every_face_of_a_canvas_has_anchors_unless_another_has_won_them(faces):
 
 def test_anchors_on_ignored_faces_count_neither_way():
     ignored = np.array([[50, 50, 120, 120]], np.float32)
-    label, _, _ = detector.assign(np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32), ignored, 256)
+    label, _, _ = anchors.assign(np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32), ignored, 256)
     assert set(label.tolist()) == {-1, 0}
 
 

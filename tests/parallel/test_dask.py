@@ -14,7 +14,7 @@ from chunks import fail_at, kill_at, squares
 from clusters import started
 
 from maskgen.errors import ConfigError
-from maskgen.parallel import Crash, DaskExecutor, chunks_of, dask
+from maskgen.parallel import Crash, DaskExecutor, chunks_of, dask, dask_worker
 from maskgen.parallel.base import ONE_THREAD, WorkersDieError
 from maskgen.parallel.dask import ClusterError
 
@@ -280,6 +280,6 @@ def test_workers_without_maskgen_are_refused_by_name(cluster, monkeypatch):
     def missing(dask_worker):
         raise ModuleNotFoundError("No module named 'maskgen'")
 
-    monkeypatch.setattr(dask, "_version", missing)
+    monkeypatch.setattr(dask_worker, "version", missing)
     with pytest.raises(ClusterError, match=r"worker tcp://\S+: cannot use maskgen there: No module named 'maskgen'"):
         DaskExecutor(cluster.address)

@@ -14,7 +14,7 @@ from PIL import Image
 from strategies import face_at
 
 from maskgen import run
-from maskgen.datasets.people import open_dataset, open_people
+from maskgen.datasets.dataset import open_dataset, open_people
 from maskgen.errors import ConfigError
 from maskgen.face import HeadPose
 from maskgen.masking.light import appearance_of

@@ -10,8 +10,9 @@ from fakes import COLOURS, mask, pixels
 from PIL import Image
 
 from maskgen import images, manifest, run
-from maskgen.datasets import parts, people
+from maskgen.datasets import parts
 from maskgen.datasets.base import Entry
+from maskgen.datasets.dataset import open_people
 from maskgen.datasets.open import format_of_path, open_reader
 from maskgen.errors import ConfigError
 from maskgen.run.inspect import inspect
@@ -130,7 +131,7 @@ def test_a_name_that_no_folder_can_have_is_written_another_way_and_no_two_people
     (records / "labels.txt").write_text("".join(f"{label}\t{name}\n" for label, name in enumerate(names)))
     out = converted(job_of, records, "folder", "folder")
     assert sorted(path.name for path in out.iterdir() if path.is_dir()) == ["%2E.%2Fup", "%2Ehidden", "a%2Fb"]
-    assert len(people.open_people(out).items) == 4
+    assert len(open_people(out).items) == 4
 
 
 def test_a_folder_with_two_sets_of_records_is_asked_about(crops, job_of, tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from maskgen import files, manifest
+from maskgen import files, linelog, manifest
 from maskgen.datasets.base import Mark
 from maskgen.manifest import Row
 from maskgen.run.former import FormerRows, Logs
@@ -11,7 +11,7 @@ from maskgen.run.stamps import RowStamps
 
 def logs_with(folder, name, rows, with_stamps=True):
     logs = Logs(folder / f"{name}.rows", folder / f"{name}.stamps")
-    with files.Log(logs.rows) as log, files.Log(logs.stamps) as marks:
+    with linelog.Log(logs.rows) as log, linelog.Log(logs.stamps) as marks:
         for row in rows:
             log.append(manifest.line_of(row))
             if with_stamps:

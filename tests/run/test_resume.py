@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from fakes import mask, write_picture
 
-from maskgen import files, manifest, run
+from maskgen import files, linelog, manifest, run
 from maskgen.datasets import folder_writer
 from maskgen.errors import ConfigError
 from maskgen.run import stamps
@@ -45,13 +45,13 @@ def taken(job):
 def killed_at(job, taken, monkeypatch):
     """Run a job that is killed after some rows, with a chunk that is written and not recorded."""
     with monkeypatch.context() as patch:
-        patch.setattr(files.Log, "append", _append_until(taken))
+        patch.setattr(linelog.Log, "append", _append_until(taken))
         with pytest.raises(KeyboardInterrupt, match=ENDED):
             mask(job)
 
 
 def _append_until(number):
-    append, rows = files.Log.append, []
+    append, rows = linelog.Log.append, []
 
     def stop(log, line):
         if log._path.name == manifest.MANIFEST_FILE:

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from maskgen import files, formats, images, manifest, run
+from maskgen import files, formats, images, linelog, manifest, run
 from maskgen.catalog.store import Catalog
 from maskgen.datasets import folder, folder_writer
 from maskgen.datasets.folder_writer import FolderWriter
@@ -173,7 +173,7 @@ def test_a_resumed_run_counts_the_rows_of_both(tree, job_of):
 def test_a_kill_between_rows_and_stamps_of_a_chunk_costs_nothing(tree, job_of, monkeypatch):
     job, alone = job_of(tree), job_of(tree, target="alone")
     mask(alone)
-    append, written = files.Log.append, []
+    append, written = linelog.Log.append, []
 
     def dies(log, *lines):
         append(log, *lines)
@@ -181,7 +181,7 @@ def test_a_kill_between_rows_and_stamps_of_a_chunk_costs_nothing(tree, job_of, m
         if len(written) == 5:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(files.Log, "append", dies)
+    monkeypatch.setattr(linelog.Log, "append", dies)
     with pytest.raises(KeyboardInterrupt):
         mask(job)
     monkeypatch.undo()

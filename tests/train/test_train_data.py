@@ -14,7 +14,8 @@ from strategies import face_at
 torch = pytest.importorskip("torch", reason="training needs the extra [train]")
 torch.set_num_threads(1)
 
-from maskgen.datasets import people as datasets
+from maskgen import linelog
+from maskgen.datasets.dataset import open_people
 from maskgen.detect import DetectorSpec
 from maskgen.errors import ConfigError, ImageError
 from maskgen.face import HeadPose
@@ -239,21 +240,21 @@ def test_keypoints_of_the_manifest_align_without_landmarks_and_without_a_detecto
 
 def test_originals_may_lie_elsewhere(augmented, tmp_path):
     elsewhere = people.folder_of_people(tmp_path / "elsewhere")
-    found = datasets.open_people(augmented, elsewhere)
+    found = open_people(augmented, elsewhere)
     assert all(Path(item.original).is_relative_to(elsewhere) for item in found.items)
     assert all(Path(item.masked[0]).is_relative_to(augmented) for item in found.items)
     (elsewhere / people.name(3, 1)).unlink()
     with pytest.raises(ConfigError, match=r"3/1\.png: the original of a masked picture is missing; set original to"):
-        datasets.open_people(augmented, elsewhere)
+        open_people(augmented, elsewhere)
 
 
 def test_rows_without_a_face_are_left_out_and_counted(tmp_path):
     root = people.augmented_people(tmp_path / "data")
-    with people.files.Log(root / "manifest.jsonl") as log:
+    with linelog.Log(root / "manifest.jsonl") as log:
         log.append(people.Row(key=people.name(0, 0), status="skipped", reason="no_face").model_dump_json())
         log.append(people.Row(key="person_00/9.png", status="failed", reason="bad_image").model_dump_json())
         log.append(people.Row(key="loose.png", status="skipped", faces=(people.face_row(),)).model_dump_json())
-    found = datasets.open_people(root)
+    found = open_people(root)
     assert len(found.items) == 17
     assert dict(found.left_out) == {"no_face": 1, "bad_image": 1, "no_identity": 1}
 
@@ -261,7 +262,7 @@ def test_rows_without_a_face_are_left_out_and_counted(tmp_path):
 def test_a_verification_set_is_nothing_to_learn_from_and_what_takes_it_is_named(tmp_path):
     (tmp_path / "lfw.bin").write_bytes(b"")
     with pytest.raises(ConfigError, match=r"lfw\.bin: .* does not say who is on its pictures; 'maskgen eval'"):
-        datasets.open_people(tmp_path / "lfw.bin")
+        open_people(tmp_path / "lfw.bin")
 
 
 @pytest.mark.parametrize(
