@@ -109,6 +109,12 @@ def test_several_photographs_give_views_of_both_sides():
     )
 
 
+def test_a_side_far_from_all_photographs_has_the_colours_of_the_cloth():
+    views = around.rendered_views([photograph(-2), photograph(25, 10)], has_loops=False)
+    for view in views:
+        assert np.abs(middle_of(view) - BLUE).max() < 0.14, view.rotation
+
+
 def test_what_one_side_hides_is_taken_from_the_other():
     # Seen from image left... of the far side nothing is seen: it takes after the near one.
     turned = photograph(45.0, 0.0, (RED, RED))

@@ -184,6 +184,7 @@ def test_a_crop_is_upright_and_at_the_scale_it_says():
         ((150, 200, 225), "light blue"),
         ((200, 40, 50), "red"),
         ((40, 140, 145), "teal"),
+        ((205, 160, 50), "yellow"),
         ((150, 215, 190), "mint"),
     ],
 )
@@ -193,7 +194,7 @@ def test_colours_are_named(rgb, name):
 
 
 @pytest.mark.parametrize("chroma", [6, 10, 16, 22])
-@pytest.mark.parametrize("hue_deg", [205, 215, 225, 240])
+@pytest.mark.parametrize("hue_deg", [210, 220, 230, 240])
 @pytest.mark.parametrize("lightness", [66, 75, 84])
 def test_the_blues_of_surgical_masks_are_light_blue(lightness, hue_deg, chroma):
     a, b = chroma * np.cos(np.radians(hue_deg)), chroma * np.sin(np.radians(hue_deg))

@@ -198,9 +198,10 @@ def _hidden(turned: Float64Array, turn: Float64Array) -> BoolArray:
 def _joined(laid: Sequence[_Laid], near: HeadPose | None) -> tuple[Float64Array, Float64Array]:
     """(R, C, 3) colours and (R, C) opacity of the cloth, those of photographs near a pose first."""
     total, weight = np.zeros((*laid[0].trust.shape, 4)), np.zeros(laid[0].trust.shape)
-    for one in laid:
-        apart = 0.0 if near is None else float(np.hypot(one.pose.yaw - near.yaw, one.pose.pitch - near.pitch))
-        share = 0.5 ** (apart / _HALF_DEG)
+    aparts = [0.0 if near is None else float(np.hypot(p.pose.yaw - near.yaw, p.pose.pitch - near.pitch)) for p in laid]
+    for one, apart in zip(laid, aparts, strict=True):
+        # The nearest photograph counts in full, however far it is: a far side may have been seen by none.
+        share = 0.5 ** ((apart - min(aparts)) / _HALF_DEG)
         for rgba, trust, counts in (
             (one.rgba, one.trust, 1.0),
             (one.rgba[:, ::-1], one.trust[:, ::-1], _MIRRORED_WEIGHT),

@@ -108,6 +108,8 @@ _DYED: Final = 10.0
 # Pale blue cloth looks bluer towards green than white cloth does under any sky: hues in Lab, degrees, and least chroma.
 _PALE_BLUE: Final = (190.0, 250.0)
 _PALE: Final = 2.5
+# It is blue in neutral light too: so much of its chroma, at least, is left there.
+_UNEXPLAINED: Final = 0.9
 # White cloth looks beige in the light of lamps: so much chroma, on cloth so light, is put down to that.
 _WARM_WHITE: Final = 12.0
 _LIGHT: Final = 68.0
@@ -150,8 +152,10 @@ def in_neutral_light(rgb: Float32Array, alpha: Float32Array, crop: Crop, skin: B
     lightness, a, b = lab_of(middle)
     is_warm_white = lightness > _LIGHT and b > abs(a) and min(chromas) < _WARM_WHITE
     is_neutral = min(chromas) < _NEUTRAL_CLOTH and chromas[0] < _DYED
-    if is_neutral and _is_pale_blue(middle, _PALE) and _is_pale_blue(np.clip(middle / balance, 0, 1), _PALE):
-        # Its tint is no greater than what light may do: it stays as it was photographed.
+    balanced = np.clip(middle / balance, 0, 1)
+    is_pale_blue = _is_pale_blue(middle, _PALE) and _is_pale_blue(balanced, _PALE)
+    if is_neutral and is_pale_blue and chroma_of(balanced) > _UNEXPLAINED * chromas[0]:
+        # So small a tint is as uncertain as the light: it stays as it was photographed.
         balance = np.ones(3, np.float32)
         exposure = min(exposure, max(float(middle @ LUMA) / _WHITE_CLOTH, 1.0))
     elif is_warm_white or is_neutral:
@@ -267,8 +271,8 @@ def _follow(path: IntArray, response: Float32Array, result: Float32Array, near: 
 
 _COLOURS: Final = (
     ("red", (190, 45, 50)), ("pink", (225, 140, 165)), ("orange", (225, 120, 50)), ("brown", (110, 75, 55)),
-    ("beige", (215, 195, 170)), ("yellow", (225, 205, 80)), ("green", (70, 140, 80)), ("mint", (160, 215, 195)),
-    ("mint", (151, 199, 194)), ("teal", (40, 140, 145)), ("light blue", (160, 205, 230)),
+    ("beige", (215, 195, 170)), ("yellow", (225, 205, 80)), ("yellow", (200, 150, 40)), ("green", (70, 140, 80)),
+    ("mint", (160, 215, 195)), ("mint", (151, 199, 194)), ("teal", (40, 140, 145)), ("light blue", (160, 205, 230)),
     # Surgical masks: towards green, and paler the more light falls on them.
     ("light blue", (155, 204, 214)), ("light blue", (175, 197, 199)), ("blue", (60, 110, 185)), ("navy", (35, 45, 80)),
     ("purple", (115, 70, 135)), ("lilac", (190, 175, 215)),

@@ -302,7 +302,8 @@ def _wrapped(normal: Float64Array, light: Float64Array) -> Float64Array:
 def _soft_white(colours: Float64Array) -> Float64Array:
     """Colours with the brightest compressed: cloth is never as white as the picture can be."""
     room = _WHITE_TOP - _WHITE_KNEE
-    pressed, is_bright = colours.copy(), colours > _WHITE_KNEE
+    pressed: Float64Array = colours.copy()
+    is_bright = colours > _WHITE_KNEE
     pressed[is_bright] = _WHITE_KNEE + room * np.tanh((colours[is_bright] - _WHITE_KNEE) / room)
     return pressed
 

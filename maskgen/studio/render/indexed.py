@@ -58,8 +58,8 @@ def _quantised(pixels: Image, count: int) -> tuple[Float64Array, IntArray]:
     until there are enough (a variant of median cut: P. Heckbert, "Color image quantization", SIGGRAPH 1982).
     """
     keys = pixels.astype(np.uint32) @ np.array([1 << 24, 1 << 16, 1 << 8, 1], np.uint32)
-    _, first, place, weight = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
-    values, weight = pixels[first].astype(np.float64), weight.astype(np.float64)
+    _, first, place, counts = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
+    values, weight = pixels[first].astype(np.float64), counts.astype(np.float64)
     groups = [np.arange(len(values))]
     errors = [_error(values, weight, groups[0])]
     enough = len(pixels) * 3 * _DEVIATION**2

@@ -19,4 +19,5 @@ def made(shape: SheetShape) -> Float32Array:
 
 
 if __name__ == "__main__":
-    np.savez_compressed(Path(__file__).with_name("nets.npz"), **{key_of(shape): made(shape) for shape in SHAPES})
+    halves = {key_of(shape): made(shape) for shape in SHAPES}
+    np.savez_compressed(Path(__file__).with_name("nets.npz"), **halves)  # type: ignore[arg-type]

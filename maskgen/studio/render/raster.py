@@ -97,7 +97,9 @@ def _candidates(
     x, y = low[owner, 0] + column, low[owner, 1] + row
     on_screen = (x >= 0) & (x < width) & (y >= 0) & (y < height)
     x, y, owner, bary = x[on_screen], y[on_screen], owner[on_screen], bary[on_screen]
-    z = (bary * corners[owner, :, 2]).sum(axis=1)
+    za, zb, zc = corners[owner, :, 2].T
+    # What faces the viewer squarely is equally deep all over.
+    z = za + bary[:, 1] * (zb - za) + bary[:, 2] * (zc - za)
     return y * width + x, z, bary, owner
 
 
@@ -121,4 +123,4 @@ def average(samples: Float32Array, factor: int) -> Float32Array:
     for down in range(factor):
         for across in range(factor):
             total += samples[down::factor, across::factor]
-    return total * np.float32(1 / factor**2)
+    return np.asarray(total * np.float32(1 / factor**2), np.float32)
