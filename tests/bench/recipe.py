@@ -22,7 +22,7 @@ from typing import Any, Final
 import numpy as np
 
 from maskgen.arrays import BoolArray, Float64Array, Image, IntArray
-from maskgen.datasets.people import open_people
+from maskgen.datasets.dataset import open_people
 from maskgen.evaluate.embed import Embedder, embeddings_of
 from maskgen.evaluate.pairs import draw_pairs
 from tests.bench.train_lfw import HEAD, HELD_OUT, SEED, copy_people, run
