@@ -13,7 +13,7 @@ from maskgen.parse import FaceParser
 from maskgen.studio.photo import harvest, rim, segment
 
 PHOTOGRAPHS = Path(__file__).parents[3] / "shared" / "data" / "masked_photos"
-TURNED = ("002", "043", "109", "193")
+TURNED = ("002", "043", "109", "187")
 """Photographs of turned heads whose cheek lies where a mask is expected."""
 
 SIDE = 120
