@@ -62,7 +62,7 @@ def without_skin(
     reach = 2 * max(round(_REACH_MM * pixels_per_mm), 1) + 1
     near_rim = cv2.dilate((~region).astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0
     count, labels = cv2.connectedComponents(patches, connectivity=4)
-    kept = region.copy()
+    kept: BoolArray = region.copy()
     for label in range(1, count):
         patch = labels == label
         cast = illuminant.cast_of(np.median(pixels[patch], axis=0))
