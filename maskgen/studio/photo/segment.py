@@ -24,6 +24,7 @@ from maskgen import parse
 from maskgen.arrays import BoolArray, Float32Array, Image, IntArray
 from maskgen.face import Face
 from maskgen.face.head import head_to_image, points_on_face
+from maskgen.studio.photo import rim
 
 WORK_SCALE: Final = 0.6
 """Pixels per millimetre at which the mask is found; its outline is drawn sharper afterwards."""
@@ -364,6 +365,8 @@ def find(crop: Crop, parts: Parts | None = None) -> MaskRegion:
         region = _cut(unary, crop.pixels, 4.0)
         region = _main_part(_without_lobes(region, crop.pixels_per_mm), regions.core)
         weight = cv2.erode((region & ~skinny).astype(np.float32), np.ones((3, 3), np.uint8))
+    cloth = rim.without_skin(region, skinny, core, regions.skin, crop.pixels, crop.pixels_per_mm)
+    region = _main_part(_without_lobes(cloth, crop.pixels_per_mm), regions.core)
     return MaskRegion(region, skinny, regions)
 
 
