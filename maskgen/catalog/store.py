@@ -125,7 +125,7 @@ class Siblings:
     def triangles(self) -> list[npt.NDArray[np.int32]]:
         """Of each view; none if it cannot be triangulated."""
         # Three numbers of four bytes, where a picture has three pixels.
-        found, _ = decoded.shared(
+        found = decoded.shared(
             self._source,
             f"triangles of {self._sha256}",
             lambda: [corners.view(np.uint8).reshape(-1, 3, 4) for corners in map(self._made, self.views)],
@@ -188,7 +188,7 @@ class Textures:
     def __init__(self, view: View) -> None:
         self.view = view
         what = f"smaller {'mirrored' if view.is_mirrored else ''}"
-        self._smaller, _ = decoded.shared(view.path, what, lambda: _smaller_sizes(view))
+        self._smaller = decoded.shared(view.path, what, lambda: _smaller_sizes(view))
         width, height = _size_of(view.path)
         self.shapes = [(height, width), *(scale.shape[:2] for scale in self._smaller)]
 
@@ -212,7 +212,7 @@ class Textures:
 @lru_cache(maxsize=128)
 def _recent_full_size(textures: Textures) -> Image:
     view = textures.view
-    (full,), _ = decoded.shared(view.path, "full", lambda: [_full_size(view)])
+    (full,) = decoded.shared(view.path, "full", lambda: [_full_size(view)])
     return np.ascontiguousarray(full[:, ::-1]) if view.is_mirrored else full
 
 
