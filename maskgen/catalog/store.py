@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import os
@@ -26,6 +25,7 @@ from maskgen.catalog.points import triangulation_of
 from maskgen.catalog.schema import CatalogFile, Corner, DesignEntry, Kind, Rotation, Straps, Surface, ViewEntry
 from maskgen.errors import CatalogError
 from maskgen.face.landmarks import MIRROR_68
+from maskgen.names import did_you_mean
 from maskgen.schema import first_fault
 
 if TYPE_CHECKING:
@@ -427,10 +427,10 @@ class Catalog:
         """
         known = set(self.names)
         if missing := [name for name in names if name not in known]:
-            like = difflib.get_close_matches(missing[0], known, 1)
+            near = did_you_mean(missing[0], known)
             raise CatalogError(
                 f"{self._called}: no design {', '.join(map(repr, missing))}",
-                f"did you mean {like[0]}? See 'maskgen catalog list'" if like else "see 'maskgen catalog list'",
+                f"{near} See 'maskgen catalog list'" if near else "see 'maskgen catalog list'",
             )
         chosen = tuple(
             design

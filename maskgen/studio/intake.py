@@ -20,13 +20,12 @@ from maskgen.catalog.edit import NewDesign, NewView, png_of
 from maskgen.catalog.likeness import PHOTOGRAPH
 from maskgen.catalog.png import MAX_PICTURE_PIXELS
 from maskgen.catalog.points import faults_of_placing, faults_of_points
-from maskgen.catalog.schema import UNKNOWN_LICENSE, DesignEntry, Kind, Pixel, Rotation
+from maskgen.catalog.schema import UNKNOWN_LICENSE, DesignEntry, Kind, Pixel, Rotation, refuse_unknown_points
 from maskgen.datasets.base import Entry, Fault
 from maskgen.datasets.folder import FolderReader
 from maskgen.detect import Detector, FaceDetector
 from maskgen.errors import CatalogError, ImageError, MaskgenError
 from maskgen.face import Face
-from maskgen.face.head import POINT_NAMES
 from maskgen.packs.find import BUNDLED
 from maskgen.parallel import Crash, Executor, chunks_of, in_order
 from maskgen.parse import FaceParser, Parser
@@ -69,8 +68,7 @@ class PointsFile(BaseModel):
     @field_validator("points")
     @classmethod
     def _known(cls, points: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
-        if unknown := sorted(set(points) - POINT_NAMES)[:3]:
-            raise ValueError(f"unknown control points {unknown}: use '0' to '67' or the anchors of maskgen.face.head")
+        refuse_unknown_points(points)
         if fault := next(faults_of_points(points, (_LONGEST_SIDE, _LONGEST_SIDE)), None):
             raise ValueError(fault)
         return points

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, get_args
 
@@ -15,6 +14,7 @@ from maskgen.cli.catalog import options
 from maskgen.cli.catalog.adding import Adding, contact_sheet, next_command, say_what_next
 from maskgen.cli.settings import Number
 from maskgen.errors import CatalogError
+from maskgen.names import some_of
 from maskgen.parallel import LocalExecutor
 from maskgen.studio import intake
 
@@ -137,7 +137,7 @@ def add(
             show(console.Advance(number, len(masks), skipped=len(refused)))
     if others and not as_json:
         said = console.counted(len(others), "file is no picture", "files are no pictures")
-        console.note(f"passed over  {said}: {_listed(others)}")
+        console.note(f"passed over  {said}: {some_of(others, _MOST_NAMED)}")
     if adding.added and license_ == UNKNOWN_LICENSE:
         console.note(f"note: no --license given, recorded as {license_}: do not pass these masks on")
     if is_one and refused and not as_json:
@@ -176,8 +176,3 @@ def _kept(
         return {}
     given = [field for field in ("kind", "tags", "weight") if ctx.get_parameter_source(field) is _COMMAND_LINE]
     return {entry.name: intake.kept_of(entry, about, given) for entry in edit.contents(catalog).masks}
-
-
-def _listed(files: Sequence[Path]) -> str:
-    more = f" and {len(files) - _MOST_NAMED} more" if len(files) > _MOST_NAMED else ""
-    return ", ".join(str(file) for file in files[:_MOST_NAMED]) + more
