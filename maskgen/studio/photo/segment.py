@@ -11,6 +11,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
 from maskgen.arrays import BoolArray, Float32Array, Image, IntArray
+from maskgen.studio.photo import rim
 from maskgen.studio.photo.colours import likelihood, quantised
 from maskgen.studio.photo.crop import Crop, hull, signed_distance
 from maskgen.studio.photo.regions import Parts, Regions, regions_of
@@ -119,6 +120,8 @@ def find(crop: Crop, parts: Parts | None = None) -> MaskRegion:
         region = _cut(unary, crop.pixels, 4.0)
         region = _main_part(_without_lobes(region, crop.pixels_per_mm), regions.core)
         weight = cv2.erode((region & ~skinny).astype(np.float32), np.ones((3, 3), np.uint8))
+    cloth = rim.without_skin(region, skinny, core, regions.skin, crop.pixels, crop.pixels_per_mm)
+    region = _main_part(_without_lobes(cloth, crop.pixels_per_mm), regions.core)
     return MaskRegion(region, skinny, regions)
 
 
