@@ -28,12 +28,12 @@ def inspect(path: Path, in_format: formats.Format | None, sample: int, as_json: 
         sizes = {f"{width}x{height}": number for (width, height), number in found.sizes.items()}
         console.answer_json({**asdict(found), "sizes": sizes})
         return
-    sizes = (f"{width}x{height} {number}" for (width, height), number in found.sizes.items())
+    shown = (f"{width}x{height} {number}" for (width, height), number in found.sizes.items())
     rows = [
         ("format", found.format),
         ("pictures", str(found.pictures)),
         ("identities", str(found.identities)),
-        ("sizes", f"{some_of(sizes, 5, 'other sizes')} (of {console.counted(found.looked_at, 'picture')} looked at)"),
+        ("sizes", f"{some_of(shown, 5, 'other sizes')} (of {console.counted(found.looked_at, 'picture')} looked at)"),
         ("kinds", ", ".join(f"{kind} {number}" for kind, number in found.kinds.items())),
         ("aligned", "yes: 112x112" if found.is_aligned else "no"),
     ]

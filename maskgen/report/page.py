@@ -22,7 +22,7 @@ from maskgen.report.pictures import Pictures
 from maskgen.run.merge import output_of
 from maskgen.run.stats import Stats, counting, in_order
 from maskgen.schema import first_fault
-from maskgen.train.settings import METRICS_FILE, Metrics
+from maskgen.train.results import METRICS_FILE, Metrics
 
 R = TypeVar("R", bound=BaseModel)
 EVAL_FILE: Final = "eval.json"

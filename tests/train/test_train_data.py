@@ -22,7 +22,8 @@ from maskgen.face import HeadPose
 from maskgen.recognition import faces
 from maskgen.train import collection as collecting
 from maskgen.train import data, order
-from maskgen.train.settings import UsedMasks, settings_of
+from maskgen.train.results import UsedMasks
+from maskgen.train.settings import settings_of
 
 
 def collect(root, **settings):
