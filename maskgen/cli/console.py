@@ -8,17 +8,16 @@ from __future__ import annotations
 import importlib
 import json
 import logging
-import re
 import sys
 import time
-import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import IO, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import click
 
 from maskgen.cli import configuration
+from maskgen.cli.text import escaped, shown
 from maskgen.errors import MaskgenError
 from maskgen.plural import counted as counted
 from maskgen.plural import noun as noun
@@ -29,13 +28,6 @@ INTERRUPTED: Final = 130
 _UNBOUNDED: Final = 100_000
 _QUIET: Final = "maskgen.quiet"
 _EVERY: Final = 10.0  # seconds between lines about progress
-# What a terminal obeys or hides instead of showing it: control characters, marks of direction and of format, line and
-# paragraph separators, and bytes of file names that are no text.
-_UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-# Two of them are part of how words are spelt, in Persian and in the languages of India.
-_SPELLING: Final = frozenset("\u200c\u200d")
-# All of those lie outside of this.
-_NOT_ASCII_TEXT: Final = re.compile(r"[^ -~]")
 
 
 class Lazy(NamedTuple):
@@ -155,43 +147,6 @@ def option_of(command: click.Command, name: str, value: str | None) -> str:
     return name if value is None else f"{name} {value}"
 
 
-def shown(text: str, stream: IO[str] | None = None) -> str:
-    """Text on one line that a terminal shows as it is, whatever it holds; letters of any script stay.
-
-    Names, tags and messages may come from files, and what is in a file could move the cursor, turn the line round or
-    end it.
-
-    Parameters
-    ----------
-    text : str
-        Anything.
-    stream : file, optional
-        Where it goes; characters that its encoding lacks are escaped too.
-
-    Examples
-    --------
-    >>> print(shown("Zo\\u00eb \\x1b[2J\\u202e gpj.\\udcff"))
-    Zo\u00eb \\x1b[2J\\u202e gpj.\\udcff
-    """
-    return _escaped(text, stream, lambda character: character.encode("unicode_escape").decode())
-
-
-def _escaped(text: str, stream: IO[str] | None, escape: Callable[[str], str]) -> str:
-    """Text in which every character that cannot be shown is replaced."""
-
-    def replaced(match: re.Match[str]) -> str:
-        character = match[0]
-        if unicodedata.category(character) in _UNSEEN and character not in _SPELLING:
-            return escape(character)
-        try:
-            character.encode(getattr(stream, "encoding", None) or "utf-8")
-        except UnicodeEncodeError:
-            return escape(character)
-        return character
-
-    return _NOT_ASCII_TEXT.sub(replaced, text)
-
-
 def answer(text: str) -> None:
     """A line to stdout."""
     click.echo(shown(text, sys.stdout))
@@ -201,7 +156,7 @@ def answer_json(value: object, indent: int | None = None) -> None:
     """JSON to stdout."""
     said = json.dumps(value, indent=indent, ensure_ascii=False)
     # Line breaks that are left are those between the fields.
-    click.echo("\n".join(_escaped(line, sys.stdout, lambda c: json.dumps(c)[1:-1]) for line in said.split("\n")))
+    click.echo("\n".join(escaped(line, sys.stdout, lambda c: json.dumps(c)[1:-1]) for line in said.split("\n")))
 
 
 def answer_markdown(text: str) -> None:

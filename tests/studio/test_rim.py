@@ -11,6 +11,8 @@ from maskgen.images import read
 from maskgen.packs.find import BUNDLED, pack_dir
 from maskgen.parse import FaceParser
 from maskgen.studio.photo import harvest, rim, segment
+from maskgen.studio.photo.crop import WORK_SCALE, upright
+from maskgen.studio.photo.regions import parts_of
 
 PHOTOGRAPHS = Path(__file__).parents[3] / "shared" / "data" / "masked_photos"
 TURNED = ("002", "043", "109", "187")
@@ -96,8 +98,8 @@ def test_masks_on_turned_heads_are_found_without_the_cheek():
     for number in TURNED:
         image = read(PHOTOGRAPHS / f"photo_{number}.jpg").pixels
         (face,) = harvest.large_faces(detector.detect(image))
-        crop = segment.upright(image, face).resized(segment.WORK_SCALE)
-        found = segment.find(crop, segment.parts_of(crop, parser.regions(image, face)))
+        crop = upright(image, face).resized(WORK_SCALE)
+        found = segment.find(crop, parts_of(crop, parser.regions(image, face)))
         # It was 5 % of the mask and more.
         inner = cv2.erode((found.region & found.skinny).astype(np.uint8), np.ones((3, 3), np.uint8))
         assert inner.sum() < 0.02 * found.region.sum(), number
