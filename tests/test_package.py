@@ -82,7 +82,9 @@ def test_the_command_line_starts_without_any_library_but_click():
     assert python(code) == "[]\n"
 
 
-@pytest.mark.parametrize("module", ["maskgen.run.settings", "maskgen.train.settings", "maskgen.evaluate.results"])
+@pytest.mark.parametrize(
+    "module", ["maskgen.run.settings", "maskgen.train.settings", "maskgen.train.results", "maskgen.evaluate.results"]
+)
 def test_settings_and_results_load_nothing_heavier_than_pydantic(module):
     libraries = "numpy", "PIL", "torch", "onnxruntime", "insightface", "scipy", "cv2", "joblib"
     code = f"import sys, {module}; print([name for name in {libraries} if name in sys.modules])"

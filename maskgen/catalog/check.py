@@ -17,7 +17,8 @@ from maskgen.catalog import png
 from maskgen.catalog.places import SHEET_FILE
 from maskgen.catalog.points import faults_of_fastenings, faults_of_points, faults_of_reach, places_of_cloth
 from maskgen.catalog.schema import ViewEntry
-from maskgen.catalog.store import Design, View, triangulated
+from maskgen.catalog.store import Design
+from maskgen.catalog.view import View, triangulated
 from maskgen.errors import CatalogError
 from maskgen.face import HeadPose
 from maskgen.face.head import mean_head, points_on_face

@@ -51,8 +51,8 @@ def cache_dir() -> Path:
     return platformdirs.user_cache_path("maskgen", appauthor=False, opinion=False) / "textures"
 
 
-def shared(picture: Path, what: str, make: Callable[[], Sequence[Image]]) -> tuple[Sequence[Image], bool]:
-    """Arrays that processes share, and whether they do; if not, they are this process's own.
+def shared(picture: Path, what: str, make: Callable[[], Sequence[Image]]) -> Sequence[Image]:
+    """Arrays that processes share, or where nothing can be written, this process's own.
 
     Parameters
     ----------
@@ -65,11 +65,11 @@ def shared(picture: Path, what: str, make: Callable[[], Sequence[Image]]) -> tup
     """
     stamp = files.stamp_of(picture)
     if stamp is None:
-        return make(), False
+        return make()
     key = "\0".join((os.path.abspath(picture), stamp, what, *_made_with()))
     path = cache_dir() / hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()[:40]
     if (found := _mapped(path)) is not None:
-        return found, True
+        return found
     made = make()
     with contextlib.suppress(MaskgenError, OSError):
         # One that is damaged would be in the way.
@@ -79,7 +79,7 @@ def shared(picture: Path, what: str, make: Callable[[], Sequence[Image]]) -> tup
             _make_room(path.parent, len(raw))
         files.write_new(path, raw, lambda stamp: None)
     found = _mapped(path)
-    return (made, False) if found is None else (found, True)
+    return made if found is None else found
 
 
 @lru_cache(maxsize=1)

@@ -10,6 +10,7 @@ import numpy as np
 
 from maskgen.arrays import Float32Array, Float64Array, Image
 from maskgen.catalog.schema import Corner
+from maskgen.names import some_of
 
 if TYPE_CHECKING:
     from scipy.spatial import Delaunay
@@ -111,7 +112,5 @@ def _lies(coordinate: float, size: int, reach: float) -> bool:
 
 
 def _named(names: list[str]) -> str:
-    shown = ", ".join(repr(name) for name in names[:_MOST_NAMED])
-    if len(names) > _MOST_NAMED:
-        shown += f" and {len(names) - _MOST_NAMED} more"
+    shown = some_of(map(repr, names), _MOST_NAMED)
     return f"control point {shown} lies" if len(names) == 1 else f"control points {shown} lie"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import FailFast, Field, field_validator, model_validator
 
+from maskgen.names import some_of
 from maskgen.schema import Strict
 
 SCHEMA_VERSION: Final = 1
@@ -59,6 +61,24 @@ def wear_shares(weights: dict[str, float]) -> WearShares:
     if total <= 0:
         raise ValueError("at least one way to wear a mask needs a weight above 0")
     return tuple((name, weights[name] / total) for name in WEARS if weights.get(name, 0) > 0)
+
+
+def refuse_unknown_points(points: Iterable[str]) -> None:
+    """Make sure that control points have names that are known.
+
+    Raises
+    ------
+    ValueError
+        If one has not.
+    """
+    # Imported late: settings name kinds and wears without loading numpy.
+    from maskgen.face.head import POINT_NAMES
+
+    if unknown := sorted(set(points) - POINT_NAMES):
+        raise ValueError(
+            f"unknown control points {some_of(map(repr, unknown), 3)}: use landmarks '0' to '67' or the anchors of "
+            "maskgen.face.head"
+        )
 
 
 class _Bounded(Strict):
@@ -188,14 +208,7 @@ class ViewEntry(_Bounded):
     @field_validator("points")
     @classmethod
     def _known(cls, points: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
-        # Imported late: settings name kinds and wears without loading numpy.
-        from maskgen.face.head import POINT_NAMES
-
-        unknown = sorted(set(points) - POINT_NAMES)[:3]
-        if unknown:
-            raise ValueError(
-                f"unknown control points {unknown}: use landmarks '0' to '67' or the anchors of maskgen.face.head"
-            )
+        refuse_unknown_points(points)
         return points
 
 
@@ -247,6 +260,6 @@ class CatalogFile(_Bounded):
     @model_validator(mode="after")
     def _unique(self) -> CatalogFile:
         names = Counter(design.name for design in self.masks)
-        if twice := sorted(name for name, number in names.items() if number > 1)[:3]:
-            raise ValueError(f"designs named twice: {twice}")
+        if twice := sorted(repr(name) for name, number in names.items() if number > 1):
+            raise ValueError(f"designs named twice: {some_of(twice, 3)}")
         return self

@@ -1,252 +1,35 @@
-"""A catalog on disk, read and checked; its textures are loaded when first needed."""
+"""Which designs a catalog holds, and which of them fit a head: read from disk and checked."""
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import os
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
 from maskgen import files
-from maskgen.arrays import Float32Array, Image
-from maskgen.catalog import decoded, png
 from maskgen.catalog.places import CATALOG_FILE, OWN, SHIPPED, default_catalog_dir, folder_of, name_of, whole_places
-from maskgen.catalog.points import triangulation_of
-from maskgen.catalog.schema import CatalogFile, Corner, DesignEntry, Kind, Rotation, Straps, Surface, ViewEntry
+from maskgen.catalog.schema import CatalogFile, DesignEntry, Kind
+from maskgen.catalog.view import Siblings, views_of
+from maskgen.catalog.view import View as View
 from maskgen.errors import CatalogError
-from maskgen.face.landmarks import MIRROR_68
+from maskgen.names import did_you_mean
 from maskgen.schema import first_fault
-
-if TYPE_CHECKING:
-    from scipy.spatial import Delaunay
 
 MAX_CATALOG_BYTES: Final = 32_000_000
 """Two thousand designs with views from all sides; reading one of this size takes less than 1 GB."""
-_FARTHEST: Final = 1e9
-# Below this longer side a smaller copy of a texture is no longer worth keeping.
-_SMALLEST_SCALE: Final = 24
 # What fits is remembered for so many cells of head rotations; the bundled catalog has fewer.
 _MOST_CELLS: Final = 4096
-
-
-@dataclass(frozen=True, eq=False)  # one is another only if it is the same, so that what belongs to it can be looked up
-class View:
-    """One mask seen at one head rotation, ready to warp.
-
-    Attributes
-    ----------
-    design : str
-        Name of the design.
-    key : str
-        The picture's file, with ``:mirrored`` where it is mirrored.
-    path : Path
-        The PNG.
-    is_mirrored : bool
-        Whether the picture is used mirrored.
-    rotation : Rotation
-        The head rotations it is for.
-    names : tuple of str, length K
-        The control points.
-    points : (K, 2) float32 array
-        Where they lie in the (mirrored) picture, pixels.
-    fastenings : dict
-        Corner of the mask -> (x, y) in the (mirrored) picture where a strap leaves it, pixels.
-    straps : Straps or None
-        What is to be drawn from there; None if the picture shows the straps itself.
-    surface : Surface, optional
-        What to put on its cloth.
-    kind : str
-        Of the design.
-    siblings : Siblings, optional
-        The views of the same catalog; this is the one with
-    number : int
-        that place among them.
-    """
-
-    design: str
-    key: str
-    path: Path
-    is_mirrored: bool
-    rotation: Rotation
-    names: tuple[str, ...]
-    points: Float32Array
-    fastenings: dict[Corner, tuple[float, float]] = field(default_factory=dict)
-    straps: Straps | None = None
-    surface: Surface | None = None
-    kind: Kind = "other"
-    siblings: Siblings | None = field(default=None, repr=False, compare=False)
-    number: int = 0
-
-    @cached_property
-    def triangles(self) -> npt.NDArray[np.int32]:
-        """(T, 3) indices into the control points: Delaunay in the mask's frame; raises as `triangulated`."""
-        siblings = self.siblings
-        # A copy may have been given other points.
-        if siblings is None or siblings.views[self.number].points is not self.points:
-            return _triangles_of(self)
-        known = siblings.triangles[self.number]
-        return known if len(known) else _triangles_of(self)
-
-    @cached_property
-    def textures(self) -> Textures:
-        """(H, W, 4) premultiplied RGBA, 0 to 1, at full size, then each half the size of the one before.
-
-        Raises
-        ------
-        CatalogError
-            If the picture is missing, not an RGBA PNG, or opaque nowhere.
-        """
-        return Textures(self)
-
-
-class Siblings:
-    """The views of a catalog, in the order of ``catalog.json``, which are triangulated together.
-
-    What triangulates takes a worker more time and memory than all else that it imports. So whoever needs the first
-    triangles makes those of all views, for all processes that use the catalog.
-    """
-
-    def __init__(self, catalog_file: Path, sha256: str) -> None:
-        self._source, self._sha256 = catalog_file, sha256
-        self.views: list[View] = []
-
-    @cached_property
-    def triangles(self) -> list[npt.NDArray[np.int32]]:
-        """Of each view; none if it cannot be triangulated."""
-        # Three numbers of four bytes, where a picture has three pixels.
-        found, _ = decoded.shared(
-            self._source,
-            f"triangles of {self._sha256}",
-            lambda: [corners.view(np.uint8).reshape(-1, 3, 4) for corners in map(self._made, self.views)],
-        )
-        return [corners.reshape(-1, 12).view(np.int32) for corners in found]
-
-    def _made(self, view: View) -> npt.NDArray[np.int32]:
-        try:
-            return _triangles_of(view)
-        except CatalogError:  # whoever needs this one learns why
-            return np.zeros((0, 3), np.int32)
-
-
-def _triangles_of(view: View) -> npt.NDArray[np.int32]:
-    simplices: npt.NDArray[np.int32] = triangulated(view).simplices.astype(np.int32)
-    return simplices
-
-
-def triangulated(view: View) -> Delaunay:
-    """The triangulation of a view's control points.
-
-    Raises
-    ------
-    CatalogError
-        If they lie on one line, or so that nothing can lie between them.
-    """
-    found = triangulation_of(view.points)
-    if found is None:
-        raise CatalogError(
-            f"{view.path}: nothing lies between the control points of this view of design {view.design!r}",
-            "see 'maskgen catalog check'",
-        )
-    return found
-
-
-class Textures:
-    """A picture of a mask at several scales, premultiplied.
-
-    All are kept as bytes, in memory that processes share. Where there is no such memory, the full size is kept only of
-    the views used last, because a catalog holds hundreds of views, and every worker process uses nearly all of them.
-
-    Parameters
-    ----------
-    view : View
-        The picture's view.
-
-    Attributes
-    ----------
-    view : View
-        The same.
-    shapes : list of (int, int)
-        Rows and columns of each scale.
-
-    Raises
-    ------
-    CatalogError
-        If the picture is missing, not an RGBA PNG, or opaque nowhere.
-    """
-
-    def __init__(self, view: View) -> None:
-        self.view = view
-        what = f"smaller {'mirrored' if view.is_mirrored else ''}"
-        self._smaller, _ = decoded.shared(view.path, what, lambda: _smaller_sizes(view))
-        width, height = _size_of(view.path)
-        self.shapes = [(height, width), *(scale.shape[:2] for scale in self._smaller)]
-
-    def __len__(self) -> int:
-        return len(self.shapes)
-
-    def __getitem__(self, scale: int) -> Float32Array:
-        """One scale, 0 the full size: a new (H, W, 4) float32 array, 0 to 1."""
-        result: Float32Array = np.multiply(self.stored(scale), np.float32(1 / 255), dtype=np.float32)
-        return result
-
-    def alpha_of(self, scale: int) -> Image:
-        """(H, W) the opacity of one scale, 0 to 255."""
-        return self.stored(scale)[..., 3]
-
-    def stored(self, scale: int) -> Image:
-        """One scale as it is kept, and not to be written to: (H, W, 4), 0 to 255."""
-        scale = range(len(self.shapes))[scale]
-        return _recent_full_size(self) if scale == 0 else self._smaller[scale - 1]
-
-
-@lru_cache(maxsize=128)
-def _recent_full_size(textures: Textures) -> Image:
-    view = textures.view
-    (full,), _ = decoded.shared(view.path, "full", lambda: [_full_size(view)])
-    return np.ascontiguousarray(full[:, ::-1]) if view.is_mirrored else full
-
-
-def _smaller_sizes(view: View) -> list[Image]:
-    """Each half the size of the one before, the first half of the full size."""
-    import cv2  # late: only textures need it
-
-    scale, smaller = _full_size(view), list[Image]()
-    if view.is_mirrored:
-        scale = np.ascontiguousarray(scale[:, ::-1])
-    while max(scale.shape[:2]) >= 2 * _SMALLEST_SCALE:
-        height, width = scale.shape[:2]
-        scale = cv2.resize(scale, (max(width // 2, 1), max(height // 2, 1)), interpolation=cv2.INTER_AREA)
-        smaller.append(scale)
-    return smaller
-
-
-def _full_size(view: View) -> Image:
-    """(H, W, 4) premultiplied RGBA, as in the file: not mirrored."""
-    import cv2
-
-    try:
-        bgra = png.decode(
-            files.read_regular(view.path, png.MAX_PICTURE_BYTES), f"{view.path}: the picture of design {view.design!r}"
-        )
-    except OSError as error:
-        raise CatalogError(f"{view.path}: cannot read the picture ({error.strerror})") from error
-    except CatalogError as error:
-        raise CatalogError(error.fault, "restore the file or remove the design") from error
-    blue, green, red, alpha = cv2.split(bgra)
-    # Premultiplied, or resampling drags in colour from transparent pixels.
-    rgb = (cv2.multiply(plane, alpha, scale=1 / 255) for plane in (red, green, blue))
-    return np.asarray(cv2.merge([*rgb, alpha]), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -340,7 +123,7 @@ class Catalog:
                 root = default_catalog_dir()
             roots[real] = root
             entries, siblings = _read(root)
-            designs += [Design(entry, tuple(_views(root, entry, siblings)), root) for entry in entries.masks]
+            designs += [Design(entry, tuple(views_of(root, entry, siblings)), root) for entry in entries.masks]
         _refuse_clashes(designs)
         return cls(tuple(designs), tuple(roots.values()))
 
@@ -428,10 +211,10 @@ class Catalog:
         """
         known = set(self.names)
         if missing := [name for name in names if name not in known]:
-            like = difflib.get_close_matches(missing[0], known, 1)
+            near = did_you_mean(missing[0], known)
             raise CatalogError(
                 f"{self._called}: no design {', '.join(map(repr, missing))}",
-                f"did you mean {like[0]}? See 'maskgen catalog list'" if like else "see 'maskgen catalog list'",
+                f"{near} See 'maskgen catalog list'" if near else "see 'maskgen catalog list'",
             )
         chosen = tuple(
             design
@@ -511,86 +294,3 @@ def dump(catalog: CatalogFile) -> bytes:
 
 def _compact(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def _views(root: Path, entry: DesignEntry, siblings: Siblings) -> list[View]:
-    views = list[View]()
-    for view in entry.views:
-        views.append(_view(root, entry, view, siblings, len(siblings.views) + len(views)))
-        # A frontal view of a symmetric head is its own mirror image.
-        if entry.mirror and view.rotation != view.rotation.mirrored():
-            views.append(_mirrored(views[-1], _size_of(views[-1].path)[0]))
-    siblings.views += views
-    return views
-
-
-def _view(root: Path, design: DesignEntry, entry: ViewEntry, siblings: Siblings, number: int) -> View:
-    path = root / entry.file
-    if not _is_file(path):
-        raise CatalogError(f"{path}: the picture of design {design.name!r} is missing")
-    names = tuple(entry.points)
-    # Numbers that are no places are for `maskgen catalog check` to name, not for NumPy to warn of.
-    points = np.array([entry.points[name] for name in names]).clip(-_FARTHEST, _FARTHEST).astype(np.float32)
-    straps, surface = design.straps, design.surface
-    return View(
-        design.name,
-        entry.file,
-        path,
-        False,
-        entry.rotation,
-        names,
-        points,
-        entry.fastenings,
-        straps,
-        surface,
-        design.kind,
-        siblings,
-        number,
-    )
-
-
-def _mirrored(view: View, width: int) -> View:
-    points = view.points.copy()
-    points[:, 0] = width - 1 - points[:, 0]
-    names = tuple(mirror_name(name) for name in view.names)
-    fastenings: dict[Corner, tuple[float, float]] = {
-        cast(Corner, mirror_name(corner)): (width - 1 - x, y) for corner, (x, y) in view.fastenings.items()
-    }
-    key = f"{view.key}:mirrored"
-    turned = view.rotation.mirrored()
-    return replace(
-        view,
-        key=key,
-        is_mirrored=True,
-        rotation=turned,
-        names=names,
-        points=points,
-        fastenings=fastenings,
-        number=view.number + 1,
-    )
-
-
-def mirror_name(name: str) -> str:
-    """The control point on the other side of the face."""
-    if name.isdigit():
-        return str(MIRROR_68[int(name)])
-    if "image_left" in name:
-        return name.replace("image_left", "image_right")
-    return name.replace("image_right", "image_left")
-
-
-def _size_of(path: Path) -> tuple[int, int]:
-    """Width and height."""
-    try:
-        with path.open("rb") as file:
-            header = file.read(png.HEADER_BYTES)
-    except OSError as error:
-        raise CatalogError(f"{path}: cannot read the picture ({error.strerror})") from error
-    return png.size_of(header, f"{path}: the picture")
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a link that leads to itself, a folder that may not be looked into
-        return False

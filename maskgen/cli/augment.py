@@ -23,6 +23,7 @@ from maskgen.cli.settings import setting
 from maskgen.cli.wears import WearType
 from maskgen.errors import ConfigError, ImageError
 from maskgen.masking.recipe import Faces
+from maskgen.names import some_of
 from maskgen.schema import first_fault
 from maskgen.scratch import scratch
 
@@ -264,9 +265,9 @@ def _one_picture(
 def _say_masks(masks: run.Masks) -> None:
     say_masks(masks.catalog)
     if masks.newer:
-        names = ", ".join(masks.newer[:_MOST_NAMED]) + (", ..." if len(masks.newer) > _MOST_NAMED else "")
         console.note(
-            f"not taken  {console.counted(len(masks.newer), 'design')} added since this run began ({names}); "
+            f"not taken  {console.counted(len(masks.newer), 'design')} added since this run began "
+            f"({some_of(masks.newer, _MOST_NAMED)}); "
             "--overwrite starts anew with all"
         )
 

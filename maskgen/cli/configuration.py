@@ -6,7 +6,6 @@ The file is TOML. A table per command holds its options by their long names, ``[
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+
+from maskgen.names import did_you_mean
 
 PREFIX: Final = "MASKGEN"
 """What names of variables begin with."""
@@ -107,8 +108,8 @@ def nearest(name: str, names: Iterable[str]) -> str:
     >>> nearest("surgical-blu", ["surgical-blue", "foam-black"])
     '; did you mean surgical-blue?'
     """
-    near = difflib.get_close_matches(name, sorted(names), n=3)
-    return f"; did you mean {' or '.join(near)}?" if near else ""
+    near = did_you_mean(name, names)
+    return f"; {near}" if near else ""
 
 
 def _by_command(ctx: click.Context, group: click.Group, tables: Mapping[str, Any], where: str) -> dict[str, Any]:

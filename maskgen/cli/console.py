@@ -8,17 +8,16 @@ from __future__ import annotations
 import importlib
 import json
 import logging
-import re
 import sys
 import time
-import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import IO, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import click
 
 from maskgen.cli import configuration
+from maskgen.cli.text import escaped, shown
 from maskgen.errors import MaskgenError
 from maskgen.plural import counted as counted
 from maskgen.plural import noun as noun
@@ -29,13 +28,6 @@ INTERRUPTED: Final = 130
 _UNBOUNDED: Final = 100_000
 _QUIET: Final = "maskgen.quiet"
 _EVERY: Final = 10.0  # seconds between lines about progress
-# What a terminal obeys or hides instead of showing it: control characters, marks of direction and of format, line and
-# paragraph separators, and bytes of file names that are no text.
-_UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-# Two of them are part of how words are spelt, in Persian and in the languages of India.
-_SPELLING: Final = frozenset("\u200c\u200d")
-# All of those lie outside of this.
-_NOT_ASCII_TEXT: Final = re.compile(r"[^ -~]")
 
 
 class Lazy(NamedTuple):
@@ -155,43 +147,6 @@ def option_of(command: click.Command, name: str, value: str | None) -> str:
     return name if value is None else f"{name} {value}"
 
 
-def shown(text: str, stream: IO[str] | None = None) -> str:
-    """Text on one line that a terminal shows as it is, whatever it holds; letters of any script stay.
-
-    Names, tags and messages may come from files, and what is in a file could move the cursor, turn the line round or
-    end it.
-
-    Parameters
-    ----------
-    text : str
-        Anything.
-    stream : file, optional
-        Where it goes; characters that its encoding lacks are escaped too.
-
-    Examples
-    --------
-    >>> print(shown("Zo\\u00eb \\x1b[2J\\u202e gpj.\\udcff"))
-    Zo\u00eb \\x1b[2J\\u202e gpj.\\udcff
-    """
-    return _escaped(text, stream, lambda character: character.encode("unicode_escape").decode())
-
-
-def _escaped(text: str, stream: IO[str] | None, escape: Callable[[str], str]) -> str:
-    """Text in which every character that cannot be shown is replaced."""
-
-    def replaced(match: re.Match[str]) -> str:
-        character = match[0]
-        if unicodedata.category(character) in _UNSEEN and character not in _SPELLING:
-            return escape(character)
-        try:
-            character.encode(getattr(stream, "encoding", None) or "utf-8")
-        except UnicodeEncodeError:
-            return escape(character)
-        return character
-
-    return _NOT_ASCII_TEXT.sub(replaced, text)
-
-
 def answer(text: str) -> None:
     """A line to stdout."""
     click.echo(shown(text, sys.stdout))
@@ -201,7 +156,7 @@ def answer_json(value: object, indent: int | None = None) -> None:
     """JSON to stdout."""
     said = json.dumps(value, indent=indent, ensure_ascii=False)
     # Line breaks that are left are those between the fields.
-    click.echo("\n".join(_escaped(line, sys.stdout, lambda c: json.dumps(c)[1:-1]) for line in said.split("\n")))
+    click.echo("\n".join(escaped(line, sys.stdout, lambda c: json.dumps(c)[1:-1]) for line in said.split("\n")))
 
 
 def answer_markdown(text: str) -> None:
@@ -308,7 +263,7 @@ class _Lines:
             return
         self._said, self._is_said = at, not is_end
         rate = now.done / max(at - self._began, 1e-9)
-        parts = [f"{self._what}: {now.done} of {'unknown' if now.total is None else now.total}", f"{rate:.1f}/s"]
+        parts = [f"{self._what}: {now.done} of {'unknown' if now.total is None else now.total}", pace(rate)]
         if now.total is not None and now.done and not is_end:
             parts.append(f"{duration((now.total - now.done) / rate)} left")
         parts += [f"{name} {number}" for name, number in (("skipped", now.skipped), ("failed", now.failed)) if number]
@@ -327,6 +282,17 @@ def duration(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def pace(rate: float) -> str:
+    """How fast, of so many a second.
+
+    Examples
+    --------
+    >>> pace(12.5), pace(1 / 14)
+    ('12.5/s', '14 s each')
+    """
+    return f"{duration(1 / rate)} each" if 0 < rate < 0.1 else f"{rate:.1f}/s"
 
 
 def quiet_option(command: Any) -> Any:
@@ -375,12 +341,12 @@ def progress(what: str) -> Iterator[Callable[[Advance], None]]:
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]:.1f}/s"),
+        TextColumn("{task.fields[pace]}"),
         TextColumn("{task.fields[shares]}"),
         TimeRemainingColumn(),
     )
     bar = Progress(*columns, console=console)
-    task = bar.add_task(shown(what, sys.stderr), total=None, rate=0.0, shares="")
+    task = bar.add_task(shown(what, sys.stderr), total=None, pace=pace(0.0), shares="")
     started = time.monotonic()
 
     def show(now: Advance) -> None:
@@ -392,7 +358,7 @@ def progress(what: str) -> Iterator[Callable[[Advance], None]]:
             task,
             total=now.total,
             completed=now.done,
-            rate=now.done / elapsed,
+            pace=pace(now.done / elapsed),
             shares=shares if now.skipped or now.failed else "",
         )
         if now.total is not None and now.done >= now.total:

@@ -234,7 +234,8 @@ def _make(
 
     found = protocols.find("lfw", source)
     _say_found(found)
-    summary = carried_out(ctx, make.job_of(name, found, target, seed, pack, workers))
+    with make.never_overwriting():
+        summary = carried_out(ctx, make.job_of(name, found, target, seed, pack, workers))
     made = make.finish(name, found, target, summary)
     if as_json:
         console.answer_json(made.model_dump(mode="json"))

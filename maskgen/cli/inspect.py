@@ -11,6 +11,7 @@ import click
 from maskgen import formats
 from maskgen.cli import console
 from maskgen.cli.running import listed
+from maskgen.names import some_of
 
 
 @click.command(cls=console.Command, short_help="Say what a dataset is and what is in it.")
@@ -27,13 +28,12 @@ def inspect(path: Path, in_format: formats.Format | None, sample: int, as_json: 
         sizes = {f"{width}x{height}": number for (width, height), number in found.sizes.items()}
         console.answer_json({**asdict(found), "sizes": sizes})
         return
-    shown = [f"{width}x{height} {number}" for (width, height), number in list(found.sizes.items())[:5]]
-    more = f" and {len(found.sizes) - 5} other sizes" if len(found.sizes) > 5 else ""
+    shown = (f"{width}x{height} {number}" for (width, height), number in found.sizes.items())
     rows = [
         ("format", found.format),
         ("pictures", str(found.pictures)),
         ("identities", str(found.identities)),
-        ("sizes", f"{', '.join(shown)}{more} (of {console.counted(found.looked_at, 'picture')} looked at)"),
+        ("sizes", f"{some_of(shown, 5, 'other sizes')} (of {console.counted(found.looked_at, 'picture')} looked at)"),
         ("kinds", ", ".join(f"{kind} {number}" for kind, number in found.kinds.items())),
         ("aligned", "yes: 112x112" if found.is_aligned else "no"),
     ]

@@ -20,7 +20,8 @@ from maskgen.cli.extras import require_extra
 from maskgen.cli.settings import setting
 from maskgen.errors import ConfigError
 from maskgen.packs.find import BUNDLED, INSTALLED, installed_packs
-from maskgen.train.settings import MARGINS, Bits, HistoryRow, Metrics, Precision, TrainSettings, Validation, settings_of
+from maskgen.train.results import HistoryRow, Metrics, Validation
+from maskgen.train.settings import MARGINS, Bits, Precision, TrainSettings, settings_of
 
 if TYPE_CHECKING:
     from maskgen.train.loop import Watch

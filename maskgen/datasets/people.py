@@ -24,6 +24,7 @@ from maskgen.datasets.texts import Made
 from maskgen.errors import ConfigError, ImageError
 from maskgen.face import Face
 from maskgen.face.align import are_crops
+from maskgen.names import some_of
 
 AlignedBy = Literal["settings", "run", "sizes"]
 """Who says whether pictures are aligned: the caller, the run that wrote them, or the sizes of some of them."""
@@ -236,7 +237,7 @@ def refuse_parts(root: Path, names: Sequence[str]) -> None:
     if are_parts or len(firsts) == 1:
         likely = root / firsts.most_common(1)[0][0]
         raise ConfigError(
-            f"{root}: all pictures lie two folders deep, so {', '.join(sorted(firsts)[:3])} would be taken for people; "
+            f"{root}: all pictures lie two folders deep, so {some_of(sorted(firsts), 3)} would be taken for people; "
             f"the folder with one folder per identity is likely {likely}",
             "give that one",
         )

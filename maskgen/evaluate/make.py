@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from maskgen import files, manifest
 from maskgen.catalog.places import SHIPPED
 from maskgen.datasets.protocols import Found
-from maskgen.errors import ConfigError
+from maskgen.errors import ConfigError, MaskgenError
 from maskgen.evaluate.results import MadeName
 from maskgen.run.job import Summary
 from maskgen.run.settings import AugmentSettings, Execution, Job
@@ -92,6 +94,25 @@ def job_of(name: MadeName, found: Found, target: Path, seed: int, model: str, wo
                 raise ConfigError(f"{path}: is there already", _ELSEWHERE)
     settings = AugmentSettings(seed=seed, model=model, catalog=(SHIPPED,), faces="central", keep_covered=True)
     return Job(found.folder, target / name, settings, Execution(workers))
+
+
+@contextmanager
+def never_overwriting() -> Iterator[None]:
+    """Word refusals whose remedy is to overwrite as the making of a set needs it: it has no such setting.
+
+    Raises
+    ------
+    MaskgenError
+        What was raised, of the same class.
+    """
+    try:
+        yield
+    except MaskgenError as error:
+        if "{existing" not in error.remedy:
+            raise
+        raise type(error)(
+            error.fault, "make it as before to go on with it, delete it to start anew, or choose another folder"
+        ) from error
 
 
 def finish(name: MadeName, found: Found, target: Path, summary: Summary) -> MadeSet:

@@ -141,7 +141,7 @@ def _keys(row: ConditionReport, by: str, part: str, counts: Figures | PartReport
 
 def facts(report: EvalReport) -> list[tuple[str, str]]:
     """What must be known beside the table, as name and text: what T is, what is refused, over what the figures are."""
-    found = [("T", said) for said in _thresholds(report)]
+    found = [("T", said) for said in thresholds(report)]
     found += [("refused", reason) for reason in refusals(report)]
     found += [("intervals", said) for said in _intervals(report)]
     left_out = ", ".join(f"{reason} {number}" for reason, number in report.left_out.items())
@@ -150,8 +150,9 @@ def facts(report: EvalReport) -> list[tuple[str, str]]:
     return found
 
 
-def _thresholds(report: EvalReport) -> list[str]:
-    bare = report.rows[0].figures.at_bare
+def thresholds(report: EvalReport) -> list[str]:
+    """What T is, at which FNMR and FMR are told; nothing where there is none."""
+    bare = report.rows[0].figures.at_bare if report.rows else None
     if bare is None or bare.bare_fmr is None:
         return []
     said = f"each model's threshold at FMR {_fmr(bare.bare_fmr)} on the pairs with no masks put on"

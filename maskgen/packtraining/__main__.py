@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -18,10 +21,42 @@ WORK = click.option(
     help="Weights and checkpoints.",
 )
 
-# Two threads would wait for each other whenever another process takes a core; network and loader fill two cores.
-THREADS = click.option(
-    "--threads", default=1, show_default=True, help="Cores for the network; the loader takes one more."
-)
+
+def _training(epochs: int, peak: float) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The options of a training, which begins with its threads set and WORK there.
+
+    Parameters
+    ----------
+    epochs, peak
+        What these options are by default.
+    """
+    options = (
+        DATA,
+        WORK,
+        click.option("--epochs", default=epochs, show_default=True),
+        click.option("--start", type=click.Path(exists=True, path_type=Path), help="Weights to begin with."),
+        click.option("--peak", default=peak, show_default=True, help="Highest learning rate."),
+        # Two threads would wait for each other whenever another process takes a core; network and loader fill two
+        # cores.
+        click.option(
+            "--threads", default=1, show_default=True, help="Cores for the network; the loader takes one more."
+        ),
+    )
+
+    def trained(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def prepared(*, work: Path, threads: int, **others: Any) -> None:
+            import torch
+
+            torch.set_num_threads(threads)
+            work.mkdir(parents=True, exist_ok=True)
+            command(work=work, **others)
+
+        for option in reversed(options):
+            prepared = option(prepared)
+        return prepared
+
+    return trained
 
 
 @click.group()
@@ -52,21 +87,12 @@ def head(data: Path) -> None:
 
 
 @main.command()
-@DATA
-@WORK
-@click.option("--epochs", default=140, show_default=True)
-@click.option("--start", type=click.Path(exists=True, path_type=Path), help="Weights to begin with.")
-@click.option("--peak", default=4e-3, show_default=True, help="Highest learning rate.")
-@THREADS
-def landmarks(data: Path, work: Path, epochs: int, start: Path | None, peak: float, threads: int) -> None:
+@_training(epochs=140, peak=4e-3)
+def landmarks(data: Path, work: Path, epochs: int, start: Path | None, peak: float) -> None:
     """Train the landmark network."""
-    import torch
-
     from maskgen.packtraining.data import landmark_set
     from maskgen.packtraining.landmarks import train
 
-    torch.set_num_threads(threads)
-    work.mkdir(parents=True, exist_ok=True)
     train(landmark_set(data), work, epochs, start, peak=peak)
 
 
@@ -97,26 +123,16 @@ def mine(data: Path, work: Path, model: str, windows: int) -> None:
 
 
 @main.command()
-@DATA
-@WORK
-@click.option("--epochs", default=60, show_default=True)
-@click.option("--start", type=click.Path(exists=True, path_type=Path), help="Weights to begin with.")
-@click.option("--peak", default=3e-3, show_default=True, help="Highest learning rate.")
+@_training(epochs=60, peak=3e-3)
 @click.option("--negatives", type=click.Path(exists=True, file_okay=False, path_type=Path), help="What 'mine' wrote.")
-@THREADS
-def detector(
-    data: Path, work: Path, epochs: int, start: Path | None, peak: float, negatives: Path | None, threads: int
-) -> None:
+def detector(data: Path, work: Path, epochs: int, start: Path | None, peak: float, negatives: Path | None) -> None:
     """Train the face detector."""
     import cv2
-    import torch
 
     from maskgen.packtraining import canvases
     from maskgen.packtraining import detector as training
 
-    torch.set_num_threads(threads)
     cv2.setNumThreads(1)
-    work.mkdir(parents=True, exist_ok=True)
     pictures = canvases.training_pictures(data)
     if negatives is not None:
         pictures["negatives"] = canvases.negatives(negatives)
@@ -124,22 +140,14 @@ def detector(
 
 
 @main.command()
-@DATA
-@WORK
-@click.option("--epochs", default=40, show_default=True)
-@click.option("--start", type=click.Path(exists=True, path_type=Path), help="Weights to begin with.")
-@click.option("--peak", default=4e-3, show_default=True, help="Highest learning rate.")
-@THREADS
-def parsing(data: Path, work: Path, epochs: int, start: Path | None, peak: float, threads: int) -> None:
+@_training(epochs=40, peak=4e-3)
+def parsing(data: Path, work: Path, epochs: int, start: Path | None, peak: float) -> None:
     """Train the network that tells what lies in front of a face."""
     import cv2
-    import torch
 
     from maskgen.packtraining.parsing import train
 
-    torch.set_num_threads(threads)
     cv2.setNumThreads(1)
-    work.mkdir(parents=True, exist_ok=True)
     train(data, work, epochs, start, peak=peak)
 
 

@@ -8,6 +8,8 @@ from typing import Any, Generic, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
+from maskgen.names import some_of
+
 Net = TypeVar("Net", bound=nn.Module)
 
 
@@ -55,7 +57,7 @@ class Trainer(Generic[Net]):
             # If the network has grown since, its new layers keep their initial weights.
             strange = net.load_state_dict(torch.load(start, weights_only=True), strict=False).unexpected_keys
             if strange:
-                raise ValueError(f"{start}: weights of another network, with {', '.join(strange[:3])}")
+                raise ValueError(f"{start}: weights of another network, with {some_of(strange, 3)}")
         self.net: Net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.checkpoint, self.weights, self.clip, self.epoch = checkpoint, weights, clip, 0
         self._average = torch.optim.swa_utils.AveragedModel(

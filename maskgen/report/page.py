@@ -14,6 +14,7 @@ import maskgen
 from maskgen import manifest
 from maskgen.errors import ConfigError
 from maskgen.evaluate.results import ConditionReport, EvalReport, Figures
+from maskgen.evaluate.tables import thresholds
 from maskgen.manifest import Row, RunFile
 from maskgen.report import charts
 from maskgen.report.examples import Examples
@@ -21,7 +22,7 @@ from maskgen.report.pictures import Pictures
 from maskgen.run.merge import output_of
 from maskgen.run.stats import Stats, counting, in_order
 from maskgen.schema import first_fault
-from maskgen.train.settings import METRICS_FILE, Metrics
+from maskgen.train.results import METRICS_FILE, Metrics
 
 R = TypeVar("R", bound=BaseModel)
 EVAL_FILE: Final = "eval.json"
@@ -88,6 +89,7 @@ class EvalSection:
 
     name: str
     report: EvalReport
+    thresholds: tuple[str, ...]
     charts: tuple[charts.Lines, ...]
 
 
@@ -187,7 +189,7 @@ def evaluation(path: Path) -> EvalSection:
     """What an evaluation found."""
     report = _read(path / EVAL_FILE, EvalReport)
     drawn = _roc([one for row in report.rows for one in _curves(row.model, [row])])
-    return EvalSection(str(path), report, (drawn,) if drawn.lines else ())
+    return EvalSection(str(path), report, tuple(thresholds(report)), (drawn,) if drawn.lines else ())
 
 
 def _read(file: Path, kind: type[R]) -> R:

@@ -14,6 +14,7 @@ from maskgen.detect import DetectorSource, DetectorSpec
 from maskgen.errors import ConfigError
 from maskgen.formats import Format
 from maskgen.manifest import RunFile
+from maskgen.names import some_of
 from maskgen.run import patterns
 from maskgen.run.settings import AugmentSettings, Execution, Job
 
@@ -168,7 +169,7 @@ def _which(former: RunFile, now: RunFile) -> str:
         return ""
     then, there = set(former.designs), set(now.designs)
     said = [
-        f"{what} {', '.join(map(repr, names[:_MOST_NAMED]))}{' and others' if len(names) > _MOST_NAMED else ''}"
+        f"{what} {some_of(map(repr, names), _MOST_NAMED)}"
         for what, names in (("gone:", sorted(then - there)), ("new:", sorted(there - then)))
         if names
     ]

@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 
 from maskgen.arrays import Float32Array, Image
-from maskgen.catalog.store import Catalog, Design, View
+from maskgen.catalog.store import Catalog, Design
+from maskgen.catalog.view import View
 from maskgen.face import Face, HeadPose
 from maskgen.face.head import mean_head
 from maskgen.face.landmarks import bbox_of_points, keypoints_of

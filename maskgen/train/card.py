@@ -13,7 +13,8 @@ from maskgen.evaluate.embed import file_of
 from maskgen.evaluate.results import ConditionReport
 from maskgen.packs.find import INSTALLED
 from maskgen.plural import counted
-from maskgen.train.settings import Metrics, TrainSettings
+from maskgen.train.results import Metrics
+from maskgen.train.settings import TrainSettings
 
 CARD_FILE: Final = "MODEL_CARD.md"
 _CHUNK: Final = 1 << 20

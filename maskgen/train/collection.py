@@ -21,7 +21,8 @@ from maskgen.recognition.cache import FaceCache
 from maskgen.recognition.crops import Cropper
 from maskgen.recognition.faces import cache_in, faces_of
 from maskgen.recognition.seen import Seen
-from maskgen.train.settings import TrainSettings, UsedMasks
+from maskgen.train.results import UsedMasks
+from maskgen.train.settings import TrainSettings
 
 _MOST_HELD_OUT = 10_000
 """Originals of people held out: their crops are in memory during the training, 0.4 GB of them and as much masked."""

@@ -18,7 +18,7 @@ from maskgen.evaluate.embed import recogniser_of
 from maskgen.face.align import ARCFACE_SIDE
 from maskgen.packs.find import pack_dir
 from maskgen.train import bases
-from maskgen.train.settings import Metrics
+from maskgen.train.results import Metrics
 
 ONNX_FILE: Final = "model.onnx"
 PTH_FILE: Final = "backbone.pth"

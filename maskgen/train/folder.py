@@ -21,17 +21,8 @@ from maskgen.train.card import CARD_FILE, card
 from maskgen.train.collection import Collection
 from maskgen.train.data import Samples
 from maskgen.train.margin import Centres
-from maskgen.train.settings import (
-    METRICS_FILE,
-    SETTINGS_FILE,
-    Metrics,
-    TrainSettings,
-    TrainState,
-    UsedMasks,
-    Variant,
-    refuse_others,
-    write_json,
-)
+from maskgen.train.results import METRICS_FILE, Metrics, TrainState, UsedMasks, Variant
+from maskgen.train.settings import SETTINGS_FILE, TrainSettings, refuse_others, write_json
 
 BEST: Final = "best.pth"
 CHECKPOINTS: Final = "checkpoints"

@@ -41,7 +41,8 @@ from maskgen.train.learner import (
 )
 from maskgen.train.machine import accelerator_of, loaders_of, said_of
 from maskgen.train.margin import Centres, Margin, sampled_classes
-from maskgen.train.settings import HistoryRow, Metrics, TrainSettings, TrainState, Validation
+from maskgen.train.results import HistoryRow, Metrics, TrainState, Validation
+from maskgen.train.settings import TrainSettings
 
 _SKIPS_ALLOWED: Final = 50
 """How many steps in a row fp16 may skip because gradients overflow; each time it halves its scale."""

@@ -12,7 +12,8 @@ from maskgen.evaluate.embed import Embedder, to_input
 from maskgen.evaluate.report import Pictures
 from maskgen.packs import smaller
 from maskgen.train.data import Samples, spread
-from maskgen.train.settings import Bits, Variant
+from maskgen.train.results import Variant
+from maskgen.train.settings import Bits
 
 LEAST_COSINE: Final = 0.999
 """What the cosine between an embedding and that of ``model.onnx`` must be at least, on average and for each picture."""

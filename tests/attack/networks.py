@@ -195,7 +195,7 @@ def _accelerator() -> Any:
 @cache
 def _checkpoint() -> Path:
     from maskgen.train import folder as training
-    from maskgen.train.settings import TrainState
+    from maskgen.train.results import TrainState
 
     training.save(_accelerator(), scratch(), TrainState(step=1))
     return scratch() / training.CHECKPOINTS / "step-000000001"

@@ -23,7 +23,7 @@ from products import REFUSED, USABLE
 from maskgen import images
 from maskgen.arrays import Image
 from maskgen.catalog.edit import NewDesign
-from maskgen.studio import intake
+from maskgen.studio import intake, pictured
 
 TILE = 150
 YAWS = (0, 30, 60)
@@ -65,7 +65,7 @@ def products(folder: Path) -> list[Path]:
 def main(out: Path, photographs: Path | None) -> None:
     cv2.setNumThreads(1)
     out.mkdir(parents=True, exist_ok=True)
-    request = intake.Request(intake.About())
+    request = intake.Request(pictured.About())
     counts, lines, rows = Counter[str](), [], []
     with TemporaryDirectory() as folder:
         paths = products(Path(folder)) if photographs is None else sorted(photographs.iterdir())

@@ -194,9 +194,13 @@ class Side:
 
 
 def environment(checkout: Path) -> dict[str, str]:
-    """With a checkout before all that is installed, one thread a process, and nothing written into the checkout."""
+    """With a checkout before all that is installed, one thread per process, and nothing written into the checkout.
+
+    The catalog for own masks is one of the case, in the folder it runs in: what a user has there takes no part.
+    """
     path = os.pathsep.join(filter(None, [str(checkout), os.environ.get("PYTHONPATH")]))
     fixed = {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
+    fixed["MASKGEN_CATALOG"] = "own-catalog"
     return {**os.environ, **fixed}
 
 

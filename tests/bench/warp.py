@@ -13,7 +13,8 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from maskgen.catalog.store import Catalog, View
+from maskgen.catalog.store import Catalog
+from maskgen.catalog.view import View
 from maskgen.face import Face, HeadPose
 from maskgen.face.head import mean_head, points_on_face
 from maskgen.face.landmarks import bbox_of_points, keypoints_of

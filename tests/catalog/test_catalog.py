@@ -8,7 +8,8 @@ import pytest
 from catalogs import small_catalog
 
 from maskgen.catalog.check import folds_of
-from maskgen.catalog.store import CATALOG_FILE, Catalog, dump, mirror_name, parse
+from maskgen.catalog.store import CATALOG_FILE, Catalog, dump, parse
+from maskgen.catalog.view import mirror_name
 from maskgen.errors import CatalogError
 from maskgen.face.head import POINT_NAMES
 

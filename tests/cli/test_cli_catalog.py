@@ -26,7 +26,7 @@ from maskgen.errors import CatalogError
 from maskgen.face import Face
 from maskgen.packs.find import BUNDLED, pack_dir
 from maskgen.parallel import InProcess
-from maskgen.studio import intake
+from maskgen.studio import intake, pictured
 from maskgen.studio.cutout import template
 from maskgen.studio.photo import around
 
@@ -58,7 +58,7 @@ def own(tmp_path, monkeypatch):
 
 @pytest.fixture
 def invoke(monkeypatch, own):
-    monkeypatch.setattr(intake, "_tools", lambda model: intake.Tools(OneFace(), None))
+    monkeypatch.setattr(intake, "_tools", lambda model: pictured.Tools(OneFace(), None))
     # Rendering takes seconds: tests/studio/test_around.py looks at it.
     monkeypatch.setattr(around, "rendered_views", lambda seen, has_loops: [])
     monkeypatch.setattr("maskgen.cli.catalog.add.LocalExecutor", lambda workers: InProcess())
@@ -323,7 +323,7 @@ def test_a_picture_that_brings_up_an_unknown_fault_is_refused_and_the_others_go_
                 raise error
             return super().detect(image)
 
-    monkeypatch.setattr(intake, "_tools", lambda model: intake.Tools(Failing(), None))
+    monkeypatch.setattr(intake, "_tools", lambda model: pictured.Tools(Failing(), None))
     for name, size, mask in (("a", 300, BLUE), ("b", 301, BLUE), ("c", 300, BLACK)):
         portrait(tmp_path / "in" / f"{name}.png", mask, size)
     result = invoke("add", tmp_path / "in")
@@ -381,6 +381,7 @@ def test_photographs_with_one_name_are_one_mask_seen_from_several_sides(tmp_path
     assert design.entry.name == "scarf"
     assert len(design.entry.views) == 3
     assert not design.entry.mirror
+    assert f"from {', '.join(map(str, pictures))}" in result.stdout
 
 
 def test_each_folder_is_a_mask_with_by_folder(tmp_path, invoke, own):
@@ -419,7 +420,7 @@ def test_every_large_face_of_a_photograph_gives_a_mask(tmp_path, invoke, own, mo
             there = Face(face.bbox + [300, 0, 300, 0], face.keypoints + [300, 0], face.landmarks + [300, 0], face.pose)
             return [there, face]
 
-    monkeypatch.setattr(intake, "_tools", lambda model: intake.Tools(TwoFaces(), None))
+    monkeypatch.setattr(intake, "_tools", lambda model: pictured.Tools(TwoFaces(), None))
     both = [np.asarray(Image.open(portrait(tmp_path / f"{k}.png", mask))) for k, mask in enumerate((BLUE, BLACK))]
     Image.fromarray(np.concatenate(both, axis=1)).save(tmp_path / "us.png")
     result = invoke("add", tmp_path / "us.png")

@@ -21,7 +21,7 @@ from maskgen.cli import main
 from maskgen.detect import DetectorSpec
 from maskgen.errors import CatalogError
 from maskgen.parallel import InProcess
-from maskgen.studio import intake
+from maskgen.studio import intake, pictured
 
 PLACES = {"1": (0, 0), "15": (99, 0), "5": (0, 79), "11": (99, 79), "30": (50, 30)}
 
@@ -44,7 +44,7 @@ def worked_on(monkeypatch):
             raise CatalogError(f"{path}: no mask to be seen", "take another")
         rgba = np.asarray(Image.open(path).convert("RGBA"))
         view = edit.NewView(edit.png_of(rgba), Rotation(yaw=(-60, 60), pitch=(-60, 60)), PLACES)
-        name = about.name or intake.name_of(path)
+        name = about.name or pictured.name_of(path)
         tags = (*about.tags, "photograph")
         return [edit.NewDesign(name, about.kind, about.license, (view,), "blue", tags, about.weight)]
 

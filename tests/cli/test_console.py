@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maskgen.cli import console, main
+from maskgen.cli.text import shown
 from maskgen.errors import MaskgenError
 
 HARMFUL = {
@@ -77,10 +78,10 @@ def is_harmful(character):
 
 @given(st.text(st.characters(codec=None), max_size=40))
 def test_any_text_at_all_is_one_line_that_can_be_encoded(text):
-    shown = console.shown(text)
-    shown.encode()
-    assert len(shown.splitlines()) <= 1
-    assert not any(map(is_harmful, shown))
+    said = shown(text)
+    said.encode()
+    assert len(said.splitlines()) <= 1
+    assert not any(map(is_harmful, said))
 
 
 def test_the_log_is_escaped_line_by_line(monkeypatch):
@@ -97,12 +98,12 @@ def test_the_log_is_escaped_line_by_line(monkeypatch):
 
 
 def test_letters_of_any_script_stay_as_they_are():
-    assert console.shown(LETTERS) == LETTERS
+    assert shown(LETTERS) == LETTERS
 
 
 def test_letters_that_the_output_cannot_hold_are_escaped_and_stop_nothing():
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
-    assert console.shown("Zoë 山", stream) == r"Zo\xeb \u5c71"
+    assert shown("Zoë 山", stream) == r"Zo\xeb \u5c71"
 
 
 def lines_of(steps):
@@ -124,6 +125,10 @@ def test_the_end_gets_a_line_where_the_way_there_had_some():
     assert lines_of([(1, console.Advance(5, 10)), (2, console.Advance(10, 10))]) == []
     long = [(11, console.Advance(5, 10)), (12, console.Advance(10, 10)), (13, console.Advance(10, 10))]
     assert lines_of(long)[1:] == ["pictures: 10 of 10, 0.8/s"]
+
+
+def test_what_takes_long_each_tells_how_long():
+    assert lines_of([(28, console.Advance(2, 10))]) == ["pictures: 2 of 10, 14 s each, 2 min left"]
 
 
 def test_a_job_of_unknown_length_tells_how_far_it_is():

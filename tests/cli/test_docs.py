@@ -53,7 +53,7 @@ ELSEWHERE = {
     r"convert .*--cluster ": ("tests/run/test_cluster.py", '"--cluster", cluster.url'),
     r"doctor ": ("tests/cli/test_doctor.py", '"doctor", str(ROOT)'),
     r"models fetch ": ("tests/cli/test_cli.py", '"models", "fetch", "buffalo_l"'),
-    r"train ": ("tests/train/test_train_loop.py", "train_cli, [*given"),
+    r"train( |$)": ("tests/train/test_train_loop.py", "train_cli, [*given"),
 }
 
 
@@ -294,7 +294,7 @@ def test_the_commands_of_a_document_run_one_after_the_other(name, world, tmp_pat
     monkeypatch.chdir(place)
     monkeypatch.setenv(OWN_CATALOG_VARIABLE, str(place / "own"))
     monkeypatch.setattr("maskgen.packs.find.INSTALLED", tmp_path / "models")
-    has_eval = all(importlib.util.find_spec(package) for package in ("sklearn", "matplotlib"))
+    has_eval = importlib.util.find_spec("matplotlib") is not None
     variables, failed = {}, []
     for one in COMMANDS[name]:
         variables |= dict(one.variables) if not one.words else {}

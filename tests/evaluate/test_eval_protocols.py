@@ -280,7 +280,9 @@ def test_another_seed_in_the_same_folder_is_refused(made, tmp_path, small_lfw):
     sums = (tmp_path / "out/SHA256SUMS").read_bytes()
     result = call("--make", "lfw-sm", small_lfw, tmp_path / "out", "--seed", 2)
     assert result.exit_code == 1
-    assert "seed" in result.stderr
+    assert "seed: 1 then, 2 now" in result.stderr
+    assert "existing" not in result.stderr, "there is no such option"
+    assert "make it as before to go on with it, delete it to start anew, or choose another folder" in result.stderr
     assert (tmp_path / "out/SHA256SUMS").read_bytes() == sums
 
 

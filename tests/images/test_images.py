@@ -16,7 +16,7 @@ from PIL import Image, ImageCms
 
 from maskgen import files, formats, images
 from maskgen.errors import ImageError, MaskgenError
-from maskgen.images import decoding, heif, jpeg
+from maskgen.images import heif, jpeg, opening
 
 ENDINGS = sorted(formats.FORMATS)
 
@@ -352,7 +352,7 @@ def test_a_picture_converted_in_many_strips_is_the_one_converted_at_once(orienta
         raw = saved(Image.fromarray(smooth()).convert(mode), format, exif=exif)
         once = images.decode(raw, Path("x"))
         with monkeypatch.context() as patch:
-            patch.setattr(decoding, "_STRIP_PIXELS", 100)
+            patch.setattr(opening, "_STRIP_PIXELS", 100)
             assert np.array_equal(images.decode(raw, Path("x")).pixels, once.pixels)
 
 

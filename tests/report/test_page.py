@@ -179,6 +179,23 @@ def test_a_training_and_an_evaluation_draw_their_roc_and_old_ones_the_rates_that
     assert "90.0 %" in parsed.text
 
 
+def test_an_evaluation_shows_fnmr_at_the_threshold_of_unmasked_pairs_and_says_what_that_is(tmp_path):
+    row = metrics()["before"][0]
+    at_bare = {"bare_fmr": 0.0125, "threshold": 0.3, "fnmr": 0.4321, "fmr": 0.01}
+    row["figures"]["at_bare"] = at_bare
+    measured = {"pairs": "pairs.txt", "seed": 3, "left_out": {}, "rows": [row]}
+    (tmp_path / "eval.json").write_text(json.dumps(measured))
+    text = Parsed(page([tmp_path])).text
+    assert "FNMR@T" in text
+    assert "43.2 %" in text
+    assert "threshold at FMR 0.013 on the pairs with no masks put on" in text
+    row["figures"]["at_bare"] = None  # as in files of schema 1
+    (tmp_path / "eval.json").write_text(json.dumps(measured))
+    text = Parsed(page([tmp_path])).text
+    assert "43.2 %" not in text
+    assert "T: " not in text
+
+
 def test_an_evaluation_that_cannot_be_read_is_named(tmp_path):
     (tmp_path / "eval.json").write_text("{}")
     with pytest.raises(ConfigError, match=r"eval\.json"):

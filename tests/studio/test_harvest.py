@@ -9,7 +9,8 @@ import pytest
 from skimage import data
 from strategies import face_at
 
-from maskgen.catalog.store import Catalog, View
+from maskgen.catalog.store import Catalog
+from maskgen.catalog.view import View
 from maskgen.detect import FaceDetector
 from maskgen.errors import CatalogError
 from maskgen.face import Face, HeadPose
@@ -19,6 +20,7 @@ from maskgen.masking.augment import worn
 from maskgen.packs.find import BUNDLED, pack_dir
 from maskgen.parse import FaceParser
 from maskgen.studio.photo import harvest, segment, texture
+from maskgen.studio.photo.crop import WORK_SCALE, upright
 
 PHOTOGRAPHS = Path(__file__).parents[3] / "shared" / "data" / "masked_photos"
 DESIGNS = ("surgical-blue", "surgical-white", "surgical-black", "kn95-white", "cloth-black", "cloth-red-dots")
@@ -167,7 +169,7 @@ def test_the_rotation_never_reaches_across_to_a_side_that_was_not_seen():
 
 def test_a_crop_is_upright_and_at_the_scale_it_says():
     image = np.zeros((400, 400, 3), np.uint8)
-    crop = segment.upright(image, face_at(HeadPose(0, 0, 25), 1.2, (200, 160)))
+    crop = upright(image, face_at(HeadPose(0, 0, 25), 1.2, (200, 160)))
     eyes = crop.points[[36, 45]]
     assert abs(eyes[1, 1] - eyes[0, 1]) < 2
     assert np.linalg.norm(eyes[1] - eyes[0]) / crop.pixels_per_mm == pytest.approx(90, abs=4)
@@ -402,4 +404,4 @@ def test_what_sticks_out_of_a_mask_and_is_narrow_is_dropped():
     region[60:120, 40:120] = True
     with_finger = region.copy()
     with_finger[30:60, 70:74] = True  # 4 pixels at 0.6 pixels per millimetre
-    assert iou(segment._without_lobes(with_finger, segment.WORK_SCALE), region) > 0.97
+    assert iou(segment._without_lobes(with_finger, WORK_SCALE), region) > 0.97

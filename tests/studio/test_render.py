@@ -16,7 +16,8 @@ from click.testing import CliRunner, Result
 from scipy.spatial import Delaunay
 
 from maskgen.catalog.schema import CatalogFile, DesignEntry, Rotation, ViewEntry
-from maskgen.catalog.store import Catalog, View, dump
+from maskgen.catalog.store import Catalog, dump
+from maskgen.catalog.view import View
 from maskgen.cli.catalog.render import render as render_command
 from maskgen.errors import CatalogError
 from maskgen.face import HeadPose

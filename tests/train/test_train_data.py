@@ -22,7 +22,8 @@ from maskgen.face import HeadPose
 from maskgen.recognition import faces
 from maskgen.train import collection as collecting
 from maskgen.train import data, order
-from maskgen.train.settings import UsedMasks, settings_of
+from maskgen.train.results import UsedMasks
+from maskgen.train.settings import settings_of
 
 
 def collect(root, **settings):
@@ -376,7 +377,8 @@ def test_masks_are_read_once_and_not_by_each_worker(photographs, catalog_dir, mo
     assert not any("textures" in vars(view) for view in views)
     data.loader(samples, data.batches(samples, 4, 0), 2)
     assert all("textures" in vars(view) for view in views)
-    monkeypatch.setattr("maskgen.catalog.store.Textures.__init__", lambda *args: pytest.fail("a mask was read again"))
+    read = "maskgen.catalog.textures.Textures.__init__"
+    monkeypatch.setattr(read, lambda *args: pytest.fail("a mask was read again"))
     assert len(list(data.loader(samples, data.batches(samples, 4, 0), 1))) == 3
 
 

@@ -17,7 +17,8 @@ from maskgen.cli.train import _Steps
 from maskgen.train import bases, data, export, learner, loop, machine
 from maskgen.train.collection import collect
 from maskgen.train.margin import Centres, Margin
-from maskgen.train.settings import HistoryRow, settings_of
+from maskgen.train.results import HistoryRow
+from maskgen.train.settings import settings_of
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,8 @@ from maskgen.cli.train import train as train_cli
 from maskgen.errors import ConfigError, MaskgenError
 from maskgen.train import bases, export, folder, learner, loop
 from maskgen.train.backbones import build, mobilefacenet
-from maskgen.train.settings import UsedMasks, refuse_others, settings_of
+from maskgen.train.results import UsedMasks
+from maskgen.train.settings import refuse_others, settings_of
 
 SPEC = mobilefacenet(1 / 16, blocks=(1, 1, 1, 1), embedding=16)
 CLASSIC = {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {}
@@ -523,7 +524,7 @@ def checkpoint(tmp_path):
     """A checkpoint, and what reads it."""
     from accelerate import Accelerator
 
-    from maskgen.train.settings import TrainState
+    from maskgen.train.results import TrainState
 
     accelerator = Accelerator(cpu=True)
     network = torch.nn.Linear(2, 2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, get_args
 
@@ -15,8 +14,9 @@ from maskgen.cli.catalog import options
 from maskgen.cli.catalog.adding import Adding, contact_sheet, next_command, say_what_next
 from maskgen.cli.settings import Number
 from maskgen.errors import CatalogError
+from maskgen.names import some_of
 from maskgen.parallel import LocalExecutor
-from maskgen.studio import intake
+from maskgen.studio import byhand, intake, pictured
 
 _COMMAND_LINE: Final = click.core.ParameterSource.COMMANDLINE
 _MOST_NAMED: Final = 10
@@ -98,13 +98,13 @@ def add(
     """
     if name is not None and by_folder:
         raise click.UsageError("--name is for one mask, --by-folder for several", ctx)
-    points = None if points_file is None else intake.read_points(points_file)
-    about = intake.About(name, kind, tags, license_, weight)
+    points = None if points_file is None else byhand.read_points(points_file)
+    about = pictured.About(name, kind, tags, license_, weight)
     # What has one name is one mask; and points for several pictures are for pictures of one.
-    is_joined = name is not None or isinstance(points, intake.ManyPoints)
+    is_joined = name is not None or isinstance(points, byhand.ManyPoints)
     masks, refused = intake.masks_in(sources, "folders" if by_folder else "all" if is_joined else "each")
     is_one = is_joined or (len(sources) == 1 and not sources[0].is_dir())
-    if isinstance(points, intake.PointsFile) and [len(mask.files) for mask in masks] != [1]:
+    if isinstance(points, byhand.PointsFile) and [len(mask.files) for mask in masks] != [1]:
         raise click.UsageError(
             "these --points are for one picture; for several, name each: see 'maskgen help catalogs'"
         )
@@ -129,7 +129,7 @@ def add(
             show(console.Advance(0, None))
         for number, (mask, result) in enumerate(results, start=1):
             designs = [] if isinstance(result, intake.Refusal) else result
-            outcomes = [adding.put(mask.files[0], design) for design in designs]
+            outcomes = [adding.put(mask.files, design) for design in designs]
             outcomes += [result] if isinstance(result, intake.Refusal) else []
             for outcome in filter(None, outcomes):
                 refused.append(outcome)
@@ -137,7 +137,7 @@ def add(
             show(console.Advance(number, len(masks), skipped=len(refused)))
     if others and not as_json:
         said = console.counted(len(others), "file is no picture", "files are no pictures")
-        console.note(f"passed over  {said}: {_listed(others)}")
+        console.note(f"passed over  {said}: {some_of(others, _MOST_NAMED)}")
     if adding.added and license_ == UNKNOWN_LICENSE:
         console.note(f"note: no --license given, recorded as {license_}: do not pass these masks on")
     if is_one and refused and not as_json:
@@ -157,9 +157,8 @@ def add(
     else:
         for entry in adding.added:
             views = console.counted(entry["views"], "view")
-            console.answer(
-                f"added    {entry['name']}  {entry['kind']}  {entry['colour']}  {views}  from {entry['file']}"
-            )
+            pictures = ", ".join(entry["files"])
+            console.answer(f"added    {entry['name']}  {entry['kind']}  {entry['colour']}  {views}  from {pictures}")
         pictures_refused = console.counted(len(refused), "picture")
         console.answer(f"{catalog}: {console.counted(len(names), 'design')} added, {pictures_refused} refused")
         if names:
@@ -169,15 +168,10 @@ def add(
 
 
 def _kept(
-    ctx: click.Context, catalog: Path, about: intake.About, on_clash: edit.OnClash | None
-) -> dict[str, intake.About]:
+    ctx: click.Context, catalog: Path, about: pictured.About, on_clash: edit.OnClash | None
+) -> dict[str, pictured.About]:
     """What is said of designs that are replaced, by their names."""
     if on_clash != "replace":
         return {}
     given = [field for field in ("kind", "tags", "weight") if ctx.get_parameter_source(field) is _COMMAND_LINE]
-    return {entry.name: intake.kept_of(entry, about, given) for entry in edit.contents(catalog).masks}
-
-
-def _listed(files: Sequence[Path]) -> str:
-    more = f" and {len(files) - _MOST_NAMED} more" if len(files) > _MOST_NAMED else ""
-    return ", ".join(str(file) for file in files[:_MOST_NAMED]) + more
+    return {entry.name: pictured.kept_of(entry, about, given) for entry in edit.contents(catalog).masks}

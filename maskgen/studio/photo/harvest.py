@@ -1,6 +1,6 @@
 """Take a view of a mask from a photograph of somebody who wears it.
 
-photograph -> a face, upright (`segment`) -> is a mask worn on it (`worn`) -> which pixels are the mask (`segment`)
+photograph -> a face, upright (`crop`) -> is a mask worn on it (`worn`) -> which pixels are the mask (`segment`)
            -> alpha, ear loops, colours without light (`texture`) -> points that hold it -> view
 """
 
@@ -21,18 +21,20 @@ from maskgen.face.head import mean_head, point_in_space, points_on_face
 from maskgen.face.pose import rotation_matrix
 from maskgen.parse import Parser
 from maskgen.studio import control
-from maskgen.studio.photo import around, segment, texture
+from maskgen.studio.photo import around, segment, texture, worn
 from maskgen.studio.photo.around import Seen
-from maskgen.studio.photo.segment import Crop, MaskRegion, Parts, Regions
+from maskgen.studio.photo.crop import WORK_SCALE, Crop, upright
+from maskgen.studio.photo.regions import Parts, Regions, fronted, head_share, parts_of, regions_of
+from maskgen.studio.photo.segment import MaskRegion
 
 # Faces smaller than this, in pixels, show too little of a mask.
 _SMALLEST: Final = 70
 _YAW_LIMIT: Final = 50
 _PITCH_LIMIT: Final = 35
-_SHARP: Final = 2.5  # see `segment.sharpness`
-_BARE: Final = 0.5  # see `segment.skin_score`
-_LIKE_SKIN: Final = 0.65  # see `segment.skin_overlap`
-_RIM_CONTRAST: Final = 25.0  # see `segment.rim_contrast`
+_SHARP: Final = 2.5  # see `worn.sharpness`
+_BARE: Final = 0.5  # see `worn.skin_score`
+_LIKE_SKIN: Final = 0.65  # see `worn.skin_overlap`
+_RIM_CONTRAST: Final = 25.0  # see `worn.rim_contrast`
 # How likely something must be in front of nose or mouth, and how likely that is sure.
 _FRONTED: Final = 0.35
 _SURELY_FRONTED: Final = 0.6
@@ -108,16 +110,16 @@ def harvest(
         If no usable mask can be taken; the reason says why.
     """
     _check_face(face)
-    crop = segment.upright(image, face)
-    work = crop.resized(segment.WORK_SCALE)
-    regions = segment.regions_of(work)
+    crop = upright(image, face)
+    work = crop.resized(WORK_SCALE)
+    regions = regions_of(work)
     _check_picture(work, regions)
-    sharp = segment.sharpness(crop)
+    sharp = worn.sharpness(crop)
     if sharp < _SHARP:
         raise RefusedError(
             "blurred", f"the face is blurred ({sharp:.1f}, {_SHARP} are needed)", "take a sharper photograph"
         )
-    parts = None if parser is None else segment.parts_of(work, parser.regions(image, face))
+    parts = None if parser is None else parts_of(work, parser.regions(image, face))
     _check_worn(work, regions, parts)
     found = segment.find(work, parts)
     _check_region(found, work)
@@ -127,24 +129,24 @@ def harvest(
 def _check_worn(crop: Crop, regions: Regions, parts: Parts | None) -> None:
     """Refuse a face without a mask, and one on which it is not where masks belong."""
     if parts is None:
-        bare = segment.skin_score(crop, regions)
+        bare = worn.skin_score(crop, regions)
         if bare > _BARE:
             raise RefusedError("no_mask", f"nose, mouth and chin look like skin ({bare:.2f}): no mask worn")
         return
-    nose, mouth, chin = segment.fronted(crop, parts)
-    has_colour = segment.has_colour(crop, regions)
+    nose, mouth, chin = fronted(crop, parts)
+    has_colour = worn.has_colour(crop, regions)
 
     def is_hand(area: BoolArray) -> bool:
-        return has_colour and segment.skin_overlap(crop, regions, area) > _LIKE_SKIN
+        return has_colour and worn.skin_overlap(crop, regions, area) > _LIKE_SKIN
 
     if max(nose, mouth) < _FRONTED:
-        contrast = segment.rim_contrast(crop, regions)
+        contrast = worn.rim_contrast(crop, regions)
         if chin > _SURELY_FRONTED and contrast > _RIM_CONTRAST and not is_hand(regions.core):
             raise RefusedError("worn_wrongly", "the mask is under the chin, nose and mouth are bare", _WEAR_IT)
         raise RefusedError("no_mask", "nose and mouth are bare: no mask worn")
     is_wrong = min(nose, mouth) < _FRONTED and max(nose, mouth, chin) > _SURELY_FRONTED
     # Of a mask that leaves the nose bare, only what covers the rest may look like a hand.
-    if is_hand(segment.mouth_and_chin(crop) if is_wrong and nose < mouth else regions.core):
+    if is_hand(worn.mouth_and_chin(crop) if is_wrong and nose < mouth else regions.core):
         raise RefusedError("covered", "a hand is in front of nose and mouth", "take a photograph without it")
     if is_wrong:
         raise RefusedError("worn_wrongly", f"the {'nose' if nose < mouth else 'mouth'} is bare", _WEAR_IT)
@@ -207,8 +209,8 @@ def _lies_on(face: Face, other: Face) -> bool:
 
 def is_head(image: Image, face: Face, parser: Parser) -> bool:
     """Whether a face is one: above the lids there is skin, hair, a hat or glasses, not fruit or a piece of cloth."""
-    work = segment.upright(image, face).resized(segment.WORK_SCALE)
-    return segment.head_share(work, parser.regions(image, face)) > _HEAD
+    work = upright(image, face).resized(WORK_SCALE)
+    return head_share(work, parser.regions(image, face)) > _HEAD
 
 
 def _check_face(face: Face) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from maskgen.arrays import BoolArray, Float32Array, Float64Array, Image, IntArray
 from maskgen.images import LUMA
-from maskgen.studio.photo.segment import Crop, hull, signed_distance
+from maskgen.studio.photo.crop import Crop, hull, signed_distance
 
 if TYPE_CHECKING:
     from maskgen.masking import illuminant

@@ -27,7 +27,8 @@ from maskgen.arrays import BoolArray, Float32Array, Float64Array, Image, IntArra
 from maskgen.catalog.edit import NewDesign, NewView
 from maskgen.catalog.places import CATALOG_FILE
 from maskgen.catalog.schema import CatalogFile, Corner, DesignEntry, Rotation, ViewEntry
-from maskgen.catalog.store import dump, mirror_name
+from maskgen.catalog.store import dump
+from maskgen.catalog.view import mirror_name
 from maskgen.face import HeadPose
 from maskgen.face.head import AXIS_Z_MM
 from maskgen.face.pose import rotation_matrix
