@@ -39,7 +39,7 @@ STAGES: Final = {
     "points": ("maskgen.masking.augment:points_on_face", "maskgen.masking.fit:fitted", "maskgen.masking.fit:placed"),
     "texture": ("maskgen.masking.warp:fitting_scale", "maskgen.masking.vary:applied"),
     "warp": ("maskgen.masking.warp:warp", "maskgen.masking.warp:drawn", "maskgen.masking.warp:Placed.of"),
-    "of it detail": ("maskgen.masking.detail:Detail.over", "maskgen.masking.detail:Detail.gain"),
+    "of it detail": ("maskgen.masking.detail:Detail.over", "maskgen.masking.detail:Detail.folds"),
     "straps": ("maskgen.masking.straps:with_straps",),
     "blend": ("maskgen.masking.blend:over",),
 }
@@ -104,7 +104,7 @@ def serve(args: argparse.Namespace) -> None:
     cv2.setNumThreads(1)
     detector, parser, catalog = DetectorSpec().build(), FaceParser(), Catalog.load()
     for number in range(detail.CREASE_FIELDS):  # made once per worker, like the weaves
-        detail._creases(number)
+        getattr(detail, "_softened", detail._creases)(number)
     for weave in detail._WEAVE_GAIN:
         detail._weave(weave)
     recipe = Recipe(alike=args.alike, recolor_share=args.recolor, look=Look(noise=not args.no_noise))
