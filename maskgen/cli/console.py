@@ -263,7 +263,7 @@ class _Lines:
             return
         self._said, self._is_said = at, not is_end
         rate = now.done / max(at - self._began, 1e-9)
-        parts = [f"{self._what}: {now.done} of {'unknown' if now.total is None else now.total}", f"{rate:.1f}/s"]
+        parts = [f"{self._what}: {now.done} of {'unknown' if now.total is None else now.total}", pace(rate)]
         if now.total is not None and now.done and not is_end:
             parts.append(f"{duration((now.total - now.done) / rate)} left")
         parts += [f"{name} {number}" for name, number in (("skipped", now.skipped), ("failed", now.failed)) if number]
@@ -282,6 +282,17 @@ def duration(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def pace(rate: float) -> str:
+    """How fast, of so many a second.
+
+    Examples
+    --------
+    >>> pace(12.5), pace(1 / 14)
+    ('12.5/s', '14 s each')
+    """
+    return f"{duration(1 / rate)} each" if 0 < rate < 0.1 else f"{rate:.1f}/s"
 
 
 def quiet_option(command: Any) -> Any:
@@ -330,12 +341,12 @@ def progress(what: str) -> Iterator[Callable[[Advance], None]]:
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]:.1f}/s"),
+        TextColumn("{task.fields[pace]}"),
         TextColumn("{task.fields[shares]}"),
         TimeRemainingColumn(),
     )
     bar = Progress(*columns, console=console)
-    task = bar.add_task(shown(what, sys.stderr), total=None, rate=0.0, shares="")
+    task = bar.add_task(shown(what, sys.stderr), total=None, pace=pace(0.0), shares="")
     started = time.monotonic()
 
     def show(now: Advance) -> None:
@@ -347,7 +358,7 @@ def progress(what: str) -> Iterator[Callable[[Advance], None]]:
             task,
             total=now.total,
             completed=now.done,
-            rate=now.done / elapsed,
+            pace=pace(now.done / elapsed),
             shares=shares if now.skipped or now.failed else "",
         )
         if now.total is not None and now.done >= now.total:

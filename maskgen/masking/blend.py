@@ -32,6 +32,8 @@ _BLOCK: Final = 100_000  # pixels
 # than so many pixels.
 _NARROWEST: Final = 0.7
 _SMALLEST: Final = 96
+# No photograph is sharper, standard deviation in pixels: edges and pleats would be jagged.
+_SHARPEST: Final = 0.55
 # What drawing it larger again blurs, pixels squared.
 _RESIZING: Final = 1 / 6
 # Brightness from which highlights are compressed.
@@ -154,6 +156,8 @@ def _seen_by_camera(overlay: Overlay, appearance: Appearance, look: Look) -> tup
     if step > 1:
         # Of a mask that is drawn at full size the texture would have been sharpened first.
         blur -= _RESIZING + overlay.blur**2
+    elif look.sharpness:
+        blur = max(blur, _SHARPEST**2)
     rgba = blurred(rgba, math.sqrt(max(blur, 0.0)))
     alpha = cv2.extractChannel(rgba, 3)
     through = cv2.subtract(1.0, alpha)

@@ -27,6 +27,11 @@ CREASE_FIELDS: Final = 8
 _HALF_MM: Final = 140.0
 _TOP_MM, _BOTTOM_MM = -30.0, 190.0
 _CREASE_SIDE_WH: Final = (280, 220)
+# Cloth has no sharper creases than so many millimetres; and how often a field is at hand in half the size, blurred by
+# so many of its cells, or creases would break up into dashes on small faces.
+_SOFT_MM: Final = 1.0
+_CREASE_LEVELS: Final = 3
+_SOFT_CELLS: Final = 0.7
 # Pixels of the weave's tile per millimetre, and its side.
 _WEAVE_PER_MM: Final = 6.0
 _WEAVE_SIDE: Final = 384
@@ -181,17 +186,19 @@ class Detail:
         """
         chosen, surface = self.wrinkling, self.surface
         sign = np.float32(-1 if chosen.is_mirrored else 1)
-        per_mm = np.float32((_CREASE_SIDE_WH[0] - 1) / (2 * _HALF_MM))
-        x = (sign * across_mm + np.float32(_HALF_MM + chosen.shift_mm[0])) * per_mm
-        y = (down_mm + np.float32(chosen.shift_mm[1] - _TOP_MM)) * per_mm
-        fields = cv2.remap(_creases(chosen.number), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+        level = _level(mm_per_pixel, _CREASE_LEVELS)
+        per_mm = (_CREASE_SIDE_WH[0] - 1) / (2 * _HALF_MM) / 2**level
+        off = 0.5 / 2**level - 0.5
+        x = across_mm * np.float32(sign * per_mm) + np.float32((_HALF_MM + chosen.shift_mm[0]) * per_mm + off)
+        y = down_mm * np.float32(per_mm) + np.float32((chosen.shift_mm[1] - _TOP_MM) * per_mm + off)
+        fields = cv2.remap(_softened(chosen.number)[level], x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
         gain, moved_x, moved_y, astray = cv2.split(fields)
         gain *= np.float32(_CREASE_GAIN * chosen.strength * surface.creases)
         bent = _BENT_MM * chosen.strength * surface.creases
         moved_x *= sign * np.float32(bent)
         moved_y *= np.float32(bent)
         moved_y += astray * np.float32(_ASTRAY_MM * chosen.astray * min(surface.creases, 1.0))
-        level = int(np.clip(np.round(np.log2(max(mm_per_pixel * _WEAVE_PER_MM, 1e-3))), 0, _WEAVE_LEVELS - 1))
+        level = _level(mm_per_pixel * _WEAVE_PER_MM, _WEAVE_LEVELS)
         tile = _weave(surface.weave)[level]
         scale = np.float32(_WEAVE_PER_MM / 2**level)
         # A field that does not repeat where the creases repeat.
@@ -324,6 +331,21 @@ def _creases(number: int) -> Float32Array:
     shifts = (np.clip(shift, -2.5, 2.5) for shift in (right / spread, down / spread, astray))
     creases: Float32Array = cv2.merge([field.astype(np.float32) for field in (shades, *shifts)])
     return creases
+
+
+@cache
+def _softened(number: int) -> tuple[Float32Array, ...]:
+    """Creases as soft as cloth has them, then the same ever coarser by halves."""
+    levels = [cv2.GaussianBlur(_creases(number), (0, 0), _SOFT_MM)]
+    for _ in range(_CREASE_LEVELS - 1):
+        soft = cv2.GaussianBlur(levels[-1], (0, 0), _SOFT_CELLS)
+        levels.append(cv2.resize(soft, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
+    return tuple(levels)
+
+
+def _level(cells_per_pixel: float, levels: int) -> int:
+    """Which of the fields that are ever coarser by halves has about a cell for each pixel."""
+    return min(max(round(math.log2(max(cells_per_pixel, 1e-3))), 0), levels - 1)
 
 
 def _sides(x: Float32Array, y: Float32Array, strength: float, wander: Float32Array) -> Float32Array:

@@ -20,7 +20,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from maskgen.arrays import Float32Array, Image
+from maskgen.arrays import BoolArray, Float32Array, Image
 from maskgen.face import Face
 from maskgen.masking.warp import Overlay, shrunk, shrunk_map
 from maskgen.parse import CROP_SIDE, Kind, Regions, grid_map, on_image, upright_crop, window_of
@@ -36,6 +36,9 @@ _RAMP: Final = (0.4, 0.8)
 # Something of which the network is nowhere surer, or that is no larger, in cells, is a shadow or a crease.
 _PEAK: Final = 0.7
 _SMALLEST: Final = 12
+# What skin lies around on all sides is part of the face, nostrils or a moustache, unless it is larger than that share
+# of the face, or glasses: hands, hair and microphones come from beyond it.
+_ENCLOSED: Final = 0.1
 # Of faces that are smaller than the crop less is believed: so much more is needed for each time that they are smaller.
 _SMALLER: Final = 0.1
 # The network has seen few profiles: of faces that are turned so far it is less believed that something lies in front.
@@ -110,7 +113,9 @@ class Visible:
 def visible_of(image: Image, face: Face, regions: Regions) -> Visible | None:
     """Where a mask may be drawn on a bare photograph (H, W, 3); None if nothing lies in front anywhere near."""
     turned = min(max((abs(face.pose.yaw) - _TURNED_DEG[0]) / (_TURNED_DEG[1] - _TURNED_DEG[0]), 0.0), 1.0)
-    front = _sure(regions.of("hair", "glasses", "hat") + np.float32(1 - _DOUBTED * turned) * regions.of("other"))
+    worn = regions.of("glasses", "hat")
+    front = worn + regions.of("hair") + np.float32(1 - _DOUBTED * turned) * regions.of("other")
+    front = _sure(front, worn, _on_grid(face.landmarks_68, regions))
     front[:_FOREHEAD_ROWS] = 0
     if not (front > _RAMP[0] / 2).any():
         return None
@@ -269,25 +274,38 @@ def _lower(plane: Float32Array, pixels: float) -> Float32Array:
 
 def covered_share(regions: Regions, face: Face) -> float:
     """How much of the mouth is hidden by something in front of it, 0 to 1."""
-    to_grid = grid_map(regions.image_to_crop, _ORIGIN)
-    on_grid = face.landmarks_68[48:60] @ to_grid[:, :2].T + to_grid[:, 2]
-    middle = on_grid.mean(axis=0)
     # A closed mouth is a line: a little more than it, and at least some cells.
-    grown = middle + (on_grid - middle) * np.array([1.0, 1.3], np.float32)
-    inside = np.zeros(regions.shares.shape[1:], np.uint8)
-    cv2.fillConvexPoly(inside, cv2.convexHull(np.round(grown).astype(np.int32)), 1)
-    hidden = regions.of(*IN_FRONT)[inside > 0]
+    inside = _on_grid(face.landmarks_68[48:60], regions, higher=1.3)
+    hidden = regions.of(*IN_FRONT)[inside]
     return float(hidden.mean()) if hidden.size else 0.0
 
 
-def _sure(front: Float32Array) -> Float32Array:
-    """The shares without islands of which the network is not sure."""
+def _sure(front: Float32Array, worn: Float32Array, within: BoolArray) -> Float32Array:
+    """The shares without islands of which the network is not sure, and without those that are part of the face.
+
+    What is worn on the face, and where that is, are (h, w) as the shares are.
+    """
     number, islands, statistics, _ = cv2.connectedComponentsWithStats((front > _RAMP[0]).astype(np.uint8))
+    area = statistics[:, cv2.CC_STAT_AREA]
     surest = np.bincount(islands[front >= _PEAK], minlength=number) > 0
-    stays = surest & (statistics[:, cv2.CC_STAT_AREA] >= _SMALLEST)
+    reaches = np.bincount(islands[~within], minlength=number) > 0
+    is_worn = np.bincount(islands.ravel(), worn.ravel(), minlength=number) > area / 2
+    is_large = area > _ENCLOSED * within.sum()
+    stays = surest & (area >= _SMALLEST) & (reaches | is_worn | is_large)
     stays[0] = True  # the sea between them
     kept: Float32Array = front * stays[islands]
     return kept
+
+
+def _on_grid(points: Float32Array, regions: Regions, higher: float = 1.0) -> BoolArray:
+    """(h, w) the cells that lie between some points (N, 2), pixels of the image, which are made so much higher."""
+    to_grid = grid_map(regions.image_to_crop, _ORIGIN)
+    cells = points @ to_grid[:, :2].T + to_grid[:, 2]
+    middle = cells.mean(axis=0)
+    cells = middle + (cells - middle) * np.array([1.0, higher], np.float32)
+    inside = np.zeros(regions.shares.shape[1:], np.uint8)
+    cv2.fillConvexPoly(inside, cv2.convexHull(np.round(cells).astype(np.int32)), 1)
+    return inside > 0
 
 
 def _ramp(regions: Regions) -> tuple[float, float]:

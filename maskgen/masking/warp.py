@@ -32,7 +32,7 @@ _COARSE: Final = 4
 _SHARPENED_FROM: Final = 1.4
 _STEEPER: Final = 2.5
 # A texture that would be drawn smaller than this power of a half is taken at half its size: its edges would be jagged.
-_COARSER_FROM: Final = 0.5
+_COARSER_FROM: Final = 0.75
 # How wide a blur enlarging leaves, for each time that a texture is enlarged.
 _BLURRED: Final = 0.4
 

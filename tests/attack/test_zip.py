@@ -124,9 +124,9 @@ def test_what_is_really_unpacked_is_limited_and_designs_can_be_imported_one_by_o
 def test_a_catalog_of_20_000_designs_is_looked_through_in_seconds(tmp_path):
     entries = many_designs(20_000, noisy_png(80))
     (tmp_path / "x.zip").write_bytes(zipped(entries))
-    started = time.monotonic()
+    started = time.process_time()
     assert len(bundle.read(tmp_path / "x.zip")) == 20_000
-    assert time.monotonic() - started < 20
+    assert time.process_time() - started < 20
 
 
 def test_a_directory_of_a_million_entries_is_not_even_listed(tmp_path):

@@ -23,6 +23,8 @@ import numpy as np
 
 from maskgen.arrays import BoolArray, Float64Array, Image, IntArray
 from maskgen.datasets.dataset import open_people
+from maskgen.evaluate import figures
+from maskgen.evaluate.bootstrap import Resampling
 from maskgen.evaluate.embed import Embedder, embeddings_of
 from maskgen.evaluate.pairs import draw_pairs
 from tests.bench.train_lfw import HEAD, HELD_OUT, SEED, copy_people, run
@@ -32,8 +34,8 @@ SCREENING, FINAL = (0, 1), (0, 1, 2, 3, 4)
 """Seeds."""
 MOST: Final = 60
 """Fine-tunings."""
-DRAWS: Final = 1000
-"""Of the bootstrap."""
+RESAMPLES: Final = 1000
+"""How often people are drawn again for intervals."""
 IMPOSTORS: Final = 10
 """Per genuine pair: few would be a noise of their own."""
 MOST_LOST: Final = 1.0
@@ -117,14 +119,14 @@ class Judges:
         Pictures.
     is_same : (P,) bool array
         Whether they show one person.
-    who : (N,) int array
-        The person on each picture.
+    resampling : Resampling
+        Draws people, and pairs follow.
     """
 
     first: IntArray
     second: IntArray
     is_same: BoolArray
-    who: IntArray
+    resampling: Resampling
 
 
 def judges_of(names: Sequence[str], identities: Sequence[str]) -> Judges:
@@ -137,33 +139,13 @@ def judges_of(names: Sequence[str], identities: Sequence[str]) -> Judges:
         for name in ("first", "second", "is_same")
     )
     _, who = np.unique(identities, return_inverse=True)
-    return Judges(first, second, is_same, who)
+    return Judges(first, second, is_same, Resampling.of(who[first], who[second], RESAMPLES))
 
 
-def draws_of(people: int) -> IntArray:
-    """(1 + DRAWS, people) how often a person is drawn: once in the first row, then as a bootstrap draws people."""
-    rng = np.random.default_rng(SEED)
-    drawn = rng.multinomial(people, np.full(people, 1 / people), DRAWS)
-    return np.concatenate([np.ones((1, people), drawn.dtype), drawn])
-
-
-def aucs(scores: Float64Array, judges: Judges, draws: IntArray) -> Float64Array:
-    """The AUC (R,) of scores (P,) for each drawing of people (R, people).
-
-    A genuine pair counts as often as its person was drawn, an impostor pair as often as its two people were together.
-    """
-    genuine, impostor = np.flatnonzero(judges.is_same), np.flatnonzero(~judges.is_same)
-    impostor = impostor[np.argsort(scores[impostor])]
-    below, not_above = (np.searchsorted(scores[impostor], scores[genuine], side) for side in ("left", "right"))
-    own = judges.who[judges.first[genuine]]
-    one, other = judges.who[judges.first[impostor]], judges.who[judges.second[impostor]]
-    found = np.zeros(len(draws))
-    for number, times in enumerate(draws):
-        weight = times[one] * times[other]
-        lower = np.concatenate([[0], np.cumsum(weight)])  # weight of the impostors below a place
-        won = times[own] @ (lower[below] + lower[not_above]) / 2
-        found[number] = won / (times[own].sum() * lower[-1])
-    return found
+def aucs(scores: Float64Array, judges: Judges) -> list[float]:
+    """The AUC of scores (P,), then one for each time that people were drawn; the same people for all recipes."""
+    scored = figures.Scored.of(scores, judges.is_same)
+    return [figures.area(scored.roc(weights)) for weights in (None, *judges.resampling.weights())]
 
 
 def gain(after: Sequence[Float64Array], before: Sequence[Float64Array]) -> tuple[float, float, float]:
@@ -176,6 +158,11 @@ def gain(after: Sequence[Float64Array], before: Sequence[Float64Array]) -> tuple
 def is_accepted(masked: Sequence[float], unmasked: Sequence[Sequence[float]]) -> bool:
     """Whether the masked gain's interval is above 0, and each of the unmasked losses' is below `MOST_LOST`."""
     return masked[1] > 0 and all(change[1] > -MOST_LOST for change in unmasked)
+
+
+def is_hopeless(row: dict[str, Any] | None) -> bool:
+    """Whether no other seed needs to be tried: the interval of the masked gain is below 0, or nothing is learnt."""
+    return row is not None and (row.get("failed", False) or row["masked"][2] < 0)
 
 
 def together(recipes: Sequence[Recipe]) -> Recipe:
@@ -282,7 +269,7 @@ class Bench:
 
 
 def judge(model: Path, judged: Path) -> dict[str, list[float]]:
-    """Condition -> the AUC, then those of the bootstrap."""
+    """Condition -> the AUC, then those of people drawn again."""
     people = open_people(judged)
     items = [item for item in people.items if item.masked]
     clean: Image = np.stack([people.read(item.original) for item in items])
@@ -290,13 +277,12 @@ def judge(model: Path, judged: Path) -> dict[str, list[float]]:
     judges = judges_of([item.name for item in items], [item.identity for item in items])
     embed = Embedder(model, threads=1)
     bare, worn = (embeddings_of(np.array_split(crops, -(-len(crops) // 64)), embed) for crops in (clean, masked))
-    draws = draws_of(int(judges.who.max()) + 1)
     sides = {"none": (bare, bare), "probe": (bare, worn), "both": (worn, worn)}
     scores = {
         condition: np.sum(one[judges.first] * other[judges.second], axis=1, dtype=np.float64)
         for condition, (one, other) in sides.items()
     }
-    return {condition: aucs(found, judges, draws).round(7).tolist() for condition, found in scores.items()}
+    return {condition: np.round(aucs(found, judges), 7).tolist() for condition, found in scores.items()}
 
 
 def learning(path: Path) -> dict[str, Any]:
@@ -315,12 +301,17 @@ def masked_of(result: dict[str, Any]) -> Float64Array:
 
 
 def row_of(bench: Bench, part: str, seeds: Sequence[int], recipe: Recipe) -> dict[str, Any] | None:
-    """A row of the table; None until the recipe, today's and the base are measured with all seeds."""
-    found = [[bench.result(part, seed, each) for seed in seeds] for each in (recipe, TODAY, None)]
-    if any(result is None for results in found for result in results):
+    """A row of the table, over the seeds with which the recipe, today's and the base are measured; None if none are.
+
+    Only what is measured with all of them can be accepted.
+    """
+    each = (recipe, TODAY, None)
+    done = [seed for seed in seeds if all(bench.result(part, seed, one) is not None for one in each)]
+    if not done:
         return None
+    found = [[bench.result(part, seed, one) or {} for seed in done] for one in each]
     after = found[0]
-    row: dict[str, Any] = {"name": recipe.name, "differences": recipe.differences, "seeds": len(seeds)}
+    row: dict[str, Any] = {"name": recipe.name, "differences": recipe.differences, "seeds": len(done)}
     if any(result["failed"] for results in found for result in results):
         return {**row, "failed": True, "accepted": False}
     bare = [[np.array(result["auc"]["none"]) for result in results] for results in found]
@@ -332,30 +323,36 @@ def row_of(bench: Bench, part: str, seeds: Sequence[int], recipe: Recipe) -> dic
     row["auc"] = {c: 100 * float(np.mean([result["auc"][c][0] for result in after])) for c in CONDITIONS}
     row["gradient_norm"] = float(np.median([norm for result in after for norm in result["gradient_norms"]]))
     row["seconds"] = float(np.mean([result["seconds"] for result in after]))
-    row["accepted"] = is_accepted(row["masked"], [row["unmasked"], row["unmasked_from_base"]])
+    is_known = len(done) == len(seeds)
+    row["accepted"] = is_known and is_accepted(row["masked"], [row["unmasked"], row["unmasked_from_base"]])
     return row
 
 
 def base_row(bench: Bench, part: str, seeds: Sequence[int]) -> dict[str, Any] | None:
-    results = [bench.result(part, seed, None) for seed in seeds]
-    if any(result is None or result["failed"] for result in results):
+    results = [found for seed in seeds if (found := bench.result(part, seed, None)) is not None]
+    if not results:
         return None
     auc = {c: 100 * float(np.mean([result["auc"][c][0] for result in results])) for c in CONDITIONS}
-    return {"name": "base", "seeds": len(seeds), "auc": auc, "seconds": float(np.mean([r["seconds"] for r in results]))}
+    return {
+        "name": "base",
+        "seeds": len(results),
+        "auc": auc,
+        "seconds": float(np.mean([r["seconds"] for r in results])),
+    }
 
 
 def markdown(rows: Sequence[dict[str, Any]]) -> str:
     """Rows as a table; points of AUC, with 95 % intervals over people."""
     lines = [
-        "| recipe | bare | one masked | both masked | masked gain | by seed | unmasked | unmasked, from the base "
-        "| gradient | CPU s | accepted |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| recipe | seeds | bare | one masked | both masked | masked gain | by seed | unmasked "
+        "| unmasked, from the base | gradient | CPU s | accepted |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         if row.get("failed"):
-            lines.append(f"| {row['name']} | the loss is no finite number |" + " |" * 9)
+            lines.append(f"| {row['name']} | the loss is no finite number |" + " |" * 10)
             continue
-        cells = [row["name"], *(f"{row['auc'][c]:.2f}" for c in CONDITIONS)]
+        cells = [row["name"], str(row["seeds"]), *(f"{row['auc'][c]:.2f}" for c in CONDITIONS)]
         if "masked" in row:
             cells += [said(row["masked"]), ", ".join(f"{change:+.2f}" for change in row["masked_by_seed"])]
             cells += [said(row["unmasked"]), said(row["unmasked_from_base"]), f"{row['gradient_norm']:.0f}"]
@@ -396,27 +393,31 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=0, help="take only so many people, to try it out")
     parser.add_argument("--epochs", type=int, default=16, help="from scratch, unmasked")
     parser.add_argument("--masked-epochs", type=int, default=3, help="of each fine-tuning")
-    parser.add_argument("--factors", help="try only these, such as rate,distill  [default: all]")
+    parser.add_argument("--factors", help="try only these, such as rate or clip-50,distill-3  [default: all]")
     parser.add_argument("--table", action="store_true", help="only write the table of what is known")
     given = vars(parser.parse_args())
     only_table, factors = given.pop("table"), given.pop("factors")
-    recipes = [recipe for recipe in RECIPES if factors is None or recipe.factor in factors.split(",")]
+    tried = [recipe for recipe in RECIPES if factors is None or {recipe.factor, recipe.name} & {*factors.split(",")}]
     bench = Bench(**given)
     if not only_table:
         bench.prepare()
-        for recipe in (TODAY, *recipes):
+        for recipe in (TODAY, *tried):
             for seed in SCREENING:
                 bench.measure("choosing", seed, None)
                 bench.measure("choosing", seed, recipe)
-            report(bench)
+                report(bench)
+                if is_hopeless(row_of(bench, "choosing", SCREENING, recipe)):
+                    break
         chosen = report(bench)
-        tunings = {(recipe.name, seed) for recipe in (TODAY, *recipes) for seed in SCREENING}
+        tunings = {(recipe.name, seed) for recipe in (TODAY, *tried) for seed in SCREENING}
         tunings |= {(recipe.name, seed) for recipe in (TODAY, NO_MASKS, *chosen) for seed in FINAL}
         assert len(tunings) <= MOST
         for seed in FINAL:
-            for each in (None, TODAY, *chosen, NO_MASKS):
+            for each in (None, TODAY, *chosen):
                 bench.measure("final", seed, each)
-            report(bench)
+                report(bench)
+        for seed in FINAL:
+            bench.measure("final", seed, NO_MASKS)
     report(bench)
     print((bench.work / "recipe.md").read_text())
 

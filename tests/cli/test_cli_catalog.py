@@ -381,6 +381,7 @@ def test_photographs_with_one_name_are_one_mask_seen_from_several_sides(tmp_path
     assert design.entry.name == "scarf"
     assert len(design.entry.views) == 3
     assert not design.entry.mirror
+    assert f"from {', '.join(map(str, pictures))}" in result.stdout
 
 
 def test_each_folder_is_a_mask_with_by_folder(tmp_path, invoke, own):

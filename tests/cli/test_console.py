@@ -127,6 +127,10 @@ def test_the_end_gets_a_line_where_the_way_there_had_some():
     assert lines_of(long)[1:] == ["pictures: 10 of 10, 0.8/s"]
 
 
+def test_what_takes_long_each_tells_how_long():
+    assert lines_of([(28, console.Advance(2, 10))]) == ["pictures: 2 of 10, 14 s each, 2 min left"]
+
+
 def test_a_job_of_unknown_length_tells_how_far_it_is():
     assert lines_of([(20, console.Advance(100, None))]) == ["pictures: 100 of unknown, 5.0/s"]
 

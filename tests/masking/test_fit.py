@@ -16,7 +16,7 @@ from maskgen.face import HeadPose
 from maskgen.face.head import points_on_face
 from maskgen.masking import detail, fit, vary
 from maskgen.masking.augment import mask_faces, observe, worn
-from maskgen.masking.recipe import PLAIN_LOOK, Recipe
+from maskgen.masking.recipe import PLAIN_LOOK, Look, Recipe
 from maskgen.masking.straps import pulling
 
 LARGE, SMALL = 7.0, 1.75  # pixels per millimetre of faces of 1,000 and 250 pixels
@@ -130,6 +130,59 @@ def test_creases_differ_and_follow_the_seed():
     assert np.array_equal(detail._creases(2), fields_of[2])
     chosen = {detail.drawn(np.random.default_rng(seed)).number for seed in range(200)}
     assert chosen == set(range(detail.CREASE_FIELDS))
+
+
+@pytest.mark.parametrize("mm_per_pixel", [2.0, 3.0, 4.0])
+def test_creases_on_a_small_face_are_no_harsher_than_those_on_a_large_one_that_is_made_smaller(mm_per_pixel):
+    times = 4
+    across, down = (
+        (np.arange(count * times, dtype=np.float32) + 0.5) * np.float32(mm_per_pixel / times) - start
+        for count, start in ((round(200 / mm_per_pixel), 100), (round(100 / mm_per_pixel), 0))
+    )
+    large = tuple(np.meshgrid(across, down))
+    small_wh = len(across) // times, len(down) // times
+    small = tuple(cv2.resize(place, small_wh, interpolation=cv2.INTER_AREA) for place in large)
+    harsh = []
+    for seed in range(4):
+        cloth = detail.Detail(Surface(weave="smooth"), detail.drawn(np.random.default_rng(seed)))
+        averaged = cv2.resize(cloth.folds(*large, mm_per_pixel / times).gain, small_wh, interpolation=cv2.INTER_AREA)
+        sampled = cloth.folds(*small, mm_per_pixel).gain
+        assert np.corrcoef(averaged.ravel(), sampled.ravel())[0, 1] > 0.8
+        harsh.append([float((gain - cv2.GaussianBlur(gain, (0, 0), 1.0)).std()) for gain in (sampled, averaged)])
+    on_small, on_large = np.mean(harsh, axis=0)
+    assert on_small < on_large
+
+
+def flicker(catalog: Catalog, size: int, seed: int) -> float:
+    """How much the darkness of a pleat differs from one pixel to the next on a sharp picture, against its mean."""
+    side, finer = round(1.6 * size), 4
+    face = face_at(HeadPose(0, 0, 4 + seed), size / 145, (side / 2, side / 2.4))
+    image = np.full((side, side, 3), 150, np.uint8)
+    seen = observe(image, face)
+    seen = replace(seen, appearance=replace(seen.appearance, blur=0.0))
+    recipe = Recipe(alike=True, look=Look(noise=False, shading=False))
+    masked = mask_faces(image, [face], [seen], catalog, np.random.default_rng(seed), recipe)
+    large = cv2.resize(
+        masked.image.mean(axis=-1).astype(np.float32), None, fx=finer, fy=finer, interpolation=cv2.INTER_CUBIC
+    )
+    darker = cv2.blur(large, (1, 2 * finer * round(0.06 * size) + 1)) - large
+    inside = cv2.erode((masked.alpha > 0.98).astype(np.uint8), np.ones((7, 7)))
+    darker[cv2.resize(inside, None, fx=finer, fy=finer, interpolation=cv2.INTER_NEAREST) == 0] = 0
+    middle, along = large.shape[1] // 2, []
+    for columns in (range(middle, middle + finer * size // 5), range(middle, middle - finer * size // 5, -1)):
+        row, way = int(darker[:, middle].argmax()), []
+        for column in columns:
+            row += int(darker[row - 3 : row + 4, column].argmax()) - 3
+            way.append(darker[row, column])
+        along.append(np.array(way, np.float32))
+    pleat = np.concatenate([along[1][::-1], along[0]])[None]
+    return float((pleat - cv2.GaussianBlur(pleat, (0, 0), 4.0 * finer)).std() / pleat.mean())
+
+
+@pytest.mark.parametrize(("size", "most"), [(60, 0.08), (100, 0.056), (200, 0.03)])
+def test_pleats_are_lines_and_not_dashes_on_a_face_of_any_size(shipped, size, most):
+    pleated = shipped.select(names=["surgical-white"])
+    assert np.mean([flicker(pleated, size, seed) for seed in range(3)]) < most
 
 
 def test_every_number_that_varies_is_drawn_whatever_the_others():

@@ -1,7 +1,9 @@
 """What lies in front of a face stays in front of the mask."""
 
 import dataclasses
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -109,6 +111,40 @@ def test_islands_that_are_small_or_unsure_are_drawn_over(share, reach, stays):
     unsure.shares[KINDS.index("other")] *= share
     shown = visible_of(image, FACE, unsure)
     assert (shown is not None and shares_of(shown).min() < 0.2) == stays
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows", "columns", "stays"),
+    [
+        ("other", slice(205, 230), slice(185, 215), False),  # nostrils and a moustache
+        ("hair", slice(205, 230), slice(185, 215), False),
+        ("glasses", slice(160, 190), slice(165, 195), True),
+        ("other", slice(205, 230), slice(185, 340), True),  # a finger from the side
+        ("other", slice(215, 390), slice(190, 210), True),  # a microphone from below
+        ("other", slice(185, 245), slice(170, 230), True),  # too large for any part of a face
+    ],
+)
+def test_what_skin_encloses_is_part_of_the_face_unless_it_is_large_or_glasses(kind, rows, columns, stays):
+    image, thing = two_tones(400), np.zeros((400, 400), bool)
+    thing[rows, columns] = True
+    image[thing] = (40, 30, 25)
+    shown = visible_of(image, FACE, regions_of(image, (kind, thing)))
+    assert (shown is not None and shares_of(shown)[rows, columns].min() < 0.2) == stays
+
+
+DATA = Path(os.environ.get("MASKGEN_DATA", Path(__file__).parents[3] / "shared" / "data"))
+SEEN_FROM_BELOW = DATA / "scenes" / "maksssksksss729.jpg"
+
+
+@pytest.mark.skipif(not SEEN_FROM_BELOW.exists(), reason="no photographs of crowds here")
+def test_a_bearded_man_seen_from_below_has_no_hole_in_his_mask():
+    image = cv2.cvtColor(cv2.imread(str(SEEN_FROM_BELOW)), cv2.COLOR_BGR2RGB)
+    face = FaceDetector().detect(image)[0]
+    seen = visible_of(image, face, FaceParser().regions(image, face))
+    middle = face.landmarks_68[[30, 33, 51, 57]].mean(axis=0)
+    reach = int(0.15 * max(face.size_wh))
+    around = tuple(slice(int(at) - reach, int(at) + reach) for at in middle[::-1])
+    assert seen is None or shares_of(seen, around).min() > 0.8
 
 
 def test_of_a_profile_it_is_not_believed_that_something_lies_in_front_but_hair_may():

@@ -110,8 +110,8 @@ def test_a_texture_has_about_a_pixel_for_every_pixel_of_the_face_so_that_its_edg
     texture = view.textures[fitting_scale(view, on_face)]
     points = view.points * (texture.shape[1] / view.textures.shapes[0][1])
     per_pixel = np.ptp(points, axis=0).max() / np.ptp(on_face, axis=0).max()
-    assert per_pixel < 1.5 or min(texture.shape[:2]) < 50
-    assert per_pixel > 0.68 or texture.shape == view.textures[0].shape
+    assert per_pixel < 1.75 or min(texture.shape[:2]) < 50
+    assert per_pixel > 0.8 or texture.shape == view.textures[0].shape
 
 
 def plain_warp(view, on_face, size_wh):

@@ -129,7 +129,7 @@ def add(
             show(console.Advance(0, None))
         for number, (mask, result) in enumerate(results, start=1):
             designs = [] if isinstance(result, intake.Refusal) else result
-            outcomes = [adding.put(mask.files[0], design) for design in designs]
+            outcomes = [adding.put(mask.files, design) for design in designs]
             outcomes += [result] if isinstance(result, intake.Refusal) else []
             for outcome in filter(None, outcomes):
                 refused.append(outcome)
@@ -157,9 +157,8 @@ def add(
     else:
         for entry in adding.added:
             views = console.counted(entry["views"], "view")
-            console.answer(
-                f"added    {entry['name']}  {entry['kind']}  {entry['colour']}  {views}  from {entry['file']}"
-            )
+            pictures = ", ".join(entry["files"])
+            console.answer(f"added    {entry['name']}  {entry['kind']}  {entry['colour']}  {views}  from {pictures}")
         pictures_refused = console.counted(len(refused), "picture")
         console.answer(f"{catalog}: {console.counted(len(names), 'design')} added, {pictures_refused} refused")
         if names:

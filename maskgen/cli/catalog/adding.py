@@ -55,8 +55,9 @@ class Adding:
         clashes = edit.clashes(self.root, names, self.on_clash, sources)
         return {number: self._refusal(sources[number], "name_taken", clash) for number, clash in clashes.items()}
 
-    def put(self, source: Path, design: edit.NewDesign) -> Refusal | None:
-        """Add a design; or why it is refused."""
+    def put(self, sources: Sequence[Path], design: edit.NewDesign) -> Refusal | None:
+        """Add a design that was made from pictures; or why it is refused."""
+        source = sources[0]
         if self._likenesses is None:
             self._likenesses = Likenesses(self.root)
         replaced = design.name if self.on_clash == "replace" else ""
@@ -77,6 +78,7 @@ class Adding:
             {
                 "name": name,
                 "file": str(source),
+                "files": [str(file) for file in sources],
                 "kind": design.kind,
                 "colour": design.colour,
                 "views": len(design.views),
