@@ -56,14 +56,15 @@ class Textures:
 
     def __getitem__(self, scale: int) -> Float32Array:
         """One scale, 0 the full size: a new (H, W, 4) float32 array, 0 to 1."""
-        result: Float32Array = np.multiply(self._stored(scale), np.float32(1 / 255), dtype=np.float32)
+        result: Float32Array = np.multiply(self.stored(scale), np.float32(1 / 255), dtype=np.float32)
         return result
 
     def alpha_of(self, scale: int) -> Image:
         """(H, W) the opacity of one scale, 0 to 255."""
-        return self._stored(scale)[..., 3]
+        return self.stored(scale)[..., 3]
 
-    def _stored(self, scale: int) -> Image:
+    def stored(self, scale: int) -> Image:
+        """One scale as it is kept, and not to be written to: (H, W, 4), 0 to 255."""
         scale = range(len(self.shapes))[scale]
         return _recent_full_size(self) if scale == 0 else self._smaller[scale - 1]
 

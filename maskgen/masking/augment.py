@@ -303,7 +303,7 @@ def worn(
     on_face = wear.placing(view.names, drawn.wear) @ landmarks
     on_face = fit.fitted(on_face, view.names, drawn.fit, landmarks)
     scale = warp.fitting_scale(view, on_face)
-    texture = vary.applied(view.textures[scale], drawn, patterns)
+    texture = vary.applied(view.textures[scale], drawn, patterns) if drawn.is_changed else view.textures.stored(scale)
     (height, width), full = texture.shape[:2], view.textures.shapes[0]
     small_wh = math.ceil(size_wh[0] / step), math.ceil(size_wh[1] / step)
     placed = warp.Placed.of(warp.mesh_of(view), on_face, small_wh)

@@ -12,6 +12,7 @@ Gains multiply sRGB values as they are stored, so a gain of 0.5 is about a fifth
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -159,15 +160,17 @@ def _seen_by_camera(overlay: Overlay, appearance: Appearance, look: Look) -> tup
     elif look.sharpness:
         blur = max(blur, _SHARPEST**2)
     rgba = blurred(rgba, math.sqrt(max(blur, 0.0)))
-    alpha = cv2.extractChannel(rgba, 3)
+    *colours, alpha = cv2.split(rgba)
     through = cv2.subtract(1.0, alpha)
     # Colour above its opacity, which gains may leave, is cut to it.
-    rgba = cv2.min(rgba, cv2.merge([alpha] * 4))
+    colours = [cv2.min(colour, alpha) for colour in colours]
     if look.shadow:
         contact = occlude.contact(alpha, appearance.size / step)
-        rgba = met(rgba, through, contact, appearance.light.skin)
+        colours = met(colours, alpha, through, contact, appearance.light.skin)
         through = cv2.multiply(through, contact.kept)
-    return cv2.convertScaleAbs(rgba, alpha=255), cv2.convertScaleAbs(through, alpha=255)
+    # Bytes are put together faster than what they are made from.
+    *seen, let = (cv2.convertScaleAbs(plane, alpha=255) for plane in (*colours, alpha, through))
+    return np.asarray(cv2.merge(seen), np.uint8), let
 
 
 def _padded(overlay: Overlay, margin: int, shape: tuple[int, ...]) -> Overlay:
@@ -228,16 +231,17 @@ def _saturation_matrix(saturation: float) -> Float32Array:
 
 def rolled_off(rgba: Float32Array) -> Float32Array:
     """The overlay with its highlights compressed, as a camera does: the brighter, the more, and none is cut off."""
-    alpha = _three(cv2.extractChannel(rgba, 3))
-    rgb = cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB)
-    excess = np.maximum(cv2.scaleAdd(alpha, -_KNEE, rgb), 0)
-    if not excess.any():
+    *colours, alpha = cv2.split(rgba)
+    excesses = [cv2.max(cv2.scaleAdd(alpha, -float(_KNEE), colour), 0.0) for colour in colours]
+    if not any(cv2.countNonZero(excess) for excess in excesses):
         return rgba
-    room = (1 - _KNEE) * alpha
+    room = alpha * (1 - _KNEE) + np.float32(1e-9)
     # x / (1 + x) of the room above the knee: it goes on at the same slope, and never comes to 1.
-    rgb -= excess * excess / (room + excess + np.float32(1e-9))
-    lowered = cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA)
-    result: Float32Array = cv2.insertChannel(cv2.extractChannel(rgba, 3), lowered, 3)
+    lowered = [
+        cv2.subtract(colour, cv2.divide(cv2.multiply(excess, excess), cv2.add(room, excess)))
+        for colour, excess in zip(colours, excesses, strict=True)
+    ]
+    result: Float32Array = cv2.merge([*lowered, alpha])
     return result
 
 
@@ -249,21 +253,19 @@ def blurred(rgba: Float32Array, sigma: float) -> Float32Array:
     return soft
 
 
-def met(rgba: Float32Array, through: Float32Array, contact: occlude.Contact, skin_rgb: Float32Array) -> Float32Array:
-    """The overlay (H, W, 4) with its edge as dark as edges are, and with the light that it throws on skin (3,)."""
-    red, green, blue, alpha = cv2.mean(rgba)
-    white = min(float(np.dot((red, green, blue), LUMA)) / max(alpha, 1e-6), 1.0)
+def met(
+    colours: Sequence[Float32Array],
+    alpha: Float32Array,
+    through: Float32Array,
+    contact: occlude.Contact,
+    skin_rgb: Float32Array,
+) -> list[Float32Array]:
+    """An overlay's colours (H, W) with edges as dark as edges are, and with the light that it throws on skin (3,)."""
+    red, green, blue, opaque = (cv2.mean(plane)[0] for plane in (*colours, alpha))
+    white = min(float(np.dot((red, green, blue), LUMA)) / max(opaque, 1e-6), 1.0)
     glow = cv2.multiply(contact.glow, through, scale=white / 255)
     dark = cv2.addWeighted(contact.edge, white, contact.edge, 0.0, 1 - white)
-    channels = [
-        cv2.scaleAdd(glow, float(one), cv2.multiply(channel, dark))
-        for one, channel in zip(skin_rgb, cv2.split(rgba)[:3], strict=True)
+    return [
+        cv2.scaleAdd(glow, float(one), cv2.multiply(colour, dark))
+        for one, colour in zip(skin_rgb, colours, strict=True)
     ]
-    result: Float32Array = cv2.merge([*channels, cv2.extractChannel(rgba, 3)])
-    return result
-
-
-def _three(plane: Float32Array) -> Float32Array:
-    """(H, W) as three equal channels: numpy broadcasts a last axis of one slowly."""
-    three: Float32Array = cv2.merge([plane, plane, plane])
-    return three

@@ -237,7 +237,10 @@ def contact(alpha: Float32Array, size: float) -> Contact:
     # All of it is soft: a few pixels tell of those between.
     fewer = max(int(size * _SHADE_REACH / _SHARPEST), 1)
     if fewer > 1:
-        alpha = cv2.resize(alpha, (-(-width // fewer), -(-height // fewer)), interpolation=cv2.INTER_AREA)
+        # Whole numbers of pixels: OpenCV averages many times as fast by those.
+        alpha = cv2.copyMakeBorder(alpha, 0, -height % fewer, 0, -width % fewer, cv2.BORDER_REPLICATE)
+        whole_wh = alpha.shape[1], alpha.shape[0]
+        alpha = cv2.resize(alpha, (whole_wh[0] // fewer, whole_wh[1] // fewer), interpolation=cv2.INTER_AREA)
     size /= fewer
     broad = max(round(_BROAD * size), 1) * 2 + 1
     around = cv2.blur(alpha, (broad, broad), borderType=cv2.BORDER_CONSTANT)
@@ -248,16 +251,14 @@ def contact(alpha: Float32Array, size: float) -> Contact:
     # Cloth throws its light up and down: at its sides it stands off the skin.
     glow = _cut(cv2.GaussianBlur(alpha, (0, 0), sigmaX=0.5, sigmaY=max(_GLOW_REACH * size, 0.5)))
     edge = _lower(cv2.GaussianBlur(alpha, (0, 0), max(_EDGE_REACH * size, 0.5)), _EDGE_REACH * size)
-    told = cv2.merge(
-        [
-            cv2.subtract(1.0, cv2.multiply(shade, thin, scale=_SHADE)),
-            cv2.multiply(glow, around, scale=_GLOW),
-            cv2.addWeighted(edge, _EDGE, edge, 0.0, 1 - _EDGE),
-        ]
-    )
+    told = [
+        cv2.subtract(1.0, cv2.multiply(shade, thin, scale=_SHADE)),
+        cv2.multiply(glow, around, scale=_GLOW),
+        cv2.addWeighted(edge, _EDGE, edge, 0.0, 1 - _EDGE),
+    ]
     if fewer > 1:
-        told = cv2.resize(told, (width, height), interpolation=cv2.INTER_LINEAR)
-    return Contact(*cv2.split(told))
+        told = [cv2.resize(plane, whole_wh, interpolation=cv2.INTER_LINEAR)[:height, :width] for plane in told]
+    return Contact(*told)
 
 
 def _cut(blurred: Float32Array) -> Float32Array:

@@ -71,7 +71,7 @@ _LIT: Final = 0.14
 # A strap is drawn at least so many pixels wide, and then made smaller.
 _FINE: Final = 6
 # A strap that is wider, pixels, is drawn with rims.
-_ROUND: Final = 2.0
+_ROUND: Final = 2.5
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,11 @@ class Drawn:
     wrinkling: detail.Wrinkling | None = None
     hold: straps.Hold | None = None
 
+    @property
+    def is_changed(self) -> bool:
+        """Whether its texture is another than the catalog's."""
+        return self.recolor is not None or self.pattern is not None
+
 
 AS_IT_IS: Final = Drawn()
 """Worn correctly, in the catalog's colours."""
@@ -137,7 +142,7 @@ def draw(recipe: Recipe, rng: np.random.Generator) -> Drawn:
 
 def applied(texture: Float32Array, drawn: Drawn, patterns: Patterns) -> Float32Array:
     """A texture in another colour, or with a picture on its cloth; straps stay as they are."""
-    if drawn.recolor is None and drawn.pattern is None:
+    if not drawn.is_changed:
         return texture
     cloth = cloth_region(texture)
     if not (cloth > 0.5).any():

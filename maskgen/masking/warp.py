@@ -246,7 +246,7 @@ def warp(
 
 
 def drawn(
-    placed: Placed, texture: Float32Array, ratio: tuple[float, float], box: Box, detail: Detail | None = None
+    placed: Placed, texture: Float32Array | Image, ratio: tuple[float, float], box: Box, detail: Detail | None = None
 ) -> Overlay:
     """A texture drawn on a face.
 
@@ -254,8 +254,8 @@ def drawn(
     ----------
     placed : Placed
         Its mesh.
-    texture : (H, W, 4) float32 array
-        Premultiplied RGBA, at one of its scales.
+    texture : (H, W, 4) float32 or uint8 array
+        Premultiplied RGBA, at one of its scales; 0 to 1, or to 255.
     ratio : (float, float)
         Width and height of that scale, against the full size that the mesh is for.
     box : Box
@@ -299,14 +299,25 @@ def drawn(
             per_mm[axis, 1 : len(maps) + 1] = ratio[axis] * np.minimum(along, _middle(along))
         map_x += folds.across_mm * cv2.LUT(which, per_mm[0])
         map_y += folds.down_mm * cv2.LUT(which, per_mm[1])
-    rgba = cv2.remap(texture, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
     enlarged = _enlargement(placed.mesh, chosen, np.abs(_signed_areas(corners)), ratio)
     is_sharpened = enlarged >= _SHARPENED_FROM
+    if is_sharpened:
+        # Sharpening would show what is rounded.
+        texture = _as_shares(texture)
+    rgba = _as_shares(cv2.remap(texture, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0))
     if is_sharpened:
         rgba = _sharpened(rgba, enlarged)
     if detail is not None and folds is not None:
         detail.over(rgba, folds)
     return Overlay(rgba, left, top, blur=0.0 if is_sharpened else _BLURRED * enlarged)
+
+
+def _as_shares(rgba: Float32Array | Image) -> Float32Array:
+    """A picture of 0 to 1 from one of that, or of 0 to 255."""
+    if rgba.dtype == np.float32:
+        return np.asarray(rgba, np.float32)
+    shares: Float32Array = np.multiply(rgba, np.float32(1 / 255), dtype=np.float32)
+    return shares
 
 
 def _middle(values: Float64Array) -> float:
