@@ -6,9 +6,14 @@ import os
 import pytest
 from catalogs import small_catalog
 from fakes import FakeDetectors, write_picture
+from hypothesis import HealthCheck, settings
 
 from maskgen import run
 from maskgen.catalog.places import OWN_CATALOG_VARIABLE
+
+# How long an example takes says more about the machine and what else it does.
+settings.register_profile("maskgen", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=50)
+settings.load_profile("maskgen")
 
 
 def pytest_make_parametrize_id(val, argname):

@@ -17,9 +17,7 @@ from maskgen.manifest.log import (
     unpack,
 )
 from maskgen.manifest.rows import (
-    RUN_FILE,
     SCHEMA_VERSION,
-    Counts,
     CropRow,
     Extras,
     FaceRow,
@@ -28,17 +26,14 @@ from maskgen.manifest.rows import (
     PoseRow,
     RecolorRow,
     Row,
-    RunFile,
     Status,
-    Tally,
     VariantRow,
     Written,
     face_of,
     face_row,
     inside,
-    read_run,
-    write_run,
 )
+from maskgen.manifest.runs import RUN_FILE, Counts, RunFile, Tally, read_run, write_run
 
 __all__ = [
     "MANIFEST_FILE",

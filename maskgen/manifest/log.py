@@ -17,7 +17,8 @@ from pydantic import ValidationError
 
 from maskgen import files, linelog
 from maskgen.errors import ConfigError
-from maskgen.manifest.rows import Counts, Row, Tally
+from maskgen.manifest.rows import Row
+from maskgen.manifest.runs import Counts, Tally
 from maskgen.ordering import Sorted
 from maskgen.schema import first_fault
 

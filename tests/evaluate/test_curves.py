@@ -17,7 +17,7 @@ def scored(genuine, impostor, seed=0):
     return np.round(scores, 3), np.arange(genuine + impostor) < genuine
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 3000), st.integers(1, 3000), st.integers(0, 100))
 def test_points_are_few_and_on_the_curve_and_have_the_highest_tar_of_their_far(genuine, impostor, seed):
     curve = figures.roc(*scored(genuine, impostor, seed))

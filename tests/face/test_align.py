@@ -24,7 +24,7 @@ def test_a_similarity_is_found_again(turn, scale, x, y):
     assert align.similarity(POINTS, moved.astype(np.float32)) == pytest.approx(forth, abs=1e-2, rel=1e-3)
 
 
-@settings(max_examples=25, deadline=None)  # the first example imports scikit-image
+@settings(max_examples=25)  # the first example imports scikit-image
 @given(st.integers(0, 2**32 - 1))
 def test_the_similarity_is_umeyamas(seed):
     from skimage.transform import SimilarityTransform

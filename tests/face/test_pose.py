@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from strategies import face_at, poses, seen
 
 from maskgen.face import HeadPose
@@ -24,7 +24,6 @@ def test_pose_of_the_turned_mean_head_is_the_turn_68(pose):
     assert angles_of(pose_from_68(face_at(pose).landmarks)) == pytest.approx(angles_of(pose), abs=0.1)
 
 
-@settings(deadline=None)
 @given(poses(yaw=70, pitch=35, roll=45))
 def test_pose_of_the_turned_mean_head_is_the_turn_106(pose):
     assert angles_of(pose_from_106(face_at(pose, scheme=106).landmarks)) == pytest.approx(angles_of(pose), abs=2.5)

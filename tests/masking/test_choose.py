@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 from catalogs import small_catalog
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from strategies import face_at, poses
 
@@ -95,7 +95,6 @@ def shipped():
     return Catalog.load()
 
 
-@settings(deadline=None)
 @given(st.one_of(poses(yaw=89, pitch=60), st.builds(HeadPose, *[st.sampled_from(range(-90, 91, 5))] * 2, st.just(0))))
 def test_cells_of_head_rotations_hold_what_looking_at_every_view_finds(pose):
     catalog = shipped()

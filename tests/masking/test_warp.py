@@ -34,7 +34,7 @@ def triangles_of(points):
     return Delaunay(points).simplices.astype(np.int32)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.floats(-6, 6), st.floats(-6, 6)), min_size=7, max_size=7),
     st.floats(0.8, 3),
@@ -70,7 +70,6 @@ def test_a_triangle_that_turns_over_is_not_drawn():
     assert not warp(texture, SQUARE, mirrored, triangles_of(SQUARE), (200, 200)).rgba.any()
 
 
-@settings(deadline=None)
 @given(st.floats(-120, 220), st.floats(-120, 220))
 def test_an_overlay_lies_inside_the_image(x, y):
     texture = np.ones((64, 64, 4), np.float32)

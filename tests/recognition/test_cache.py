@@ -88,7 +88,7 @@ def test_what_was_observed_comes_back_in_the_picture_and_in_the_crop(cache):
 
 
 @given(keys=st.lists(st.text(max_size=40) | st.just("\udcff.jpg"), unique=True, max_size=8))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_keys_may_be_any_text(keys, tmp_path_factory):
     path = tmp_path_factory.mktemp("keys") / "cache"
     prepared(path, INFO)
@@ -100,7 +100,7 @@ def test_keys_may_be_any_text(keys, tmp_path_factory):
 
 
 @given(poses(yaw=170), st.floats(0, 1))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_poses_and_scores_keep_every_bit(pose, score):
     face = face_at(HeadPose(0, 0, 0))
     face = Face(face.bbox, face.keypoints, face.landmarks, pose, score)

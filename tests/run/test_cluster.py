@@ -54,7 +54,7 @@ def same(photographs, hash_of_tree):
 def command(photographs, target, cluster):
     return subprocess.Popen(
         [sys.executable, "-m", "maskgen", "augment", str(photographs / "in"), str(target), "--variants", "2"]
-        + ["--cluster", cluster.url],
+        + ["--quiet", "--cluster", cluster.url],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -279,6 +279,7 @@ def test_a_blurred_picture_is_refused():
 
 
 @needs_pack
+@pytest.mark.long
 @pytest.mark.skipif(not PHOTOGRAPHS.is_dir(), reason=f"no photographs in {PHOTOGRAPHS.name}")
 def test_masks_are_taken_from_most_photographs():
     paths = sorted(PHOTOGRAPHS.glob("*.jpg"))[::12]

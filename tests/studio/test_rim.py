@@ -81,6 +81,11 @@ def test_cloth_in_shade_is_not_skin():
     assert (cleaned(photograph(CHEEK, shade), CHEEK) == MASK).all()
 
 
+def test_a_white_hem_of_blue_cloth_is_not_skin():
+    # Its chromaticity lies between those of the two.
+    assert (cleaned(photograph(CHEEK, (236, 233, 228), cloth=(90, 150, 205)), CHEEK) == MASK).all()
+
+
 def test_a_thin_shade_along_the_rim_is_no_patch_of_skin():
     seam = square(40, 110, 20, 22)
     assert (cleaned(photograph(seam, SKIN), seam) == MASK).all()

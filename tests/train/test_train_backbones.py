@@ -330,7 +330,7 @@ def test_a_pth_with_numbers_that_are_not_finite_names_the_parameter(tmp_path):
 def test_a_pth_with_weights_of_odd_shapes_is_one_error(shape, tmp_path):
     for name in ("iresnet", "mbf"):
         state = build(SPECS[name]).state_dict()
-        for parameter in [parameter for parameter in state if not parameter.endswith("tracked")][::20]:
+        for parameter in [parameter for parameter in state if not parameter.endswith("tracked")][::60]:
             torch.save({**state, parameter: torch.zeros(shape)}, tmp_path / "backbone.pth")
             with pytest.raises(ModelError, match=r"backbone\.pth"):
                 bases.load(str(tmp_path / "backbone.pth"))

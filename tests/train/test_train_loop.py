@@ -256,8 +256,8 @@ def test_accumulated_passes_make_the_step_of_a_large_one(learn):
     assert [row.loss for row in parts.history] == pytest.approx([row.loss for row in whole.history], rel=1e-3)
 
 
-@pytest.mark.parametrize("step", [3, 6])
-@pytest.mark.parametrize("base_name", [None, "scratch:mbf:0.0625"])
+# Within the first epoch from a base, and in the second from scratch.
+@pytest.mark.parametrize(("step", "base_name"), [(3, None), (6, "scratch:mbf:0.0625")])
 def test_a_resumed_training_ends_bit_for_bit_like_one_that_was_not_stopped(learn, tmp_path, step, base_name):
     settings = {"checkpoint_every": 2, "log_every": 3, "accumulate": 2, "batch_size": 4, "sample_rate": 0.8}
     if base_name:

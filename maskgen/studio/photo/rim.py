@@ -11,7 +11,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from maskgen.arrays import BoolArray, Image
+from maskgen.arrays import BoolArray, Float64Array, Image
 from maskgen.masking import illuminant
 
 # A patch of skin is at least so wide: what is narrower is a fold's shade, or the edge's blur.
@@ -20,8 +20,9 @@ _PATCH_MM: Final = 5.0
 _REACH_MM: Final = 3.0
 # How far apart the casts of skin and cloth must be to tell them apart, logarithms of R/G and B/G.
 _APART: Final = 0.15
-# Where along the way from the cloth's cast to the skin's that of a patch of skin begins.
+# Where along the way from the cloth's cast, and from none, to the skin's that of a patch of skin begins.
 _SKIN_FROM: Final = 0.6
+_NEUTRAL: Final = np.zeros(2)
 # A patch of which a larger share lies where cloth is for sure is cloth.
 _MOST_CORE: Final = 0.1
 
@@ -52,9 +53,9 @@ def without_skin(
     if not cloth.any() or not skin.any():
         return region
     of_cloth, of_skin = (illuminant.cast_of(np.median(pixels[area], axis=0)) for area in (cloth, skin))
-    axis = of_skin - of_cloth
-    length = float(np.linalg.norm(axis))
-    if length < _APART:
+    # White hems of coloured cloth have a cast between those of cloth and skin.
+    others = [cast for cast in (of_cloth, _NEUTRAL) if np.linalg.norm(of_skin - cast) > _APART]
+    if not any(cast is of_cloth for cast in others):
         return region
     side = 2 * max(round(_PATCH_MM / 2 * pixels_per_mm), 1) + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
@@ -66,8 +67,14 @@ def without_skin(
     for label in range(1, count):
         patch = labels == label
         cast = illuminant.cast_of(np.median(pixels[patch], axis=0))
-        towards = float((cast - of_cloth) @ axis) / length**2
+        is_skin = all(_way(cast, other, of_skin) > _SKIN_FROM for other in others)
         is_cloth = (patch & core).sum() > _MOST_CORE * patch.sum()
-        if (patch & near_rim).any() and not is_cloth and towards > _SKIN_FROM:
+        if (patch & near_rim).any() and is_skin and not is_cloth:
             kept &= ~patch
     return kept
+
+
+def _way(cast: Float64Array, begin: Float64Array, end: Float64Array) -> float:
+    """How far a cast (2,) is on the way from one to another, 0 to 1."""
+    axis = end - begin
+    return float((cast - begin) @ axis / (axis @ axis))
