@@ -7,6 +7,8 @@ Both are there, of one version, small, and hold no pictures, datasets or weights
 
 from __future__ import annotations
 
+import configparser
+import fnmatch
 import re
 import sys
 import tarfile
@@ -19,7 +21,7 @@ _PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif",
 _DATASETS = frozenset({".rec", ".idx", ".bin", ".tar", ".zip"})
 _WEIGHTS = frozenset({".npy", ".npz", ".pkl", ".pth", ".pt", ".onnx"})
 # In an installed package; in an sdist the masks lie beside it.
-_SHIPPED = re.compile(r"(maskgen/)?masks/|maskgen/packs/bundled/|maskgen/face/\w+\.npz$")
+_MASKS = re.compile(r"(maskgen/)?masks/")
 
 
 def names_in(path: Path) -> list[str]:
@@ -31,10 +33,17 @@ def names_in(path: Path) -> list[str]:
         return [member.name.partition("/")[2] for member in sdist if member.isfile()]
 
 
+def shipped() -> list[str]:
+    """Patterns of the data files that setup.cfg declares for the package."""
+    config = configparser.ConfigParser(interpolation=None)
+    config.read(Path(__file__).parent.parent / "setup.cfg", encoding="utf-8")
+    return [f"maskgen/{pattern}" for pattern in config["options.package_data"]["maskgen"].split()]
+
+
 def faults(folder: Path) -> list[str]:
     """What is wrong with the files to publish; nothing if they may be."""
     wheels, sdists = sorted(folder.glob("*.whl")), sorted(folder.glob("*.tar.gz"))
-    found = []
+    found, patterns = [], shipped()
     if len(wheels) != 1 or len(sdists) != 1 or len(list(folder.iterdir())) != 2:
         found.append(f"{folder}: expected one wheel and one sdist: {[path.name for path in sorted(folder.iterdir())]}")
     versions = {path.name.removesuffix(".tar.gz").split("-")[1] for path in (*wheels, *sdists)}
@@ -47,7 +56,9 @@ def faults(folder: Path) -> list[str]:
         found += [
             f"{path.name}: {name}: data that maskgen does not ship"
             for name in names
-            if PurePosixPath(name).suffix.lower() in _PICTURES | _DATASETS | _WEIGHTS and not _SHIPPED.match(name)
+            if PurePosixPath(name).suffix.lower() in _PICTURES | _DATASETS | _WEIGHTS
+            and not _MASKS.match(name)
+            and not any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
         ]
         if path.suffix == ".whl":
             found += [f"{path.name}: {name}: tests are not installed" for name in names if name.startswith("tests/")]
