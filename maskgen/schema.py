@@ -1,10 +1,14 @@
-"""The base of everything that is read from a JSON file, and what to say of a malformed one."""
+"""The base of everything that is kept in a JSON file, writing it, and what to say of a malformed one."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+from maskgen import files
 
 # What a message quotes of a file is cut to this many characters.
 _MOST_QUOTED: Final = 300
@@ -14,6 +18,11 @@ class Strict(BaseModel):
     """A model that knows all its fields and does not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def write_json(path: Path, model: BaseModel) -> None:
+    """Write a model as JSON, whole."""
+    files.write_whole(path, (json.dumps(model.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def first_fault(error: ValidationError) -> str:

@@ -20,8 +20,7 @@ from pydantic import ValidationError
 from maskgen import files
 from maskgen.catalog.places import CATALOG_FILE, OWN, SHIPPED, default_catalog_dir, folder_of, name_of, whole_places
 from maskgen.catalog.schema import CatalogFile, DesignEntry, Kind
-from maskgen.catalog.view import Siblings, views_of
-from maskgen.catalog.view import View as View
+from maskgen.catalog.view import Siblings, View, views_of
 from maskgen.errors import CatalogError
 from maskgen.names import did_you_mean
 from maskgen.schema import first_fault

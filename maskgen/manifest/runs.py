@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ from maskgen import files
 from maskgen.errors import ConfigError
 from maskgen.formats import Format
 from maskgen.manifest.rows import SCHEMA_VERSION, Row
-from maskgen.schema import Strict, first_fault
+from maskgen.schema import Strict, first_fault, write_json
 
 RUN_FILE: Final = "run.json"
 # Far more than any run writes.
@@ -145,4 +144,4 @@ def read_run(path: Path) -> RunFile:
 
 def write_run(path: Path, run: RunFile) -> None:
     """Write ``run.json``, whole."""
-    files.write_whole(path, (json.dumps(run.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n").encode())
+    write_json(path, run)

@@ -16,7 +16,8 @@ import numpy as np
 
 from maskgen.arrays import Float32Array, Image
 from maskgen.catalog.schema import Kind, Wear
-from maskgen.catalog.store import Catalog, View
+from maskgen.catalog.store import Catalog
+from maskgen.catalog.view import View
 from maskgen.detect import Detector
 from maskgen.face import Face
 from maskgen.face.head import head_to_image, pixels_per_mm

@@ -8,7 +8,8 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from maskgen.catalog.schema import Kind
-from maskgen.catalog.store import Catalog, View
+from maskgen.catalog.store import Catalog
+from maskgen.catalog.view import View
 from maskgen.face import Face
 
 

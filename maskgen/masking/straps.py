@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from maskgen.arrays import BoolArray, Float32Array, Float64Array, Image
 from maskgen.catalog.schema import Corner, Straps
-from maskgen.catalog.store import View
+from maskgen.catalog.view import View
 from maskgen.face.head import carrying, head_to_image, pixels_per_mm, point_in_space, towards_camera
 from maskgen.masking import detail
 from maskgen.masking.fit import along_skin

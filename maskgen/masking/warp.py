@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maskgen.arrays import BoolArray, Float32Array, Float64Array, Image, IntArray
-from maskgen.catalog.store import View
+from maskgen.catalog.view import View
 from maskgen.masking.detail import Detail
 from maskgen.masking.fit import along_skin
 

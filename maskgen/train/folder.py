@@ -15,14 +15,14 @@ import maskgen
 from maskgen import files
 from maskgen.errors import ConfigError
 from maskgen.evaluate.report import Pictures
-from maskgen.schema import first_fault
+from maskgen.schema import first_fault, write_json
 from maskgen.train import centre_files, export, variants
 from maskgen.train.card import CARD_FILE, card
 from maskgen.train.collection import Collection
 from maskgen.train.data import Samples
 from maskgen.train.margin import Centres
 from maskgen.train.results import METRICS_FILE, Metrics, TrainState, UsedMasks, Variant
-from maskgen.train.settings import SETTINGS_FILE, TrainSettings, refuse_others, write_json
+from maskgen.train.settings import SETTINGS_FILE, TrainSettings, refuse_others
 
 BEST: Final = "best.pth"
 CHECKPOINTS: Final = "checkpoints"

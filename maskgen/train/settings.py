@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from maskgen import files
 from maskgen.catalog.places import SHIPPED, Places
 from maskgen.errors import ConfigError
 from maskgen.schema import Strict, first_fault
@@ -211,11 +209,6 @@ def settings_of(values: dict[str, Any]) -> TrainSettings:
         return TrainSettings.model_validate(values)
     except ValidationError as error:
         raise ConfigError(first_fault(error)) from error
-
-
-def write_json(path: Path, model: BaseModel) -> None:
-    """Write a model as JSON, whole."""
-    files.write_whole(path, (json.dumps(model.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def refuse_others(path: Path, settings: TrainSettings) -> None:

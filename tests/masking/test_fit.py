@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from strategies import face_at
 
 from maskgen.catalog.schema import Surface
-from maskgen.catalog.store import Catalog, View
+from maskgen.catalog.store import Catalog
+from maskgen.catalog.view import View
 from maskgen.face import HeadPose
 from maskgen.face.head import points_on_face
 from maskgen.masking import detail, fit, vary

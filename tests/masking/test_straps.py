@@ -9,7 +9,7 @@ import pytest
 from strategies import face_at
 
 from maskgen.catalog.schema import Rotation, Straps, Surface
-from maskgen.catalog.store import View
+from maskgen.catalog.view import View
 from maskgen.face import HeadPose
 from maskgen.face.head import (
     ANCHORS,
