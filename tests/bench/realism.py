@@ -13,7 +13,8 @@ the two apart, 1 if it always can. ``upper face`` is what no mask covers: it tel
 to be compared with it. Both kinds are drawn from like sizes and yaws, and pass the same JPEG compression.
 
 ``--sheets`` gets contact sheets, real above ours. ``--pairs`` gets pairs of a real and one of our masks for a judge who
-does not know the code; which side is real stands beside the folder, in ``<name>.key.json``.
+does not know the code; which side is real stands beside the folder, in ``<name>.key.json``. Nobody is in two pairs, or
+a judge would know ours by seeing a face again under another mask.
 """
 
 from __future__ import annotations
@@ -352,12 +353,19 @@ def write_sheets(folder: Path, name: str, real: Sequence[Person], ours: Sequence
         cv2.imwrite(str(folder / f"{name}_{page}.png"), np.vstack(rows)[..., ::-1])
 
 
-def write_pairs(folder: Path, name: str, real: Sequence[Person], ours: Sequence[Person], number: int = 30) -> None:
-    """Pairs of a real and one of our masks, the sides drawn by chance."""
+def write_pairs(folder: Path, name: str, real: Sequence[Person], ours: Sequence[Person], number: int = 60) -> None:
+    """Pairs of a real and one of our masks, the sides drawn by chance; each face once."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng([SEED, zlib.crc32(name.encode())])
     gap, key = np.full((SHEET_SIDE, 8, 3), 255, np.uint8), {}
-    for pair, i in enumerate(rng.permutation(len(real))[:number]):
+    seen = set[tuple[str, float, float]]()
+    order = list[int]()
+    for i in rng.permutation(len(real)):
+        face = (ours[i].picture, ours[i].size, ours[i].yaw)
+        if face not in seen:
+            seen.add(face)
+            order.append(int(i))
+    for pair, i in enumerate(order[:number]):
         is_left_real = bool(rng.random() < 0.5)
         sides = (real[i].large, ours[i].large) if is_left_real else (ours[i].large, real[i].large)
         cv2.imwrite(str(folder / f"{name}_{pair:02d}.png"), np.hstack([sides[0], gap, sides[1]])[..., ::-1])
