@@ -44,6 +44,9 @@ _SMALLER: Final = 0.1
 # The network has seen few profiles: of faces that are turned so far it is less believed that something lies in front.
 _TURNED_DEG: Final = (35.0, 55.0)
 _DOUBTED: Final = 0.4
+# From here on a face is seen against what is behind it; something in front has such a share of itself on the face.
+_BESIDE_DEG: Final = 28.0
+_REACHES: Final = 0.2
 # A mask lies below these rows of the grid, which are the forehead's.
 _FOREHEAD_ROWS: Final = 12
 # So many pixels of the image, both ways, are told by one; on large faces by no more pixels than these crops have.
@@ -112,10 +115,9 @@ class Visible:
 
 def visible_of(image: Image, face: Face, regions: Regions) -> Visible | None:
     """Where a mask may be drawn on a bare photograph (H, W, 3); None if nothing lies in front anywhere near."""
-    turned = min(max((abs(face.pose.yaw) - _TURNED_DEG[0]) / (_TURNED_DEG[1] - _TURNED_DEG[0]), 0.0), 1.0)
     worn = regions.of("glasses", "hat")
-    front = worn + regions.of("hair") + np.float32(1 - _DOUBTED * turned) * regions.of("other")
-    front = _sure(front, worn, _on_grid(face.landmarks_68, regions))
+    within = _on_grid(face.landmarks_68, regions)
+    front = _sure(_not_worn(regions, face, within) + worn, worn, within)
     front[:_FOREHEAD_ROWS] = 0
     if not (front > _RAMP[0] / 2).any():
         return None
@@ -277,8 +279,33 @@ def covered_share(regions: Regions, face: Face) -> float:
     """How much of the mouth is hidden by something in front of it, 0 to 1."""
     # A closed mouth is a line: a little more than it, and at least some cells.
     inside = _on_grid(face.landmarks_68[48:60], regions, higher=1.3)
-    hidden = regions.of(*IN_FRONT)[inside]
+    within = _on_grid(face.landmarks_68, regions)
+    hidden = (regions.of("glasses", "hat") + _not_worn(regions, face, within))[inside]
     return float(hidden.mean()) if hidden.size else 0.0
+
+
+def _not_worn(regions: Regions, face: Face, within: BoolArray) -> Float32Array:
+    """(h, w) shares of hair and other things in front, less where a turned face makes them doubtful.
+
+    A profile stands before the background, of which the network takes a part for something in front: what lies on the
+    far side and hardly reaches onto the face, which is `within`, cannot hide the mask there.
+    """
+    yaw = face.pose.yaw
+    turned = min(max((abs(yaw) - _TURNED_DEG[0]) / (_TURNED_DEG[1] - _TURNED_DEG[0]), 0.0), 1.0)
+    front = regions.of("hair") + np.float32(1 - _DOUBTED * turned) * regions.of("other")
+    if abs(yaw) < _BESIDE_DEG:
+        return front
+    front[:_FOREHEAD_ROWS] = 0
+    number, islands = cv2.connectedComponents((front > _RAMP[0] / 2).astype(np.uint8))
+    rows, columns = np.indices(front.shape)
+    bridge, chin = _cells(face.landmarks_68[[27, 8]], regions)
+    # A positive yaw turns the nose to image right.
+    beyond = ((columns - bridge[0]) * (chin[1] - bridge[1]) - (rows - bridge[1]) * (chin[0] - bridge[0])) * np.sign(yaw)
+    for island in range(1, number):
+        here = islands == island
+        if (beyond[here] > 0).mean() > 1 / 2 and within[here].mean() < _REACHES:
+            front[here] = 0
+    return front
 
 
 def _sure(front: Float32Array, worn: Float32Array, within: BoolArray) -> Float32Array:
@@ -300,13 +327,19 @@ def _sure(front: Float32Array, worn: Float32Array, within: BoolArray) -> Float32
 
 def _on_grid(points: Float32Array, regions: Regions, higher: float = 1.0) -> BoolArray:
     """(h, w) the cells that lie between some points (N, 2), pixels of the image, which are made so much higher."""
-    to_grid = grid_map(regions.image_to_crop, _ORIGIN)
-    cells = points @ to_grid[:, :2].T + to_grid[:, 2]
+    cells = _cells(points, regions)
     middle = cells.mean(axis=0)
     cells = middle + (cells - middle) * np.array([1.0, higher], np.float32)
     inside = np.zeros(regions.shares.shape[1:], np.uint8)
     cv2.fillConvexPoly(inside, cv2.convexHull(np.round(cells).astype(np.int32)), 1)
     return inside > 0
+
+
+def _cells(points: Float32Array, regions: Regions) -> Float32Array:
+    """Points (N, 2) of the image in cells of the grid."""
+    to_grid = grid_map(regions.image_to_crop, _ORIGIN)
+    cells: Float32Array = points @ to_grid[:, :2].T + to_grid[:, 2]
+    return cells
 
 
 def _ramp(regions: Regions) -> tuple[float, float]:

@@ -61,7 +61,7 @@ _BANDS: Final = (0.9, 1.9)
 _HIGHER_MM: Final = 5.0
 _SLACKER: Final = (-0.02, 0.04)
 # Cosine between the skin's normal and the way to the camera below which the head has turned away.
-_EDGE_ON: Final = 0.12
+_EDGE_ON: Final = -0.22
 # How far the last of a strap fades, millimetres: behind the ear, or under hair.
 _FADE_MM: Final = 3.0
 # Brightness of a strap's rims against its middle; it is a cord, not a stripe of paint.
