@@ -25,9 +25,9 @@ FACE = face_at(centre=(200, 170))
 WHOLE = slice(0, 400), slice(0, 400)
 
 
-def regions_of(image, *layers):
+def regions_of(image, *layers, face=FACE):
     """Skin everywhere, but for layers: (kind, (400, 400) array that is true where it lies)."""
-    matrix = face_crop(FACE.landmarks_68)
+    matrix = face_crop(face.landmarks_68)
     shares = np.zeros((len(KINDS), 64, 64), np.float32)
     shares[KINDS.index("skin")] = 1
     back = cv2.invertAffineTransform(grid_map(matrix, (slice(0, 0), slice(0, 0))))
@@ -153,6 +153,27 @@ def test_of_a_profile_it_is_not_believed_that_something_lies_in_front_but_hair_m
     profile = dataclasses.replace(FACE, pose=HeadPose(70, 0, 0))
     assert visible_of(image, profile, regions_of(image, ("other", thing))) is None
     assert shares_of(visible_of(image, profile, regions_of(image, ("hair", thing))))[150:250, 225:250].max() < 0.2
+
+
+@pytest.mark.parametrize("kind", ["other", "hair"])
+@pytest.mark.parametrize("yaw", [-60, -45, -30, 30, 45, 60])
+def test_the_background_beyond_a_turned_face_hides_no_mask_but_what_reaches_onto_it_does(yaw, kind):
+    face = face_at(HeadPose(yaw, 0, 0), 1.1, (200, 180))
+    profile = int(face.landmarks_68[:, 0].max() if yaw > 0 else face.landmarks_68[:, 0].min())
+    beyond, across = np.zeros((400, 400), bool), np.zeros((400, 400), bool)
+    beyond[150:300] = np.arange(400) > profile - 5 if yaw > 0 else np.arange(400) < profile + 5
+    mouth = face.landmarks_68[48:60].mean(axis=0).astype(int)
+    across[mouth[1] - 40 : mouth[1] + 40, mouth[0] - 60 : mouth[0] + 60] = True
+    image = two_tones(400)
+    image[beyond | across] = (40, 30, 25)
+    at_mouth = slice(mouth[1] - 5, mouth[1] + 5), slice(mouth[0] - 5, mouth[0] + 5)
+    behind, before = (regions_of(image, (kind, where), face=face) for where in (beyond, across))
+    seen = visible_of(image, face, behind)
+    assert seen is None or shares_of(seen)[200:260, profile - 8 : profile + 8].min() > 0.9
+    assert covered_share(behind, face) < 0.1
+    assert covered_share(before, face) >= occlude.COVERED
+    if kind == "hair" or abs(yaw) < 55:  # beyond, less is believed
+        assert shares_of(visible_of(image, face, before), at_mouth).max() < 0.2
 
 
 def test_of_a_small_face_less_is_believed():

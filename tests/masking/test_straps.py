@@ -119,6 +119,19 @@ def test_a_loop_ends_at_the_root_of_the_near_ear(yaw):
         assert strap.opacity[-1] < 0.2 < strap.opacity[0]
 
 
+@pytest.mark.parametrize("yaw", [-10, 0, 10])
+def test_of_a_face_that_looks_at_the_camera_all_loops_are_seen_up_to_the_ear(yaw):
+    face = turned(yaw)
+    found = seen(face)
+    assert len(found) == 4
+    low, high = outline(face)
+    for strap in found:
+        x, y = strap.path[-1]
+        rows = slice(round(float(y)) - 3, round(float(y)) + 4)
+        edge = low[rows].min() if x < SIDE / 2 else high[rows].max()
+        assert abs(x - edge) < 6 * pixels_per_mm(head_to_image(face.landmarks_68))
+
+
 @pytest.mark.parametrize("yaw", [-60, -45, 45, 60])
 def test_of_a_turned_head_only_the_near_straps_are_seen(yaw):
     found = seen(turned(yaw))

@@ -102,20 +102,23 @@ def _pleated(cut: Cut, sheet: Sheet, pleats: _Pleats, rng: np.random.Generator) 
         below = (sheet.rows - line) * drop
         gape = np.maximum(1 - side**2.0 * 1.12, 0) * (1 + 0.22 * noise_across(sheet, 26.0, rng))
         width = 0.45 + open_mm * gape
-        lip = (pleats.lip_mm + 0.42 * open_mm * gape) * (1 + 0.14 * noise_across(sheet, 14.0, rng))
+        # Nobody's pleats stand up evenly: here one lies pressed flat, there it is pulled open.
+        stands = np.clip(0.72 + 0.34 * noise_across(sheet, 46.0, rng), 0.25, 1.15)
+        lip = (pleats.lip_mm + 0.42 * open_mm * gape) * (1 + 0.14 * noise_across(sheet, 14.0, rng)) * stands
         # The panel above rises towards its lip; from there its underside falls back to the next panel.
         rising = np.exp(np.minimum(below, 0) / (7.0 + 1.2 * open_mm))
         falling = np.clip(1 - below / width, 0, 1)
         cut.relief = cut.relief + lip * np.where(below < 0, rising, falling)
-        underside = step(below + 0.15, 0.18) * step(width - below, 0.35)
+        underside = step(below + 0.15, 0.18) * step(width - below, 0.35) * stands
         undersides = np.maximum(undersides, underside)
         # The fold's inner edge, where no light gets to.
-        cut.tone = cut.tone * (1 - (0.20 + 0.16 * gape) * bump(below - 0.75 * width, 0.45 + 0.22 * width))
+        dark = (0.10 + 0.12 * gape) * stands
+        cut.tone = cut.tone * (1 - dark * bump(below - 0.75 * width, 0.45 + 0.22 * width))
         # Bright where light catches the folded edge.
         cut.tone = cut.tone * (1 + 0.05 * bump(below + 0.7, 0.5))
         doubled = step(below + 9.0, 0.4) * step(-below, 0.25)
         cut.layers = cut.layers + doubled * (1 - 0.55 * gape)
-    cut.tone = cut.tone * (1 - 0.10 * undersides)
+    cut.tone = cut.tone * (1 - 0.08 * undersides)
     return undersides
 
 
@@ -134,11 +137,21 @@ def _tents(cut: Cut, sheet: Sheet, pleats: _Pleats, height: float, rng: np.rando
             )
 
 
+def _pulled(cut: Cut, sheet: Sheet, height: float, rng: np.random.Generator) -> None:
+    """Loops pull at the corners: broad folds run from there across the cheeks, one deeper than the other."""
+    for edge in (-1, 1):
+        for at, towards in ((0.04, rng.uniform(0.40, 0.60)), (0.94, rng.uniform(0.42, 0.62))):
+            goal = edge * rng.uniform(0.05, 0.30), towards
+            depth = height * rng.uniform(0.25, 1.0)
+            cut.relief = cut.relief + fold(sheet, (edge * 0.94, at), goal, rng.uniform(6.0, 10.0), depth, 0.85)
+
+
 def _surgical(sheet: Sheet, rng: np.random.Generator, pleats: _Pleats = _THREE, tent: float = 1.5) -> Cut:
     """Stacked pleats, a pressed band above with a wire in it, strips welded over the folded sides."""
     cut = _bare(sheet, 0.35, rng)
     _pleated(cut, sheet, pleats, rng)
     _tents(cut, sheet, pleats, tent, rng)
+    _pulled(cut, sheet, tent, rng)
     upper, lower = step(11.5 - sheet.from_upper, 0.25), step(6.5 - sheet.from_lower, 0.25)
     strip = step(9.5 - sheet.from_side, 0.25)
     # Strips hold the folds flat.
@@ -161,7 +174,7 @@ def _surgical(sheet: Sheet, rng: np.random.Generator, pleats: _Pleats = _THREE, 
     # The strips end in a step.
     cut.tone = cut.tone * (1 - 0.16 * np.exp(-np.maximum(sheet.from_side - 9.5, 0) / 1.3) * (1 - strip))
     cut.layers = cut.layers + 0.7 * lower + 0.9 * strip
-    cut.trim = np.maximum(np.maximum(0.75 * upper, 0.5 * lower), 0.7 * strip)
+    cut.trim = np.maximum(np.maximum(0.85 * upper, 0.6 * lower), 0.85 * strip)
     return cut
 
 
@@ -280,6 +293,7 @@ def _cloth(sheet: Sheet, rng: np.random.Generator) -> Cut:
     thread = stitches(off_middle, 3.6, sheet.from_upper)
     cut.relief = cut.relief - 0.3 * thread - 0.25 * bump(off_middle - 3.6, 0.9)
     cut.tone = cut.tone * (1 - 0.34 * seam) * (1 - 0.14 * thread)
+    _pulled(cut, sheet, 2.6, rng)
     _hemmed(cut, sheet)
     _gathered(cut, sheet, 0.55, rng)
     return cut
@@ -290,6 +304,7 @@ def _sewn_pleats(sheet: Sheet, rng: np.random.Generator) -> Cut:
     cut = _bare(sheet, 0.6, rng)
     _pleated(cut, sheet, _TWO_SEWN, rng)
     _tents(cut, sheet, _TWO_SEWN, 1.9, rng)
+    _pulled(cut, sheet, 1.9, rng)
     level = np.minimum(sheet.from_upper, sheet.from_lower)
     cut.relief = cut.relief + 0.6 * step(7.0 - level, 0.3)
     thread = stitches(level, 1.8, sheet.across) + stitches(level, 6.0, sheet.across)
@@ -321,6 +336,7 @@ def _panelled(sheet: Sheet, rng: np.random.Generator) -> Cut:
     around = stitches(edge, 4.1, along_rim(sheet))
     cut.tone = cut.tone * (1 - 0.16 * around) * (1 - 0.18 * bump(edge - 5.5, 0.7))
     cut.trim = binding
+    _pulled(cut, sheet, 2.2, rng)
     _gathered(cut, sheet, 0.35, rng)
     return cut
 
