@@ -16,6 +16,14 @@ from maskgen.errors import CatalogError
 if TYPE_CHECKING:
     from maskgen.catalog.view import View
 
+# Photographs of small faces show folds harder than averaging leaves them: lenses and cameras sharpen. How much of the
+# difference from its blurred self each smaller copy gets back, from the first, which serves portraits
+# (tests/bench/realism.py: mid-band contrast of real masks on faces of 50 pixels is 1.4 times ours without).
+_SHARPENED: Final = (0.0, 1.0, 1.3)
+# By how many grey levels folds differ from what is around them.
+_FOLD: Final = 20.0
+# Of the blur, pixels of the copy.
+_SHARPENED_REACH: Final = 2.0
 # Below this longer side a smaller copy of a texture is no longer worth keeping.
 _SMALLEST_SCALE: Final = 24
 
@@ -46,7 +54,7 @@ class Textures:
 
     def __init__(self, view: View) -> None:
         self.view = view
-        what = f"smaller {'mirrored' if view.is_mirrored else ''}"
+        what = f"smaller, sharpened {'mirrored' if view.is_mirrored else ''}"
         self._smaller = decoded.shared(view.path, what, lambda: _smaller_sizes(view))
         width, height = size_of(view.path)
         self.shapes = [(height, width), *(scale.shape[:2] for scale in self._smaller)]
@@ -87,7 +95,24 @@ def _smaller_sizes(view: View) -> list[Image]:
         height, width = scale.shape[:2]
         scale = cv2.resize(scale, (max(width // 2, 1), max(height // 2, 1)), interpolation=cv2.INTER_AREA)
         smaller.append(scale)
-    return smaller
+    strengths = [*_SHARPENED, *[_SHARPENED[-1]] * len(smaller)]
+    return [_sharpened(scale, strength) for scale, strength in zip(smaller, strengths, strict=False)]
+
+
+def _sharpened(premultiplied: Image, strength: float) -> Image:
+    """A picture (H, W, 4) whose colours stand out more from those around; as opaque as before."""
+    import cv2
+
+    if not strength:
+        return premultiplied
+    blurred = cv2.GaussianBlur(premultiplied, (0, 0), _SHARPENED_REACH).astype(np.float32)
+    alpha = premultiplied[..., 3:].astype(np.float32)
+    # Against the blurred colour itself, not one that fades with the opacity at the edge.
+    around = blurred[..., :3] * (alpha / np.maximum(blurred[..., 3:], 1))
+    # Folds, not prints and trims, which are hard enough.
+    fold = np.float32(_FOLD) * np.tanh((premultiplied[..., :3] - around) / np.float32(_FOLD))
+    sharp = premultiplied[..., :3] + np.float32(strength) * fold
+    return np.concatenate([np.clip(np.round(sharp), 0, alpha), alpha], axis=2).astype(np.uint8)
 
 
 def _full_size(view: View) -> Image:
