@@ -38,7 +38,7 @@ _PEAK: Final = 0.7
 _SMALLEST: Final = 12
 # What skin lies around on all sides is part of the face, nostrils or a moustache, unless it is larger than that share
 # of the face, or glasses: hands, hair and microphones come from beyond it.
-_ENCLOSED: Final = 0.1
+_ENCLOSED: Final = 0.13
 # Of faces that are smaller than the crop less is believed: so much more is needed for each time that they are smaller.
 _SMALLER: Final = 0.1
 # The network has seen few profiles: of faces that are turned so far it is less believed that something lies in front.
@@ -117,7 +117,12 @@ def visible_of(image: Image, face: Face, regions: Regions) -> Visible | None:
     """Where a mask may be drawn on a bare photograph (H, W, 3); None if nothing lies in front anywhere near."""
     worn = regions.of("glasses", "hat")
     within = _on_grid(face.landmarks_68, regions)
-    front = _sure(_not_worn(regions, face, within) + worn, worn, within)
+    front = _not_worn(regions, face, within)
+    # What looks like glasses below the tip of the nose is something else.
+    tip = max(round(float(_cells(face.landmarks_68[[30]], regions)[0, 1])), 0)
+    front[tip:] += worn[tip:]
+    worn[tip:] = 0
+    front = _sure(_from_beyond(front, within) + worn)
     front[:_FOREHEAD_ROWS] = 0
     if not (front > _RAMP[0] / 2).any():
         return None
@@ -308,19 +313,22 @@ def _not_worn(regions: Regions, face: Face, within: BoolArray) -> Float32Array:
     return front
 
 
-def _sure(front: Float32Array, worn: Float32Array, within: BoolArray) -> Float32Array:
-    """The shares without islands of which the network is not sure, and without those that are part of the face.
-
-    What is worn on the face, and where that is, are (h, w) as the shares are.
-    """
+def _from_beyond(front: Float32Array, within: BoolArray) -> Float32Array:
+    """The shares without islands that are part of the face: small, and `within` it (h, w) on all sides."""
     number, islands, statistics, _ = cv2.connectedComponentsWithStats((front > _RAMP[0]).astype(np.uint8))
-    area = statistics[:, cv2.CC_STAT_AREA]
-    surest = np.bincount(islands[front >= _PEAK], minlength=number) > 0
     reaches = np.bincount(islands[~within], minlength=number) > 0
-    is_worn = np.bincount(islands.ravel(), worn.ravel(), minlength=number) > area / 2
-    is_large = area > _ENCLOSED * within.sum()
-    stays = surest & (area >= _SMALLEST) & (reaches | is_worn | is_large)
+    stays = reaches | (statistics[:, cv2.CC_STAT_AREA] > _ENCLOSED * within.sum())
     stays[0] = True  # the sea between them
+    kept: Float32Array = front * stays[islands]
+    return kept
+
+
+def _sure(front: Float32Array) -> Float32Array:
+    """The shares without islands of which the network is not sure."""
+    number, islands, statistics, _ = cv2.connectedComponentsWithStats((front > _RAMP[0]).astype(np.uint8))
+    surest = np.bincount(islands[front >= _PEAK], minlength=number) > 0
+    stays = surest & (statistics[:, cv2.CC_STAT_AREA] >= _SMALLEST)
+    stays[0] = True
     kept: Float32Array = front * stays[islands]
     return kept
 

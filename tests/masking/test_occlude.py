@@ -176,6 +176,20 @@ def test_the_background_beyond_a_turned_face_hides_no_mask_but_what_reaches_onto
         assert shares_of(visible_of(image, face, before), at_mouth).max() < 0.2
 
 
+@pytest.mark.parametrize("kind", ["other", "glasses", "hair"])
+def test_a_shadow_on_the_nose_is_no_hole_in_a_mask_also_beside_glasses(kind):
+    image = two_tones(400)
+    shadow, glasses = np.zeros((400, 400), bool), np.zeros((400, 400), bool)
+    tip, eyes = FACE.landmarks_68[30].astype(int), FACE.landmarks_68[36:48]
+    glasses[int(eyes[:, 1].min()) - 8 : int(eyes[:, 1].max()) + 8, int(eyes[:, 0].min()) : int(eyes[:, 0].max())] = True
+    shadow[int(eyes[:, 1].max()) + 8 : tip[1] + 20, tip[0] - 14 : tip[0] + 14] = True
+    image[shadow | glasses] = (60, 45, 40)
+    seen = visible_of(image, FACE, regions_of(image, ("glasses", glasses), (kind, shadow)))
+    shown = shares_of(seen)
+    assert shown[tip[1] + 2 : tip[1] + 16, tip[0] - 8 : tip[0] + 8].min() > 0.8
+    assert shown[glasses].mean() < 0.3
+
+
 def test_of_a_small_face_less_is_believed():
     image = two_tones(400)
     likely = regions_of(image)
