@@ -144,7 +144,7 @@ def drawn(rng: np.random.Generator, size_wh: tuple[int, int]) -> Grain:
 def strength_on(rgba: Image, sigma: float) -> Image:
     """(H, W) how strong grain is on a premultiplied picture (H, W, 4), by what `grain_of` measured; for `Grain.on`."""
     luma = cv2.cvtColor(rgba, cv2.COLOR_RGBA2GRAY)
-    table = np.clip(_TABLE * (255 * _FINER * sigma), 0, 255).round().astype(np.uint8)
+    table = cv2.convertScaleAbs(_TABLE, alpha=255 * _FINER * sigma)
     return np.asarray(cv2.multiply(cv2.LUT(luma, table), cv2.extractChannel(rgba, 3), scale=1 / 255), np.uint8)
 
 

@@ -321,7 +321,8 @@ def _drawn(found: list[Strap], shape: tuple[int, int]) -> _Layer | None:
     # A strap as thin as a pixel or two has no rims to be seen.
     for share in (1.0, 0.5) if width > _ROUND else (1.0,):
         canvas = np.zeros((size_wh[1] * scale, size_wh[0] * scale), np.uint8)
-        origin = np.array([left - 0.5 + 0.5 / scale, top - 0.5 + 0.5 / scale + (1 - share) * 2 * _LIT * width], np.float32)
+        edge, above = 0.5 - 0.5 / scale, (1 - share) * 2 * _LIT * width
+        origin = np.array([left - edge, top - edge + above], np.float32)
         # What is drawn without jags reaches half a pixel farther.
         reach_off = 16 * max(share * width * scale / 2 - 0.5, 0.25)
         for strap in found:
@@ -359,7 +360,6 @@ def _under(
     before, above = overlay.left - left, overlay.top - top
     sides = above, bottom - top - above - height, before, right - left - before - width
     rgba = cv2.copyMakeBorder(overlay.rgba, *sides, cv2.BORDER_CONSTANT, value=0)
-    colour = [channel / 255 for channel in straps.color_rgb]
     for layer in layers:
         rows, columns = (
             slice(start, start + length)
@@ -368,10 +368,9 @@ def _under(
         part = rgba[rows, columns]
         seen_there = 1 - part[..., 3]
         opaque = cv2.multiply(layer.coverage, seen_there, scale=1 / 255, dtype=cv2.CV_32F)
-        if layer.lit is None:
-            part += cv2.transform(opaque, np.array([[(1 + _RIM) / 2 * one] for one in colour] + [[1]]))
-        else:
+        shade = cv2.multiply(opaque, (1 + _RIM) / 2)
+        if layer.lit is not None:
             lit = cv2.multiply(cv2.min(layer.lit, layer.coverage), seen_there, scale=1 / 255, dtype=cv2.CV_32F)
-            shades = np.array([[_RIM * one, (1 - _RIM) * one] for one in colour] + [[1, 0]])
-            part += cv2.transform(cv2.merge([opaque, lit]), shades)
+            shade = cv2.addWeighted(opaque, _RIM, lit, 1 - _RIM, 0)
+        part += cv2.merge([*(cv2.multiply(shade, channel / 255) for channel in straps.color_rgb), opaque])
     return Overlay(rgba, left, top, overlay.step, overlay.blur, on_top)

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from maskgen.arrays import BoolArray, Float32Array, Float64Array, Image, IntArray
+from maskgen.arrays import Float32Array, Float64Array, Image, IntArray
 from maskgen.catalog.view import View
 from maskgen.masking.detail import Detail
 from maskgen.masking.mesh import Box, Mesh, Placed, filled_of
