@@ -120,7 +120,7 @@ def head_to_image(landmarks_68: Float32Array) -> Float32Array:
     (2, 4) array
         ``camera @ [x, y, z, 1]`` is a pixel.
     """
-    camera: Float32Array = (camera_solver() @ landmarks_68.astype(np.float64)).T.astype(np.float32)
+    camera: Float32Array = (landmarks_68.astype(np.float64).T @ _camera_of()).astype(np.float32)
     return camera
 
 
@@ -136,6 +136,12 @@ def camera_solver() -> Float64Array:
     space = np.concatenate([mean_head().points_68, np.ones((68, 1), np.float32)], axis=1)
     solver: Float64Array = np.linalg.pinv(space.astype(np.float64))
     return solver
+
+
+@cache
+def _camera_of() -> Float64Array:
+    """(68, 4): `camera_solver`, transposed."""
+    return np.ascontiguousarray(camera_solver().T)
 
 
 def points_on_face(

@@ -110,15 +110,15 @@ class Wrinkling:
 
 def drawn(rng: np.random.Generator) -> Wrinkling:
     """Creases and wear of one mask; fourteen numbers are drawn from the generator."""
-    which, side, across, down, strength, worn, faded = rng.random(7)
+    which, side, across, down, strength, worn, faded = rng.random(7).tolist()
     astray, depth, uneven, *pulls = rng.random(7).tolist()
     return Wrinkling(
         number=min(int(which * CREASE_FIELDS), CREASE_FIELDS - 1),
-        is_mirrored=bool(side < 0.5),
-        shift_mm=(float(16 * across - 8), float(16 * down - 8)),
-        strength=float(0.35 + 1.3 * strength),
-        worn=float(0.7 + 0.9 * worn),
-        faded=float(0.95 + 0.07 * faded),
+        is_mirrored=side < 0.5,
+        shift_mm=(16 * across - 8, 16 * down - 8),
+        strength=0.35 + 1.3 * strength,
+        worn=0.7 + 0.9 * worn,
+        faded=0.95 + 0.07 * faded,
         astray=2 * astray - 1,
         depth=0.4 + 1.05 * depth,
         uneven=0.9 * uneven - 0.45,

@@ -16,12 +16,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from maskgen.arrays import BoolArray, Float32Array, Float64Array, Image
+from maskgen.arrays import BoolArray, Float32Array, Float64Array, Image, IntArray
 from maskgen.catalog.view import View
 from maskgen.masking.fit import along_skin
 
 # No cloth is moved farther by straps and creases, millimetres.
-_FARTHEST_MM: Final = 12.0
+_FARTHEST_MM: Final = 7.0
 
 
 Box = tuple[int, int, int, int]
@@ -43,10 +43,12 @@ class Mesh:
         The first corner: where it lies in the texture, pixels, and on the unrolled skin, millimetres.
     edges : (T, 4, 2) array
         The way from there to the two others.
-    filled : (T, 4, 3) array
-        The corners of what the texture fills of each triangle, or of more, as shares of its corners.
-    is_filled, is_near : (T,) bool arrays
-        Whether it fills any of it, and whether it would if it were moved as far as cloth ever is.
+    filled : (F,) int array
+        Those of which the texture fills something.
+    frames : (4 F, K) array
+        The corners of what it fills of each of those, or of more, as shares of the control points.
+    is_near : (T,) bool array
+        Whether it would fill something of them if it were moved as far as cloth ever is.
     areas : (T,) array
         Twice the area of each in the texture.
     """
@@ -55,8 +57,8 @@ class Mesh:
     side: Float64Array
     origin: Float64Array
     edges: Float64Array
-    filled: Float64Array
-    is_filled: BoolArray
+    filled: IntArray
+    frames: Float64Array
     is_near: BoolArray
     areas: Float64Array
 
@@ -75,12 +77,16 @@ class Mesh:
         is_filled = (high > low).all(axis=1) & (area != 0)
         boxes = np.stack([low, high], axis=1)
         (x1, y1), (x2, y2) = boxes[:, 0].T, boxes[:, 1].T
-        frame = np.stack([np.stack(xy, axis=-1) for xy in ((x1, y1), (x2, y1), (x2, y2), (x1, y2))], axis=1)
-        to = frame - source[:, :1]
+        frame = np.stack([np.stack(xy, axis=-1) for xy in ((x1, y1), (x2, y1), (x2, y2), (x1, y2))])  # (4, T, 2)
+        to = frame - source[:, 0]
         along, down = source[:, 1] - source[:, 0], source[:, 2] - source[:, 0]
-        safe = np.where(area == 0, 1.0, area)[:, None]
-        u = (to[..., 0] * down[:, None, 1] - to[..., 1] * down[:, None, 0]) / safe
-        v = (along[:, None, 0] * to[..., 1] - along[:, None, 1] * to[..., 0]) / safe
+        safe = np.where(area == 0, 1.0, area)
+        u = (to[..., 0] * down[:, 1] - to[..., 1] * down[:, 0]) / safe
+        v = (along[:, 0] * to[..., 1] - along[:, 1] * to[..., 0]) / safe
+        found = np.flatnonzero(is_filled)
+        frames = np.zeros((4, len(found), len(points)))
+        shares = np.stack([1 - u - v, u, v], axis=-1)[:, found]
+        np.put_along_axis(frames, np.broadcast_to(triangles[found], shares.shape).astype(np.intp), shares, axis=2)
         edges = np.stack([corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]], axis=-1)
         on_skin_area = np.abs(_signed_areas(corners[..., 2:])).sum()
         reach = _FARTHEST_MM * math.sqrt(np.abs(area).sum() / max(on_skin_area, 1e-6))
@@ -91,8 +97,8 @@ class Mesh:
             np.sign(area),
             corners[:, 0],
             edges,
-            np.stack([1 - u - v, u, v], axis=-1),
-            is_filled,
+            found,
+            frames.reshape(-1, len(points)),
             is_near,
             np.abs(area),
         )
@@ -128,8 +134,10 @@ class Placed:
     Attributes
     ----------
     mesh : Mesh
+    points : (K, 2) float64 array
+        Where its control points lie in the image, pixels.
     corners : (T, 3, 2) float64 array
-        Where its triangles lie in the image, pixels.
+        The same for its triangles.
     is_seen : (T,) bool array
         A triangle that turns over on its way to the image is the hidden side: not drawn.
     size_wh : (int, int)
@@ -137,6 +145,7 @@ class Placed:
     """
 
     mesh: Mesh
+    points: Float64Array
     corners: Float64Array
     is_seen: BoolArray
     size_wh: tuple[int, int]
@@ -144,23 +153,24 @@ class Placed:
     @classmethod
     def of(cls, mesh: Mesh, points_in_image: Float32Array, size_wh: tuple[int, int]) -> Placed:
         """A mesh whose control points (K, 2) lie so in an image."""
-        corners = points_in_image.astype(np.float64)[mesh.triangles]
+        points = points_in_image.astype(np.float64)
+        corners = points[mesh.triangles]
         area = _signed_areas(corners) * mesh.side
-        return cls(mesh, corners, area > 1e-3, size_wh)
+        return cls(mesh, points, corners, area > 1e-3, size_wh)
 
     @property
     def box(self) -> Box:
         """What the texture fills of the image, or a little more."""
-        drawn = np.flatnonzero(self.is_seen & self.mesh.is_filled)
-        if not len(drawn):
+        filled = self.mesh.filled
+        is_drawn = self.is_seen[filled]
+        if not is_drawn.any():
             return NOWHERE
-        corners = self.corners[drawn]
         # What it fills of each triangle, carried over by the triangle's map; its own corners bound that as well.
-        filled = self.mesh.filled[drawn] @ corners
-        lowest = np.maximum(filled.min(axis=1), corners.min(axis=1)).min(axis=0)
-        highest = np.minimum(filled.max(axis=1), corners.max(axis=1)).max(axis=0)
-        width, height = self.size_wh
-        left, top = max(int(min(lowest[0], width)), 0), max(int(min(lowest[1], height)), 0)
+        frames = (self.mesh.frames @ self.points).reshape(4, -1, 2)
+        one, two, three = (self.corners[filled, number] for number in range(3))
+        lowest = np.maximum(frames.min(axis=0), np.minimum(np.minimum(one, two), three))[is_drawn].min(axis=0).tolist()
+        highest = np.minimum(frames.max(axis=0), np.maximum(np.maximum(one, two), three))[is_drawn].max(axis=0).tolist()
+        left, top = (max(int(min(value, limit)), 0) for value, limit in zip(lowest, self.size_wh, strict=True))
         right, bottom = (
             math.ceil(min(max(value + 1, 0), limit)) for value, limit in zip(highest, self.size_wh, strict=True)
         )

@@ -6,8 +6,10 @@ keeps observed faces masks what `unpack` gives, also where nothing was kept yet,
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, Final, NamedTuple
 
+import cv2
 import numpy as np
 
 from maskgen.arrays import Float32Array, Image
@@ -15,7 +17,7 @@ from maskgen.face import Face
 from maskgen.masking.augment import Observed
 from maskgen.masking.light import Appearance, Light, Shading
 from maskgen.masking.occlude import Visible, visible_of
-from maskgen.parse import GRID_SIDE, KINDS, Regions, upright_crop
+from maskgen.parse import GRID_SIDE, KINDS, Kind, Regions, upright_crop
 
 VERSION: Final = 1
 """Of all below; what was packed by another one is observed anew."""
@@ -136,7 +138,7 @@ def unpack(packed: Packed, image: Image, face: Face) -> Observed:
         is_needed = numbers["visible"] == _FROM_PICTURE
         # Nothing but the map of what is visible is made from the crop.
         crop = upright_crop(image, matrix) if is_needed else np.zeros((0, 0, 3), np.uint8)
-        regions = Regions(_shares(packed.shares), crop, matrix)
+        regions = _Kept(np.frombuffer(packed.shares, np.uint8).reshape(_SHARES), crop, matrix)
     visible = None
     if numbers["visible"] == _KEPT:
         values = np.frombuffer(maps, np.uint8, offset=2 * height * width).reshape(numbers["visible_shape"])
@@ -147,13 +149,36 @@ def unpack(packed: Packed, image: Image, face: Face) -> Observed:
     return Observed(appearance, visible, float(numbers["covered"]), regions)
 
 
-def _shares(raw: bytes) -> Float32Array:
-    """(6, 64, 64) shares that sum to 1."""
-    shares = np.empty((len(KINDS), *_SHARES[1:]), np.float32)
-    np.multiply(np.frombuffer(raw, np.uint8).reshape(_SHARES), np.float32(1 / _STEPS), out=shares[1:])
-    np.subtract(1, shares[1:].sum(axis=0), out=shares[0])
-    np.maximum(shares[0], 0, out=shares[0])
-    return shares
+class _Kept(Regions):
+    """Regions of which no more is unpacked than is asked for.
+
+    Parameters
+    ----------
+    steps : (5, 64, 64) uint8 array
+        Shares of all but the first kind, as they are kept.
+    """
+
+    def __init__(self, steps: Image, crop: Image, image_to_crop: Float32Array) -> None:
+        for name, value in (("_steps", steps), ("crop", crop), ("image_to_crop", image_to_crop)):
+            object.__setattr__(self, name, value)
+
+    def of(self, *kinds: Kind) -> Float32Array:
+        """As `Regions.of`."""
+        if KINDS[0] in kinds:
+            return super().of(*kinds)
+        first, *others = (self._steps[KINDS.index(kind) - 1] for kind in kinds)  # type: ignore[attr-defined]
+        for other in others:
+            first = cv2.add(first, other)
+        return np.multiply(first, np.float32(1 / _STEPS), dtype=np.float32)
+
+    @cached_property
+    def shares(self) -> Float32Array:  # type: ignore[override]
+        """(6, 64, 64) shares that sum to 1."""
+        shares = np.empty((len(KINDS), *_SHARES[1:]), np.float32)
+        np.multiply(self._steps, np.float32(1 / _STEPS), out=shares[1:])  # type: ignore[attr-defined]
+        np.subtract(1, shares[1:].sum(axis=0), out=shares[0])
+        np.maximum(shares[0], 0, out=shares[0])
+        return shares
 
 
 def _edges(region: tuple[slice, slice]) -> tuple[int, int, int, int]:

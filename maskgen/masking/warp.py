@@ -256,8 +256,9 @@ def _spread(view: View) -> float:
 
 def _apart(points: Float32Array) -> float:
     """How far points (K, 2) lie from their middle, pixels."""
-    off = points - points.sum(axis=0) / np.float32(len(points))
-    return float(np.sqrt(np.einsum("kd,kd->k", off, off)).sum()) / len(points)
+    places = points.tolist()
+    middle = [sum(axis) / len(places) for axis in zip(*places, strict=True)]
+    return sum(math.dist(place, middle) for place in places) / len(places)
 
 
 def _determinants(matrices: Float64Array) -> Float64Array:
