@@ -12,7 +12,7 @@ Gains multiply sRGB values as they are stored, so a gain of 0.5 is about a fifth
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import cv2
@@ -188,7 +188,7 @@ def _padded(overlay: Overlay, margin: int, shape: tuple[int, ...]) -> Overlay:
         cv2.BORDER_CONSTANT,
         value=0,
     )
-    return replace(overlay, rgba=rgba, left=left, top=top)
+    return Overlay(rgba, left, top, overlay.step, overlay.blur, overlay.on_top)
 
 
 def _enlarged(small: Image, step: float, size_wh: tuple[int, int]) -> Image:

@@ -116,37 +116,27 @@ def unpack(packed: Packed, image: Image, face: Face) -> Observed:
     face : Face
         That was observed on it.
     """
-    numbers, maps = packed.numbers, packed.maps
-    light = Light(
-        float(numbers["exposure"]),
-        np.array(numbers["balance"]),
-        float(numbers["saturation"]),
-        np.array(numbers["skin"]),
-    )
-    height, width = numbers["gain_shape"].tolist()
+    known, maps = dict(zip(NUMBERS.names, packed.numbers.item(), strict=True)), packed.maps
+    light = Light(known["exposure"], known["balance"], known["saturation"], known["skin"])
+    height, width = known["gain_shape"].tolist()
     gain = np.frombuffer(maps, "<f2", height * width).reshape(height, width).astype(np.float32)
-    appearance = Appearance(
-        float(numbers["size"]),
-        light,
-        Shading(gain, _region(numbers["gain_region"])),
-        float(numbers["blur"]),
-        float(numbers["noise"]),
-    )
+    shading = Shading(gain, _region(known["gain_region"]))
+    appearance = Appearance(known["size"], light, shading, known["blur"], known["noise"])
     regions = None
-    if numbers["has_regions"]:
-        matrix = np.array(numbers["image_to_crop"])
-        is_needed = numbers["visible"] == _FROM_PICTURE
+    if known["has_regions"]:
+        matrix = known["image_to_crop"]
+        is_needed = known["visible"] == _FROM_PICTURE
         # Nothing but the map of what is visible is made from the crop.
         crop = upright_crop(image, matrix) if is_needed else np.zeros((0, 0, 3), np.uint8)
         regions = _Kept(np.frombuffer(packed.shares, np.uint8).reshape(_SHARES), crop, matrix)
     visible = None
-    if numbers["visible"] == _KEPT:
-        values = np.frombuffer(maps, np.uint8, offset=2 * height * width).reshape(numbers["visible_shape"])
-        visible = Visible(values, np.array(numbers["image_to_visible"]), _region(numbers["visible_region"]))
-    elif numbers["visible"] == _FROM_PICTURE:
+    if known["visible"] == _KEPT:
+        values = np.frombuffer(maps, np.uint8, offset=2 * height * width).reshape(known["visible_shape"])
+        visible = Visible(values, known["image_to_visible"], _region(known["visible_region"]))
+    elif known["visible"] == _FROM_PICTURE:
         assert regions is not None
         visible = visible_of(image, face, regions)
-    return Observed(appearance, visible, float(numbers["covered"]), regions)
+    return Observed(appearance, visible, known["covered"], regions)
 
 
 class _Kept(Regions):

@@ -279,8 +279,10 @@ def _first_run(hidden: list[bool]) -> int:
 
 
 def _by_side(found: list[Strap]) -> list[list[Strap]]:
-    """Straps that are drawn together, because they lie near each other."""
-    middle = sum(float(strap.path[0, 0]) for strap in found) / max(len(found), 1)
+    """Straps that are drawn together: all thin ones, and of others those that lie near each other."""
+    if not found or found[0].width <= _ROUND:
+        return [found] if found else []
+    middle = sum(float(strap.path[0, 0]) for strap in found) / len(found)
     sides = [[one for one in found if (one.path[0, 0] < middle) == is_left] for is_left in (True, False)]
     return [side for side in sides if side]
 
