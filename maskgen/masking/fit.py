@@ -108,10 +108,17 @@ def fitted(points: Float32Array, names: tuple[str, ...], fit: Fit, landmarks_68:
     return result
 
 
+@lru_cache(maxsize=64)
 def along_skin(names: tuple[str, ...]) -> Float32Array:
     """(K, 2) where control points lie on the skin unrolled: millimetres round the head and down."""
-    x, y, z = _home(names).place.T
+    x, y, z = on_head(names).T
     return np.stack([1.5 * np.degrees(np.arctan2(x, z - AXIS_Z_MM)), y], axis=1).astype(np.float32)
+
+
+@lru_cache(maxsize=64)
+def on_head(names: tuple[str, ...]) -> Float64Array:
+    """(K, 3) where control points lie on the mean head, millimetres."""
+    return np.stack([point_in_space(name) for name in names]).astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -120,8 +127,6 @@ class _Home:
 
     Attributes
     ----------
-    place : (K, 3) array
-        Millimetres.
     radius : (K,) array
         About the head's axis, millimetres; 0 where they stay whatever the mask does.
     turns : (K, 3) array
@@ -131,7 +136,6 @@ class _Home:
         the points on the axis of which the radius tells.
     """
 
-    place: Float64Array
     radius: Float64Array
     turns: Float64Array
     shifts: Float64Array
@@ -141,8 +145,7 @@ class _Home:
 def _home(names: tuple[str, ...]) -> _Home:
     still = [name in ANCHORS and name.startswith(("box_", "ear_")) for name in names]
     moves = 1.0 - np.array(still)
-    place = np.stack([point_in_space(name) for name in names]).astype(np.float64)
-    x, y, z = place.T
+    x, y, z = on_head(names).T
     angle, nothing = np.arctan2(x, z - AXIS_Z_MM), np.zeros(len(names))
     # Nothing changes in the middle, all of it beyond the cheeks.
     outside = angle * np.clip(np.abs(np.degrees(angle)) / 25, 0, 1)
@@ -156,7 +159,6 @@ def _home(names: tuple[str, ...]) -> _Home:
     forwards = np.stack([AXIS_Z_MM - z, nothing, nothing, nothing, nothing, front], axis=1)
     shifts = np.stack([right, down, forwards], axis=1) * moves[:, None, None]
     return _Home(
-        place,
         np.hypot(x, z - AXIS_Z_MM) * moves,
         np.stack([angle, outside, outside * below], axis=1),
         shifts.reshape(-1, 6),

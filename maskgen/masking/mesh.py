@@ -58,7 +58,7 @@ class Mesh:
     origin: Float64Array
     edges: Float64Array
     filled: IntArray
-    frames: Float64Array
+    frames: Float32Array
     is_near: BoolArray
     areas: Float64Array
 
@@ -84,9 +84,9 @@ class Mesh:
         u = (to[..., 0] * down[:, 1] - to[..., 1] * down[:, 0]) / safe
         v = (along[:, 0] * to[..., 1] - along[:, 1] * to[..., 0]) / safe
         found = np.flatnonzero(is_filled)
-        frames = np.zeros((4, len(found), len(points)))
+        frames = np.zeros((4, len(found), len(points)), np.float32)
         shares = np.stack([1 - u - v, u, v], axis=-1)[:, found]
-        np.put_along_axis(frames, np.broadcast_to(triangles[found], shares.shape).astype(np.intp), shares, axis=2)
+        frames[:, np.arange(len(found))[:, None], triangles[found]] = shares
         edges = np.stack([corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]], axis=-1)
         on_skin_area = np.abs(_signed_areas(corners[..., 2:])).sum()
         reach = _FARTHEST_MM * math.sqrt(np.abs(area).sum() / max(on_skin_area, 1e-6))

@@ -7,9 +7,11 @@ The frame of `maskgen.face.solid`: millimetres, directions round the head in deg
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import resources
+from itertools import pairwise
 from typing import Final, get_args
 
 import cv2
@@ -19,8 +21,8 @@ import numpy.typing as npt
 from maskgen.arrays import BoolArray, Float32Array, Float64Array
 from maskgen.catalog.schema import Corner
 from maskgen.catalog.view import View
-from maskgen.face.head import camera_solver, carrying, point_in_space, towards_camera
-from maskgen.masking.fit import along_skin
+from maskgen.face.head import camera_solver, carrying, towards_camera
+from maskgen.masking.fit import along_skin, on_head
 from maskgen.masking.mesh import bearings
 
 STEPS: Final = 24
@@ -41,6 +43,8 @@ _THICKNESS_MM: Final = 2.0
 # How much of what is left between head and cloth each step keeps.
 _NEAR_CLOTH: Final = np.square(np.linspace(1, 0, STEPS, dtype=np.float32))[:, None]
 _SHARE: Final = np.linspace(0, 1, STEPS)
+# How far each point lies below the straight way, against the middle.
+_HANGING: Final = 4 * _SHARE * (1 - _SHARE)
 
 
 @dataclass(frozen=True)
@@ -83,14 +87,8 @@ def ways_of(view: View) -> Ways:
     starts = np.array([view.fastenings[corner] for corner in corners], np.float32)
     around, shares, is_inside = bearings(starts, view.points, view.triangles)
     # The affine camera under which the mean head lies as the picture shows the mask.
-    space = np.stack([point_in_space(name) for name in view.names]).astype(np.float64)
-    system = np.concatenate([space, np.ones((len(space), 1))], axis=1)
-    camera = np.linalg.lstsq(system, view.points.astype(np.float64), rcond=None)[0].T.astype(np.float32)
-    towards = towards_camera(camera)
-    ways = [
-        _way(corner, view.straps.kind, start, camera, towards) for corner, start in zip(corners, starts, strict=True)
-    ]
-    points = np.stack([way for way, _ in ways])
+    camera = (_camera_of(view.names) @ view.points.astype(np.float64)).T.astype(np.float32)
+    points, normals = _on_head(corners, view.straps.kind, starts, camera)
     step_mm = np.linalg.norm(points[:, 1] - points[:, 0], axis=1).astype(np.float64)
     corners_mm = (shares[:, None] @ along_skin(view.names)[around].astype(np.float64))[:, 0]
     ends = [_WAYS[view.straps.kind]["upper" if corner.endswith("upper") else "lower"][0] for corner in corners]
@@ -104,9 +102,9 @@ def ways_of(view: View) -> Ways:
     return Ways(
         around,
         is_inside,
-        np.concatenate([_placing(points, around, shares, len(view.names)), _to_camera(len(view.names))]),
+        _placing(points, around, shares, len(view.names)),
         np.concatenate([_bends(length) for length in step_mm * (STEPS - 1)]),
-        np.concatenate([normals for _, normals in ways]),
+        normals.reshape(-1, 3),
         tuple(step_mm.tolist()),
         tuple(
             (order.index(corner), *place, *way)
@@ -115,51 +113,62 @@ def ways_of(view: View) -> Ways:
     )
 
 
+@lru_cache(maxsize=64)
+def _camera_of(names: tuple[str, ...]) -> Float64Array:
+    """(4, K): takes control points to the affine camera of least squares, transposed."""
+    solver: Float64Array = np.linalg.pinv(np.insert(on_head(names), 3, 1.0, axis=1))
+    return solver
+
+
 def _placing(
     points: Float32Array, around: npt.NDArray[np.int32], shares: Float64Array, control_points: int
 ) -> Float32Array:
-    """What takes landmarks and control points to the points (C, N, 3) of straps, (C N, 68 + K)."""
-    by_head = carrying(points.reshape(-1, 3)).reshape(*points.shape[:2], -1)
-    by_cloth = np.zeros((len(points), 1, control_points), np.float32)
-    np.put_along_axis(by_cloth[:, 0], around.astype(np.intp), shares.astype(np.float32), axis=1)
+    """What takes landmarks and control points to the points (C, N, 3) of straps and the camera, (C N + 4, 68 + K)."""
+    count = points.shape[0] * STEPS
+    placing = np.zeros((count + 4, 68 + control_points), np.float32)
+    by_head = carrying(points.reshape(-1, 3)).reshape(-1, STEPS, 68)
     # What is left between the head and the cloth, which stands off it, goes with the distance from the cloth.
-    placing = np.concatenate([by_head - _NEAR_CLOTH * by_head[:, :1], _NEAR_CLOTH * by_cloth], axis=2)
-    result: Float32Array = placing.reshape(-1, placing.shape[2])
-    return result
-
-
-def _to_camera(control_points: int) -> Float32Array:
-    """What takes landmarks and control points to the affine camera, transposed: (4, 68 + K)."""
-    return np.pad(camera_solver(), ((0, 0), (0, control_points))).astype(np.float32)
+    placing[:count, :68] = (by_head - _NEAR_CLOTH * by_head[:, :1]).reshape(count, 68)
+    placing[count:, :68] = camera_solver()
+    strap = np.arange(len(points))[:, None]
+    placing[:count].reshape(-1, STEPS, 68 + control_points)[strap, :, 68 + around] = (
+        shares[..., None].astype(np.float32) * _NEAR_CLOTH[:, 0]
+    )
+    return placing
 
 
 def _bends(length_mm: float) -> Float32Array:
     """(N, 2): see `Ways.bends`."""
-    bends = np.stack([length_mm * 4 * _SHARE * (1 - _SHARE), -(_SHARE**1.5)], axis=1)
-    return bends.astype(np.float32)
+    return np.stack([length_mm * _HANGING, -(_SHARE**1.5)], axis=1).astype(np.float32)
 
 
-def _way(
-    corner: Corner, kind: str, start: Float32Array, camera: Float32Array, towards: Float32Array
+def _on_head(
+    corners: list[Corner], kind: str, starts: Float32Array, camera: Float32Array
 ) -> tuple[Float32Array, Float32Array]:
-    """Points (N, 3) of a strap on the head, and the normals (N, 3) of the skin there."""
+    """Points (C, N, 3) of straps on the head, and the normals (C, N, 3) of the skin there."""
     # The net is that of image right; at image left the camera is mirrored instead.
-    mirror = np.array([1 if "image_right" in corner else -1, 1, 1], np.float32)
-    axes = camera[:, :3] * mirror
-    end = "upper" if corner.endswith("upper") else "lower"
+    mirror = np.array([[1 if "image_right" in corner else -1, 1, 1] for corner in corners], np.float32)
     skin = _skin()
-    apart = np.square(skin.points @ axes.T + (camera[:, 3] - start)).sum(axis=-1)
+    net, normals = skin.points.reshape(-1, 3), skin.normals.reshape(-1, 3)
+    apart = np.zeros((len(corners), len(net)), np.float32)
+    for axis in (0, 1):
+        # Pixels of the picture, and so of the start.
+        apart += np.square((camera[axis, :3] * mirror) @ net.T + (camera[axis, 3] - starts[:, axis, None]))
     # Of two places one behind the other the camera sees the nearer one.
-    apart[skin.normals @ (towards * mirror) < -0.2] = np.inf
-    row, column = np.unravel_index(int(apart.argmin()), apart.shape)
-    knots = np.array([(skin.angles[column], skin.heights[row]), *_WAYS[kind][end]], np.float32)
-    along = np.concatenate([[0], np.cumsum(np.hypot(*(np.diff(knots, axis=0) * [_ARC_MM_PER_DEG, 1.0]).T))])
-    fine = np.linspace(0, along[-1], STEPS)
-    angle, height = np.interp(fine, along, knots[:, 0]), np.interp(fine, along, knots[:, 1])
-    share = fine / max(along[-1], 1e-6)
-    height += _SAG[end] * along[-1] * 4 * share * (1 - share)
-    points, normals = skin.at(angle, height)
-    return points * mirror, normals * mirror
+    apart[(towards_camera(camera) * mirror) @ normals.T < -0.2] = np.inf
+    angles, heights = np.empty((2, len(corners), STEPS))
+    for number, (corner, nearest) in enumerate(zip(corners, apart.argmin(axis=1).tolist(), strict=True)):
+        row, column = divmod(nearest, len(skin.angles))
+        end = "upper" if corner.endswith("upper") else "lower"
+        knots = [(float(skin.angles[column]), float(skin.heights[row])), *_WAYS[kind][end]]
+        along = [0.0]
+        for one, other in pairwise(knots):
+            along.append(along[-1] + math.hypot((other[0] - one[0]) * _ARC_MM_PER_DEG, other[1] - one[1]))
+        fine = _SHARE * along[-1]
+        angles[number], heights[number] = (np.interp(fine, along, axis) for axis in zip(*knots, strict=True))
+        heights[number] += _SAG[end] * along[-1] * _HANGING
+    points, normals = skin.at(angles, heights)
+    return points * mirror[:, None], normals * mirror[:, None]
 
 
 @dataclass(frozen=True)
@@ -172,12 +181,12 @@ class _Skin:
     normals: Float32Array
 
     def at(self, angle: Float64Array, height: Float64Array) -> tuple[Float32Array, Float32Array]:
-        """Points (N, 3) and normals (N, 3) between those of the net."""
+        """Points (C, N, 3) and normals (C, N, 3) between those of the net, at angles (C, N) and heights."""
         column = (angle - self.angles[0]) / (self.angles[1] - self.angles[0])
         row = (height - self.heights[0]) / (self.heights[1] - self.heights[0])
-        place = column.astype(np.float32)[None], row.astype(np.float32)[None]
+        place = column.astype(np.float32), row.astype(np.float32)
         points, normals = (
-            cv2.remap(net, *place, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
+            cv2.remap(net, *place, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
             for net in (self.points, self.normals)
         )
         return points, normals
