@@ -187,23 +187,23 @@ class Detail:
             About how much of it a pixel covers: finer detail is averaged.
         """
         chosen, creases = self.wrinkling, self.surface.creases
-        moved = np.zeros((*across_mm.shape, 2), np.float32)
+        moved = np.zeros((2, across_mm.size), np.float32)
         if creases > 0:
             level = _level(mm_per_pixel, _CREASE_LEVELS)
             fields = _on_creases(_softened(chosen.number)[level].bends, chosen, level, across_mm, down_mm)
-            bent = _BENT_MM * chosen.strength * creases
-            sideways = -bent if chosen.is_mirrored else bent
-            astray = _ASTRAY_MM * chosen.astray * min(creases, 1.0)
-            gains = np.array([[sideways, 0], [0, bent], [0, astray]], np.float32)
-            moved += (fields - np.float32(_ZERO)) @ (gains * np.float32(1 / _PER_UNIT))
+            bent = _BENT_MM * chosen.strength * creases / _PER_UNIT
+            astray = _ASTRAY_MM * chosen.astray * min(creases, 1.0) / _PER_UNIT
+            gains = np.array([[-bent if chosen.is_mirrored else bent, 0, 0], [0, bent, astray]], np.float32)
+            moved += gains @ np.subtract(fields.reshape(-1, 3).T, np.float32(_ZERO), dtype=np.float32)
         if self.corners:
             moved -= _pulled(self.corners, across_mm, down_mm)
+        moved = moved.reshape(2, *across_mm.shape)
         depth = None
         if self.surface.weave == "nonwoven" and creases > 0:
             # A print, which threads mean, would be taken for pleats.
             deeper = np.float32(chosen.uneven / 60)
             depth = 1 + np.float32(creases) * (np.clip(chosen.depth + deeper * across_mm, 0.35, 1.7) - 1)
-        return Moves(moved[..., 0], moved[..., 1], depth)
+        return Moves(moved[0], moved[1], depth)
 
     def gain(self, across_mm: Float32Array, down_mm: Float32Array, mm_per_pixel: float) -> Float32Array:
         """(H, W) logarithm of how much lighter creases and weave make each pixel; parameters as `moves`."""
@@ -289,13 +289,12 @@ def _deepened(rgba: Float32Array | Image, depth: Float32Array, window: int) -> F
 
 
 def _pulled(corners: Sequence[Corner], across_mm: Float32Array, down_mm: Float32Array) -> Float32Array:
-    """(H, W, 2) how far corners are drawn towards the ears at places of the skin, millimetres."""
-    across, down, *towards = np.array([(one.across, one.down, *one.towards) for one in corners], np.float32).T
-    apart = np.square(across_mm - across[:, None, None])
-    apart += np.square(down_mm - down[:, None, None])
+    """(2, H W) how far corners are drawn towards the ears at places (H, W) of the skin: across, down, millimetres."""
+    places = np.array([(one.across, one.down, *one.towards) for one in corners], np.float32).T[..., None]
+    apart = np.square(across_mm.reshape(-1) - places[0])
+    apart += np.square(down_mm.reshape(-1) - places[1])
     apart *= np.float32(-0.5 / _FELT_MM**2)
-    felt = np.exp(apart, out=apart).reshape(len(corners), -1)
-    pulled: Float32Array = (felt.T @ np.stack(towards, axis=1)).reshape(*across_mm.shape, 2)
+    pulled: Float32Array = places[2:, :, 0] @ np.exp(apart, out=apart)
     return pulled
 
 

@@ -253,9 +253,7 @@ def _is_seamless(picture: Image) -> bool:
 
 
 def _tint(angle: float, strength: float) -> tuple[float, float, float]:
-    channels: Sequence[float] = [
-        1 - strength * (0.5 + 0.5 * math.cos(angle + k * 2 * math.pi / 3)) for k in range(3)
-    ]
+    channels: Sequence[float] = [1 - strength * (0.5 + 0.5 * math.cos(angle + k * 2 * math.pi / 3)) for k in range(3)]
     return channels[0], channels[1], channels[2]
 
 
