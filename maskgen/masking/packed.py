@@ -6,6 +6,7 @@ keeps observed faces masks what `unpack` gives, also where nothing was kept yet,
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
@@ -98,10 +99,10 @@ def sizes(numbers: Any) -> tuple[int, int]:
     """How many bytes the maps and the shares have that belong to some numbers."""
     if not numbers["is_there"]:
         return 0, 0
-    size = 2 * int(np.prod(numbers["gain_shape"], dtype=int))
+    size = 2 * math.prod(numbers["gain_shape"].tolist())
     if numbers["visible"] == _KEPT:
-        size += int(np.prod(numbers["visible_shape"], dtype=int))
-    return size, int(np.prod(_SHARES)) if numbers["has_regions"] else 0
+        size += math.prod(numbers["visible_shape"].tolist())
+    return size, math.prod(_SHARES) if numbers["has_regions"] else 0
 
 
 def unpack(packed: Packed, image: Image, face: Face) -> Observed:
