@@ -31,6 +31,9 @@ GRID_SIDE: Final = 64
 """Width and height of what it gives."""
 _INPUT: Final = ("data", [1, 3, CROP_SIDE, CROP_SIDE])
 _OUTPUT_SHAPE: Final = [1, len(KINDS), GRID_SIDE, GRID_SIDE]
+# Cells for a pixel of the crop, and how their centres lie to each other.
+_CELLS: Final = GRID_SIDE / CROP_SIDE
+_TO_CELL: Final = np.array([[0, 0, (_CELLS - 1) / 2]] * 2, np.float32)
 _FIELD_MM: Final = 230.0
 # The middle of the field on the mean head: under the nose, and as far back as keeps a profile in the middle.
 _MIDDLE_MM: Final = np.array([0.0, 42.0, -10.0], np.float32)
@@ -68,9 +71,8 @@ class Regions:
 
     def at_points(self, points: Float32Array, *kinds: Kind) -> Float32Array:
         """(N,) how likely it is one of some kinds at points (N, 2) of the image, pixels; 0 beyond the crop."""
-        matrix = grid_map(self.image_to_crop, (slice(0, 0), slice(0, 0)))
-        cells = (points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
-        share: Float32Array = cv2.remap(self.of(*kinds), cells[:, None], None, cv2.INTER_LINEAR)[:, 0]
+        cells = cv2.transform(points[:, None], self.image_to_crop * np.float32(_CELLS) + _TO_CELL)
+        share: Float32Array = cv2.remap(self.of(*kinds), cells, None, cv2.INTER_LINEAR)[:, 0]
         return share
 
 
@@ -198,9 +200,7 @@ def window_of(matrix: Float32Array, shape: tuple[int, ...], side: int = CROP_SID
 
 def grid_map(image_to_crop: Float32Array, region: tuple[slice, slice]) -> Float32Array:
     """The (2, 3) map that takes pixels of some rows and columns of the image to cells of the grid."""
-    share = GRID_SIDE / CROP_SIDE
-    matrix: Float32Array = image_to_crop * np.float32(share)
-    matrix[:, 2] += np.float32((share - 1) / 2)
+    matrix: Float32Array = image_to_crop * np.float32(_CELLS) + _TO_CELL
     rows, columns = region
     matrix[:, 2] += matrix[:, :2] @ np.array([columns.start, rows.start], np.float32)
     return matrix

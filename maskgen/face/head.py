@@ -120,21 +120,28 @@ def head_to_image(landmarks_68: Float32Array) -> Float32Array:
     (2, 4) array
         ``camera @ [x, y, z, 1]`` is a pixel.
     """
-    camera: Float32Array = (_solver() @ landmarks_68.astype(np.float64)).T.astype(np.float32)
+    camera: Float32Array = (landmarks_68.astype(np.float64).T @ _camera_of()).astype(np.float32)
     return camera
 
 
 def pixels_per_mm(camera: Float32Array) -> float:
     """How large a (2, 4) affine camera shows the head."""
-    return float(np.sqrt(np.square(camera[:, :3]).sum(axis=1)).mean())
+    along, down = (math.hypot(*row[:3]) for row in camera.tolist())
+    return (along + down) / 2
 
 
 @cache
-def _solver() -> Float64Array:
+def camera_solver() -> Float64Array:
     """(4, 68): takes landmarks to the affine camera of least squares."""
     space = np.concatenate([mean_head().points_68, np.ones((68, 1), np.float32)], axis=1)
     solver: Float64Array = np.linalg.pinv(space.astype(np.float64))
     return solver
+
+
+@cache
+def _camera_of() -> Float64Array:
+    """(68, 4): `camera_solver`, transposed."""
+    return np.ascontiguousarray(camera_solver().T)
 
 
 def points_on_face(
@@ -202,7 +209,7 @@ def carrying(points: Float32Array) -> Float32Array:
     # The 1.0: points that are far from every landmark follow the camera alone.
     weight /= np.maximum(weight.sum(axis=1, keepdims=True), 1.0)
     by_camera, head_by_camera = (
-        np.concatenate([places, np.ones((len(places), 1))], axis=1) @ _solver() for places in (space, head_68)
+        np.concatenate([places, np.ones((len(places), 1))], axis=1) @ camera_solver() for places in (space, head_68)
     )
     matrix: Float32Array = (by_camera + weight @ (np.eye(68) - head_by_camera)).astype(np.float32)
     return matrix

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -22,7 +22,7 @@ from maskgen.detect import Detector
 from maskgen.face import Face
 from maskgen.face.head import head_to_image, pixels_per_mm
 from maskgen.images.checking import refuse_other
-from maskgen.masking import blend, choose, detail, fit, illuminant, light, occlude, straps, vary, warp, wear
+from maskgen.masking import blend, choose, detail, fit, illuminant, light, mesh, occlude, straps, vary, warp, wear
 from maskgen.masking.recipe import PLAIN, Patterns, Recipe
 from maskgen.parse import Parser, Regions
 
@@ -307,15 +307,14 @@ def worn(
     texture = vary.applied(view.textures[scale], drawn, patterns) if drawn.is_changed else view.textures.stored(scale)
     (height, width), full = texture.shape[:2], view.textures.shapes[0]
     small_wh = math.ceil(size_wh[0] / step), math.ceil(size_wh[1] / step)
-    placed = warp.Placed.of(warp.mesh_of(view), on_face, small_wh)
+    placed = mesh.Placed.of(mesh.mesh_of(view), on_face, small_wh)
     on_it = None
     if drawn.wrinkling is not None and view.surface is not None:
         on_it = detail.Detail(view.surface, drawn.wrinkling, straps.pulling(view, drawn.wrinkling.pulls))
     # Straps pull corners out of the box.
     pull_mm = 0.0 if on_it is None else max((math.hypot(*corner.towards) for corner in on_it.corners), default=0.0)
     margin = pull_mm * pixels_per_mm(head_to_image(landmarks)) if pull_mm else 0.0
-    overlay = warp.drawn(placed, texture, (width / full[1], height / full[0]), placed.grown(margin), on_it)
-    overlay = replace(overlay, step=step)
+    overlay = warp.drawn(placed, texture, (width / full[1], height / full[0]), placed.grown(margin), on_it, step)
     if photograph is None:
         return overlay
     return straps.with_straps(overlay, view, on_face, landmarks, photograph, drawn.hold)

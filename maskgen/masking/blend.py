@@ -12,8 +12,7 @@ Gains multiply sRGB values as they are stored, so a gain of 0.5 is about a fifth
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import cv2
@@ -37,8 +36,11 @@ _SMALLEST: Final = 96
 _SHARPEST: Final = 0.55
 # What drawing it larger again blurs, pixels squared.
 _RESIZING: Final = 1 / 6
-# Brightness from which highlights are compressed.
-_KNEE: Final = np.float32(0.9)
+# Brightness from which highlights are compressed; what takes a premultiplied colour to how far it lies above that, and
+# to the room that there is.
+_KNEE: Final = 0.9
+_EXCESS: Final = np.array([[1, 0, 0, -_KNEE], [0, 1, 0, -_KNEE], [0, 0, 1, -_KNEE], [0, 0, 0, 0]])
+_ROOM: Final = np.array([[0, 0, 0, 1 - _KNEE, 1e-9]] * 3 + [[0, 0, 0, 0, 1]])
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def over(
     Blended
         A new image. Pixels farther from the mask than its shadow reaches keep every bit.
     """
-    if not overlay.rgba.size or not cv2.extractChannel(overlay.rgba, 3).any():
+    if not overlay.rgba.size or not overlay.rgba[..., 3].any():
         return Blended(image.copy(), (slice(0, 0), slice(0, 0)), np.zeros((0, 0), np.uint8))
     step, size = overlay.step, appearance.size
     overlay = _padded(overlay, round(0.05 * size / step) + 2, image.shape)
@@ -105,16 +107,17 @@ def over(
         for side, length in zip(overlay.region, image.shape, strict=False)
     )
     size_wh = columns.stop - columns.start, rows.stop - rows.start
-    rgba, through = _seen_by_camera(overlay, appearance, look)
+    seen, let_through = _seen_by_camera(overlay, appearance, look)
+    share = None if visible is None else visible.at(overlay.region, step)
+    if share is not None:
+        # What is hidden of the mask lets all through.
+        seen = cv2.multiply(seen, cv2.merge([share] * 4), scale=1 / 255, dtype=cv2.CV_32F)
+        let_through = 1 - cv2.multiply(1 - let_through, share, scale=1 / 255, dtype=cv2.CV_32F)
+    # Bytes are put together faster than what they are made from.
+    rgba, through = (np.asarray(cv2.convertScaleAbs(one, alpha=255), np.uint8) for one in (seen, let_through))
     strength = None
     if look.noise and appearance.noise > 0:
         strength = strength_on(rgba, appearance.noise)
-    share = None if visible is None else visible.at(overlay.region, step)
-    if share is not None:
-        # What is hidden of the mask lets all through. Inverted twice: where nothing lies, nothing is rounded.
-        rgba = _shown(rgba, cv2.merge([share] * 4))
-        through = cv2.bitwise_not(_shown(cv2.bitwise_not(through), share))
-        strength = None if strength is None else _shown(strength, share)
     above = _enlarged(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), step, size_wh)
     let = _enlarged(through, step, size_wh)
     grain = drawn(rng, size_wh) if look.noise else None
@@ -147,12 +150,13 @@ def _softness(appearance: Appearance, look: Look) -> float:
     return math.hypot(look.feather * appearance.size, appearance.blur if look.sharpness else 0.0)
 
 
-def _seen_by_camera(overlay: Overlay, appearance: Appearance, look: Look) -> tuple[Image, Image]:
-    """An overlay as the camera sees it, (H, W, 4) premultiplied, and what it lets through, (H, W); 0 to 255."""
+def _seen_by_camera(overlay: Overlay, appearance: Appearance, look: Look) -> tuple[Float32Array, Float32Array]:
+    """An overlay as the camera sees it, (H, W, 4) premultiplied, and what it lets through, (H, W); 0 to 1."""
     rgba, step = overlay.rgba, overlay.step
     if look.exposure or look.white_balance or look.shading:
         shading = appearance.shading.at(overlay.region, step) if look.shading else None
-        rgba = rolled_off(lit(rgba, appearance.light, shading, look.exposure, look.white_balance))
+        rgba = lit(rgba, appearance.light, shading, look.exposure, look.white_balance)
+    rgba = rolled_off(rgba)
     blur = (_softness(appearance, look) / step) ** 2
     if step > 1:
         # Of a mask that is drawn at full size the texture would have been sharpened first.
@@ -160,17 +164,13 @@ def _seen_by_camera(overlay: Overlay, appearance: Appearance, look: Look) -> tup
     elif look.sharpness:
         blur = max(blur, _SHARPEST**2)
     rgba = blurred(rgba, math.sqrt(max(blur, 0.0)))
-    *colours, alpha = cv2.split(rgba)
+    alpha = cv2.extractChannel(rgba, 3)
     through = cv2.subtract(1.0, alpha)
-    # Colour above its opacity, which gains may leave, is cut to it.
-    colours = [cv2.min(colour, alpha) for colour in colours]
     if look.shadow:
         contact = occlude.contact(alpha, appearance.size / step)
-        colours = met(colours, alpha, through, contact, appearance.light.skin)
+        rgba = met(rgba, through, contact, appearance.light.skin)
         through = cv2.multiply(through, contact.kept)
-    # Bytes are put together faster than what they are made from.
-    *seen, let = (cv2.convertScaleAbs(plane, alpha=255) for plane in (*colours, alpha, through))
-    return np.asarray(cv2.merge(seen), np.uint8), let
+    return rgba, through
 
 
 def _padded(overlay: Overlay, margin: int, shape: tuple[int, ...]) -> Overlay:
@@ -188,7 +188,7 @@ def _padded(overlay: Overlay, margin: int, shape: tuple[int, ...]) -> Overlay:
         cv2.BORDER_CONSTANT,
         value=0,
     )
-    return replace(overlay, rgba=rgba, left=left, top=top)
+    return Overlay(rgba, left, top, overlay.step, overlay.blur, overlay.on_top)
 
 
 def _enlarged(small: Image, step: float, size_wh: tuple[int, int]) -> Image:
@@ -199,27 +199,27 @@ def _enlarged(small: Image, step: float, size_wh: tuple[int, int]) -> Image:
     return small[: size_wh[1], : size_wh[0]]
 
 
-def _shown(values: Image, share: Image) -> Image:
-    """So much of some values as is seen, by a share from 0 to 255."""
-    return np.asarray(cv2.multiply(values, share, scale=1 / 255), np.uint8)
-
-
 def lit(
     rgba: Float32Array, light: Light, shading: Float32Array | None, exposure: bool, white_balance: bool
 ) -> Float32Array:
     """The overlay (H, W, 4) under another light, which falls on it with gains (H, W)."""
-    gain = np.ones(3)
+    gain = np.ones(4)
     if exposure:
-        gain *= light.exposure
+        gain[:3] *= light.exposure
     if white_balance:
-        gain *= 1 + (light.balance - 1) * light.saturation
-        if light.saturation < 1:
-            rgba = cv2.transform(rgba, _saturation_matrix(light.saturation).T)
-    if shading is None:
-        shading = np.ones(rgba.shape[:2], np.float32)
-    gains = [cv2.multiply(shading, float(one)) for one in gain]
-    result: Float32Array = cv2.multiply(rgba, cv2.merge([*gains, np.ones_like(shading)]))
-    return result
+        gain[:3] *= 1 + (light.balance - 1) * light.saturation
+    matrix = np.diag(gain)
+    if white_balance and light.saturation < 1:
+        matrix = matrix @ _saturation_matrix(light.saturation).T
+    if shading is not None:
+        rgba = _on_colours(rgba, shading)
+    return np.asarray(cv2.transform(rgba, matrix), np.float32)
+
+
+def _on_colours(rgba: Float32Array, gain: Float32Array) -> Float32Array:
+    """A picture (H, W, 4) with a gain (H, W) on its colours."""
+    # The fourth channel becomes 1.
+    return np.asarray(cv2.multiply(rgba, cv2.cvtColor(gain, cv2.COLOR_GRAY2RGBA)), np.float32)
 
 
 def _saturation_matrix(saturation: float) -> Float32Array:
@@ -231,41 +231,32 @@ def _saturation_matrix(saturation: float) -> Float32Array:
 
 def rolled_off(rgba: Float32Array) -> Float32Array:
     """The overlay with its highlights compressed, as a camera does: the brighter, the more, and none is cut off."""
-    *colours, alpha = cv2.split(rgba)
-    excesses = [cv2.max(cv2.scaleAdd(alpha, -float(_KNEE), colour), 0.0) for colour in colours]
-    if not any(cv2.countNonZero(excess) for excess in excesses):
+    excess = cv2.threshold(cv2.transform(rgba, _EXCESS), 0, 0, cv2.THRESH_TOZERO)[1]
+    if not excess.any():
         return rgba
-    room = alpha * (1 - _KNEE) + np.float32(1e-9)
     # x / (1 + x) of the room above the knee: it goes on at the same slope, and never comes to 1.
-    lowered = [
-        cv2.subtract(colour, cv2.divide(cv2.multiply(excess, excess), cv2.add(room, excess)))
-        for colour, excess in zip(colours, excesses, strict=True)
-    ]
-    result: Float32Array = cv2.merge([*lowered, alpha])
-    return result
+    room = cv2.transform(rgba, _ROOM)
+    room += excess
+    excess *= excess
+    excess /= room
+    return np.asarray(cv2.subtract(rgba, excess), np.float32)
 
 
 def blurred(rgba: Float32Array, sigma: float) -> Float32Array:
     """The overlay blurred by a Gaussian, premultiplied as it is."""
     if sigma <= 0.2:
         return rgba
-    soft: Float32Array = cv2.GaussianBlur(rgba, (0, 0), sigma)
+    # Beyond it a hundredth of a Gaussian lies, or less.
+    side = 2 * math.ceil(3 * sigma - 0.9) + 1
+    soft: Float32Array = cv2.GaussianBlur(rgba, (side, side), sigma)
     return soft
 
 
-def met(
-    colours: Sequence[Float32Array],
-    alpha: Float32Array,
-    through: Float32Array,
-    contact: occlude.Contact,
-    skin_rgb: Float32Array,
-) -> list[Float32Array]:
-    """An overlay's colours (H, W) with edges as dark as edges are, and with the light that it throws on skin (3,)."""
-    red, green, blue, opaque = (cv2.mean(plane)[0] for plane in (*colours, alpha))
-    white = min(float(np.dot((red, green, blue), LUMA)) / max(opaque, 1e-6), 1.0)
-    glow = cv2.multiply(contact.glow, through, scale=white / 255)
+def met(rgba: Float32Array, through: Float32Array, contact: occlude.Contact, skin_rgb: Float32Array) -> Float32Array:
+    """An overlay (H, W, 4) with edges as dark as edges are, and with the light that it throws on skin (3,)."""
+    *colour, opaque = cv2.mean(rgba)
+    white = min(float(np.dot(colour, LUMA)) / max(opaque, 1e-6), 1.0)
     dark = cv2.addWeighted(contact.edge, white, contact.edge, 0.0, 1 - white)
-    return [
-        cv2.scaleAdd(glow, float(one), cv2.multiply(colour, dark))
-        for one, colour in zip(skin_rgb, colours, strict=True)
-    ]
+    glow = cv2.cvtColor(cv2.multiply(contact.glow, through, scale=white / 255), cv2.COLOR_GRAY2RGBA)
+    thrown = cv2.transform(glow, np.diag([*skin_rgb.tolist(), 0.0]))
+    return np.asarray(cv2.add(_on_colours(rgba, dark), thrown), np.float32)

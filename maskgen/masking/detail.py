@@ -11,6 +11,7 @@ Fields of light are logarithms of gains, their deviation 1 before they are weigh
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Final, NamedTuple
@@ -20,6 +21,7 @@ import numpy as np
 
 from maskgen.arrays import Float32Array, Image
 from maskgen.catalog.schema import Surface, Weave
+from maskgen.images import LUMA_WEIGHTS
 
 CREASE_FIELDS: Final = 8
 """How many fields of creases there are; each serves mirrored too."""
@@ -62,6 +64,10 @@ _FOLD_MM: Final = 26.0
 _FOLD_WIDTH_MM: Final = 2.7
 _FOLD_GAIN: Final = 0.11
 _FEWER: Final = 4
+# Where a pixel covers more millimetres, such folds are finer than what a camera leaves.
+_FOLDS_UP_TO: Final = 1.35
+# Brightness below which cloth throws back no larger a share of its own.
+_DARKEST: Final = 0.04
 
 
 @dataclass(frozen=True)
@@ -104,15 +110,15 @@ class Wrinkling:
 
 def drawn(rng: np.random.Generator) -> Wrinkling:
     """Creases and wear of one mask; fourteen numbers are drawn from the generator."""
-    which, side, across, down, strength, worn, faded = rng.random(7)
+    which, side, across, down, strength, worn, faded = rng.random(7).tolist()
     astray, depth, uneven, *pulls = rng.random(7).tolist()
     return Wrinkling(
         number=min(int(which * CREASE_FIELDS), CREASE_FIELDS - 1),
-        is_mirrored=bool(side < 0.5),
-        shift_mm=(float(16 * across - 8), float(16 * down - 8)),
-        strength=float(0.35 + 1.3 * strength),
-        worn=float(0.7 + 0.9 * worn),
-        faded=float(0.95 + 0.07 * faded),
+        is_mirrored=side < 0.5,
+        shift_mm=(16 * across - 8, 16 * down - 8),
+        strength=0.35 + 1.3 * strength,
+        worn=0.7 + 0.9 * worn,
+        faded=0.95 + 0.07 * faded,
         astray=2 * astray - 1,
         depth=0.4 + 1.05 * depth,
         uneven=0.9 * uneven - 0.45,
@@ -120,26 +126,20 @@ def drawn(rng: np.random.Generator) -> Wrinkling:
     )
 
 
-class Folds(NamedTuple):
-    """Detail of one mask where it is drawn: (H, W) float32 arrays.
+class Moves(NamedTuple):
+    """How cloth lies otherwise than in the catalog: (H, W) float32 arrays.
 
     Attributes
     ----------
-    gain : array
-        Logarithm of how much lighter a place is.
     across_mm, down_mm : arrays
         How far from a place that lies which is seen there.
     depth : array or None
         How deep pleats are, 1 for as in the texture; None where they are left as they are.
-    pleat : int
-        Pixels across the window within which a pleat is told from the cloth.
     """
 
-    gain: Float32Array
     across_mm: Float32Array
     down_mm: Float32Array
     depth: Float32Array | None
-    pleat: int
 
 
 @dataclass(frozen=True)
@@ -176,8 +176,8 @@ class Detail:
     wrinkling: Wrinkling
     corners: tuple[Corner, ...] = ()
 
-    def folds(self, across_mm: Float32Array, down_mm: Float32Array, mm_per_pixel: float) -> Folds:
-        """What the cloth looks like at places on the skin.
+    def moves(self, across_mm: Float32Array, down_mm: Float32Array, mm_per_pixel: float) -> Moves:
+        """How the cloth lies; a few millimetres from one place to the next are fine enough.
 
         Parameters
         ----------
@@ -186,75 +186,120 @@ class Detail:
         mm_per_pixel : float
             About how much of it a pixel covers: finer detail is averaged.
         """
-        chosen, surface = self.wrinkling, self.surface
-        sign = np.float32(-1 if chosen.is_mirrored else 1)
-        level = _level(mm_per_pixel, _CREASE_LEVELS)
-        per_mm = (_CREASE_SIDE_WH[0] - 1) / (2 * _HALF_MM) / 2**level
-        off = 0.5 / 2**level - 0.5
-        x = across_mm * np.float32(sign * per_mm) + np.float32((_HALF_MM + chosen.shift_mm[0]) * per_mm + off)
-        y = down_mm * np.float32(per_mm) + np.float32((chosen.shift_mm[1] - _TOP_MM) * per_mm + off)
-        fields = cv2.split(
-            cv2.remap(_softened(chosen.number)[level], x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-        )
-        bent = _BENT_MM * chosen.strength * surface.creases
-        astray = _ASTRAY_MM * chosen.astray * min(surface.creases, 1.0)
-        gain = _told(fields[0], _CREASE_GAIN * chosen.strength * surface.creases)
-        moved_x = _told(fields[1], float(sign) * bent)
-        moved_y = _told(fields[2], bent, fields[3], astray)
-        level = _level(mm_per_pixel * _WEAVE_PER_MM, _WEAVE_LEVELS)
-        tile = _weave(surface.weave)[level]
-        scale = np.float32(_WEAVE_PER_MM / 2**level)
-        # A field that does not repeat where the creases repeat.
-        x = across_mm * scale + np.float32((2 * chosen.number + _HALF_MM) * scale)
-        y = down_mm * scale + np.float32(-_TOP_MM * scale)
-        weave = cv2.remap(tile, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
-        gain = cv2.scaleAdd(weave, _WEAVE_GAIN[surface.weave] * chosen.worn, gain)
+        chosen, creases = self.wrinkling, self.surface.creases
+        moved = np.zeros((2, across_mm.size), np.float32)
+        if creases > 0:
+            level = _level(mm_per_pixel, _CREASE_LEVELS)
+            fields = _on_creases(_softened(chosen.number)[level].bends, chosen, level, across_mm, down_mm)
+            bent = _BENT_MM * chosen.strength * creases / _PER_UNIT
+            astray = _ASTRAY_MM * chosen.astray * min(creases, 1.0) / _PER_UNIT
+            gains = np.array([[-bent if chosen.is_mirrored else bent, 0, 0], [0, bent, astray]], np.float32)
+            moved += gains @ np.subtract(fields.reshape(-1, 3).T, np.float32(_ZERO), dtype=np.float32)
+        if self.corners:
+            moved -= _pulled(self.corners, across_mm, down_mm)
+        moved = moved.reshape(2, *across_mm.shape)
         depth = None
-        if surface.weave == "nonwoven" and surface.creases > 0:
+        if self.surface.weave == "nonwoven" and creases > 0:
             # A print, which threads mean, would be taken for pleats.
             deeper = np.float32(chosen.uneven / 60)
-            depth = 1 + np.float32(surface.creases) * (np.clip(chosen.depth + deeper * across_mm, 0.35, 1.7) - 1)
-        folds = Folds(gain, moved_x, moved_y, depth, 2 * round(_PLEAT_MM / (2 * max(mm_per_pixel, 1e-3))) + 1)
-        for corner in self.corners:
-            _pulled(folds, corner, across_mm, down_mm, surface.creases)
-        return folds
+            depth = 1 + np.float32(creases) * (np.clip(chosen.depth + deeper * across_mm, 0.35, 1.7) - 1)
+        return Moves(moved[0], moved[1], depth)
 
-    def over(self, rgba: Float32Array, folds: Folds) -> None:
-        """Put creases and weave on a premultiplied picture (H, W, 4), in place."""
-        gain = folds.gain
-        *colours, alpha = cv2.split(rgba)
-        if folds.depth is not None:
-            gain += _deepened(rgba, alpha, folds.depth, folds.pleat)
-        np.maximum(gain, np.float32(-0.45), out=gain)
-        np.minimum(gain, np.float32(0.35), out=gain)
-        added = cv2.multiply(gain, alpha, scale=_SHEEN)
-        gain += np.float32(1)
-        gain *= np.float32(self.wrinkling.faded)
-        for colour in colours:
-            colour *= gain
-            colour += added
-            # Premultiplied: no colour is brighter than the cloth is opaque.
-            np.minimum(colour, alpha, out=colour)
-            np.maximum(colour, np.float32(0), out=colour)
-        rgba[:] = cv2.merge([*colours, alpha])
+    def gain(self, across_mm: Float32Array, down_mm: Float32Array, mm_per_pixel: float) -> Float32Array:
+        """(H, W) logarithm of how much lighter creases and weave make each pixel; parameters as `moves`."""
+        chosen, surface = self.wrinkling, self.surface
+        level = _level(mm_per_pixel, _CREASE_LEVELS)
+        gain = _on_creases(_softened(chosen.number)[level].shades, chosen, level, across_mm, down_mm)
+        gain *= np.float32(_CREASE_GAIN * chosen.strength * surface.creases)
+        weave = _weave_on(surface.weave, chosen.number, across_mm, down_mm, mm_per_pixel)
+        gain = cv2.scaleAdd(weave, _WEAVE_GAIN[surface.weave] * chosen.worn, gain)
+        if mm_per_pixel < _FOLDS_UP_TO:
+            for corner in self.corners:
+                _folded(gain, corner, across_mm, down_mm, surface.creases)
+        return gain
+
+    def over(
+        self, rgba: Float32Array | Image, gain: Float32Array, depth: Float32Array | None, mm_per_pixel: float
+    ) -> Float32Array:
+        """A premultiplied picture (H, W, 4), 0 to 1 or to 255, as one of 0 to 1 with creases, weave and pleats.
+
+        Parameters
+        ----------
+        gain : (H, W) array
+            As `gain` gives it; it is changed.
+        depth : (H, W) array or None
+            As `moves` gives it.
+        """
+        if depth is not None:
+            gain += _deepened(rgba, depth, 2 * round(_PLEAT_MM / (2 * max(mm_per_pixel, 1e-3))) + 1)
+        unit = 1 / 255 if rgba.dtype == np.uint8 else 1.0
+        *colour, opaque = cv2.mean(rgba)
+        # Darker cloth throws back as much light: of its own it is the more.
+        stronger = 1 + _SHEEN / max(float(np.dot(colour, LUMA_WEIGHTS)) / max(opaque, 1e-6), _DARKEST)
+        np.clip(gain, max(-0.45, -1 / stronger), 0.35, out=gain)
+        factor = unit * self.wrinkling.faded
+        gain = cv2.addWeighted(gain, factor * stronger, gain, 0.0, factor)
+        gains = cv2.merge([gain, gain, gain, np.full_like(gain, unit)])
+        return np.asarray(cv2.multiply(rgba, gains, dtype=cv2.CV_32F), np.float32)
 
 
-def _deepened(rgba: Float32Array, alpha: Float32Array, depth: Float32Array, window: int) -> Float32Array:
+def _on_creases(
+    field: Float32Array | Image, chosen: Wrinkling, level: int, across_mm: Float32Array, down_mm: Float32Array
+) -> Float32Array:
+    """A field of creases, of some level, as it lies on places of the skin."""
+    per_mm = (_CREASE_SIDE_WH[0] - 1) / (2 * _HALF_MM) / 2**level
+    off = 0.5 / 2**level - 0.5
+    x = across_mm * np.float32(-per_mm if chosen.is_mirrored else per_mm)
+    x += np.float32((_HALF_MM + chosen.shift_mm[0]) * per_mm + off)
+    y = down_mm * np.float32(per_mm)
+    y += np.float32((chosen.shift_mm[1] - _TOP_MM) * per_mm + off)
+    return np.asarray(cv2.remap(field, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT))
+
+
+def _weave_on(
+    kind: Weave, number: int, across_mm: Float32Array, down_mm: Float32Array, mm_per_pixel: float
+) -> Float32Array:
+    """(H, W) the weave of a cloth at places of the skin."""
+    level = _level(mm_per_pixel * _WEAVE_PER_MM, _WEAVE_LEVELS)
+    tile = _weave(kind)[level]
+    scale = np.float32(_WEAVE_PER_MM / 2**level)
+    # A field that does not repeat where the creases repeat.
+    x = across_mm * scale
+    x += np.float32(2 * number + _HALF_MM) * scale
+    y = down_mm * scale
+    y += np.float32(-_TOP_MM) * scale
+    return np.asarray(cv2.remap(tile, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP), np.float32)
+
+
+def _deepened(rgba: Float32Array | Image, depth: Float32Array, window: int) -> Float32Array:
     """(H, W) gains, about 0, that make the pleats of a premultiplied picture as deep as wanted."""
-    grey = cv2.cvtColor(rgba, cv2.COLOR_RGBA2GRAY)
-    broad = cv2.blur(grey, (window, window), borderType=cv2.BORDER_CONSTANT)
-    cover = cv2.blur(alpha, (window, window), borderType=cv2.BORDER_CONSTANT)
+    grey, alpha = cv2.cvtColor(rgba, cv2.COLOR_RGBA2GRAY), cv2.extractChannel(rgba, 3)
+    broad, cover = (cv2.blur(plane, (window, window), borderType=cv2.BORDER_CONSTANT) for plane in (grey, alpha))
     # How much darker or lighter a place is than the cloth about it.
-    pleats = cv2.divide(grey * cover, broad * alpha + np.float32(1e-4)) - np.float32(1)
+    own = cv2.multiply(grey, cover, dtype=cv2.CV_32F)
+    about = cv2.multiply(broad, alpha, dtype=cv2.CV_32F)
+    about += np.float32(255**2 * 1e-4 if rgba.dtype == np.uint8 else 1e-4)
+    pleats = cv2.divide(own, about)
+    pleats -= np.float32(1)
     np.clip(pleats, -_DEEPEST, _DEEPEST, out=pleats)
+    pleats *= depth - np.float32(1)
     # Beside clear places nothing is told.
-    pleats *= alpha * (depth - np.float32(1))
-    result: Float32Array = pleats
-    return result
+    unit = 1 / 255 if rgba.dtype == np.uint8 else 1.0
+    return np.asarray(cv2.multiply(pleats, alpha, scale=unit, dtype=cv2.CV_32F), np.float32)
 
 
-def _pulled(folds: Folds, corner: Corner, across_mm: Float32Array, down_mm: Float32Array, creases: float) -> None:
-    """A corner drawn towards the ear, and the folds which that throws, in place."""
+def _pulled(corners: Sequence[Corner], across_mm: Float32Array, down_mm: Float32Array) -> Float32Array:
+    """(2, H W) how far corners are drawn towards the ears at places (H, W) of the skin: across, down, millimetres."""
+    places = np.array([(one.across, one.down, *one.towards) for one in corners], np.float32).T[..., None]
+    apart = np.square(across_mm.reshape(-1) - places[0])
+    apart += np.square(down_mm.reshape(-1) - places[1])
+    apart *= np.float32(-0.5 / _FELT_MM**2)
+    pulled: Float32Array = places[2:, :, 0] @ np.exp(apart, out=apart)
+    return pulled
+
+
+def _folded(gain: Float32Array, corner: Corner, across_mm: Float32Array, down_mm: Float32Array, creases: float) -> None:
+    """The folds which a corner throws that is drawn towards the ear, in place."""
     # Where a pixel lies on the skin changes slowly: a few pixels tell which are near.
     few = slice(None, None, _FEWER), slice(None, None, _FEWER)
     near = np.abs(across_mm[few] - np.float32(corner.across)) < _FOLD_MM
@@ -269,25 +314,23 @@ def _pulled(folds: Folds, corner: Corner, across_mm: Float32Array, down_mm: Floa
     # Millimetres inwards, and aside.
     along = cv2.addWeighted(across, -u, down, -v, u * corner.across + v * corner.down + _FOLD_MM)
     off = cv2.addWeighted(across, v, down, -u, u * corner.down - v * corner.across + _FOLD_MM)
-    felt, fold = (cv2.remap(field, along, off, cv2.INTER_LINEAR) for field in _corner())
-    folds.across_mm[part] -= felt * np.float32(corner.towards[0])
-    folds.down_mm[part] -= felt * np.float32(corner.towards[1])
-    folds.gain[part] += fold * np.float32(_FOLD_GAIN * length / PULL_MM * min(creases, 1.0))
+    fold = cv2.remap(_fan(), along, off, cv2.INTER_LINEAR)
+    gain[part] += fold * np.float32(_FOLD_GAIN * length / PULL_MM * min(creases, 1.0))
 
 
 @cache
-def _corner() -> tuple[Float32Array, Float32Array]:
-    """(h, w) arrays: how much of a pull is felt about a corner, and the light on the folds that it throws inwards.
+def _fan() -> Float32Array:
+    """(h, w) the light on the folds that a corner throws inwards which is drawn towards the ear.
 
     A pixel is a millimetre; the corner lies in the middle, and inwards is right.
     """
     reach = math.ceil(_FOLD_MM)
     off, along = np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(np.float32)
-    felt = np.exp(-(np.square(along) + np.square(off)) / (2 * _FELT_MM**2))
     # Folds fan out: the farther from the corner, the wider.
     aside = off / (_FOLD_WIDTH_MM * (0.6 + np.abs(along) * 1.2 / _FOLD_MM))
     there = np.clip(along / 3, 0, 1) * np.clip(1 - along / _FOLD_MM, 0, 1)
-    return felt.astype(np.float32), (there * aside * np.exp(-np.square(aside))).astype(np.float32)
+    fan: Float32Array = (there * aside * np.exp(-np.square(aside))).astype(np.float32)
+    return fan
 
 
 @cache
@@ -331,25 +374,35 @@ def _creases(number: int) -> Float32Array:
     return creases
 
 
-@cache
-def _softened(number: int) -> tuple[Image, ...]:
-    """Creases as soft as cloth has them, then the same ever coarser by halves.
+class _Creases(NamedTuple):
+    """Creases as cloth shows them, the one float32, the other uint8.
 
-    They are rounded to `_PER_UNIT` steps from `_ZERO` on: OpenCV draws bytes four times as fast.
+    Attributes
+    ----------
+    shades : (h, w) array
+        How light they are.
+    bends : (h, w, 3) array
+        How they move what is on the cloth, and pleats, in `_PER_UNIT` steps from `_ZERO` on: bytes take less room.
     """
+
+    shades: Float32Array
+    bends: Image
+
+
+@cache
+def _softened(number: int) -> tuple[_Creases, ...]:
+    """Creases as soft as cloth has them, then the same ever coarser by halves."""
     levels = [cv2.GaussianBlur(_creases(number), (0, 0), _SOFT_MM)]
     for _ in range(_CREASE_LEVELS - 1):
         soft = cv2.GaussianBlur(levels[-1], (0, 0), _SOFT_CELLS)
         levels.append(cv2.resize(soft, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
-    return tuple(np.clip(np.round(level * _PER_UNIT + _ZERO), 0, 255).astype(np.uint8) for level in levels)
-
-
-def _told(rounded: Image, gain: float, other: Image | None = None, other_gain: float = 0.0) -> Float32Array:
-    """What rounded fields (H, W) tell, each with its gain."""
-    per_step, zero = 1 / _PER_UNIT, -_ZERO * (gain + other_gain) / _PER_UNIT
-    other = rounded if other is None else other
-    told: Float32Array = cv2.addWeighted(rounded, gain * per_step, other, other_gain * per_step, zero, dtype=cv2.CV_32F)
-    return told
+    return tuple(
+        _Creases(
+            np.ascontiguousarray(level[..., 0]),
+            np.clip(np.round(level[..., 1:] * _PER_UNIT + _ZERO), 0, 255).astype(np.uint8),
+        )
+        for level in levels
+    )
 
 
 def _level(cells_per_pixel: float, levels: int) -> int:

@@ -8,6 +8,7 @@ head are degrees about the vertical axis, 0 towards the viewer.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -17,7 +18,6 @@ import numpy as np
 from maskgen.arrays import Float32Array, Float64Array
 from maskgen.face.head import ANCHORS, AXIS_Z_MM, head_to_image, point_in_space
 
-_QUARTILES: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
 # Width against the width in the catalog, and millimetres that the upper edge lies lower: their quartiles on real faces.
 _WIDTH: Final = (0.80, 0.88, 0.97, 1.04, 1.11)
 _DROP_MM: Final = (-6.0, -3.5, 0.0, 8.0, 10.0)
@@ -59,16 +59,22 @@ AS_IN_CATALOG: Final = Fit()
 
 def drawn(rng: np.random.Generator) -> Fit:
     """How a mask sits; seven numbers are drawn from the generator."""
-    width, drop, taper, opened, slack, tilt, uneven = rng.random(7)
+    width, drop, taper, opened, slack, tilt, uneven = rng.random(7).tolist()
     return Fit(
-        width=float(np.interp(width, _QUARTILES, _WIDTH)),
-        taper=float(0.93 + 0.14 * taper),
-        drop_mm=float(np.interp(drop, _QUARTILES, _DROP_MM)),
-        opened_mm=float(-4.0 + 8.0 * opened),
-        slack_mm=float(-2.0 + 6.0 * slack),
-        tilt_deg=float(-3.0 + 6.0 * tilt),
-        uneven_mm=float(-2.5 + 5.0 * uneven),
+        width=_quantile(_WIDTH, width),
+        taper=0.93 + 0.14 * taper,
+        drop_mm=_quantile(_DROP_MM, drop),
+        opened_mm=-4.0 + 8.0 * opened,
+        slack_mm=-2.0 + 6.0 * slack,
+        tilt_deg=-3.0 + 6.0 * tilt,
+        uneven_mm=-2.5 + 5.0 * uneven,
     )
+
+
+def _quantile(quartiles: tuple[float, ...], share: float) -> float:
+    """What a share of values lie below, the five quartiles of them given."""
+    number = min(int(4 * share), 3)
+    return quartiles[number] + (4 * share - number) * (quartiles[number + 1] - quartiles[number])
 
 
 def fitted(points: Float32Array, names: tuple[str, ...], fit: Fit, landmarks_68: Float32Array) -> Float32Array:
@@ -91,71 +97,69 @@ def fitted(points: Float32Array, names: tuple[str, ...], fit: Fit, landmarks_68:
     if fit == AS_IN_CATALOG:
         return points
     home = _home(names)
-    x, y = home.place[:, 0], home.place[:, 1]
-    turned = home.angle * (1 + home.outside * ((fit.width - 1) + home.below * (fit.taper - 1)))
-    tilt = np.radians(fit.tilt_deg)
-    shift = np.stack(
-        [
-            home.radius * np.sin(turned) - tilt * (y - 60) - x,
-            tilt * x + fit.drop_mm * home.upper + fit.opened_mm * home.lower + fit.uneven_mm * home.aside,
-            home.radius * np.cos(turned) + AXIS_Z_MM + fit.slack_mm * home.front - home.place[:, 2],
-        ]
-    )
-    camera = head_to_image(landmarks_68)
-    result: Float32Array = points + (camera[:, :3] @ (shift * home.moves)).T.astype(np.float32)
+    turned = home.turns @ (1.0, fit.width - 1, fit.taper - 1)
+    traits = (1.0, math.radians(fit.tilt_deg), fit.drop_mm, fit.opened_mm, fit.uneven_mm, fit.slack_mm)
+    shift = (home.shifts @ traits).reshape(-1, 3)
+    shift[:, 0] += home.radius * np.sin(turned)
+    shift[:, 2] += home.radius * np.cos(turned)
+    moved = shift @ head_to_image(landmarks_68)[:, :3].T
+    moved += points
+    result: Float32Array = moved.astype(np.float32)
     return result
 
 
+@lru_cache(maxsize=64)
 def along_skin(names: tuple[str, ...]) -> Float32Array:
     """(K, 2) where control points lie on the skin unrolled: millimetres round the head and down."""
-    x, y, z = _home(names).place.T
+    x, y, z = on_head(names).T
     return np.stack([1.5 * np.degrees(np.arctan2(x, z - AXIS_Z_MM)), y], axis=1).astype(np.float32)
+
+
+@lru_cache(maxsize=64)
+def on_head(names: tuple[str, ...]) -> Float64Array:
+    """(K, 3) where control points lie on the mean head, millimetres."""
+    return np.stack([point_in_space(name) for name in names]).astype(np.float64)
 
 
 @dataclass(frozen=True)
 class _Home:
-    """Where control points lie on the mean head, and how much each trait moves them: (K,) arrays.
+    """Where K control points lie on the mean head, and how much each trait moves them.
 
     Attributes
     ----------
-    place : (K, 3) array
-        Millimetres.
-    moves : array
-        1 where they move with a mask, 0 where they stay.
-    angle, radius : arrays
-        About the head's axis, radians and millimetres.
-    outside, below, upper, lower, aside, front : arrays
-        Shares of the face's sides, lower half, upper edge, chin, right or left, and of its middle.
+    radius : (K,) array
+        About the head's axis, millimetres; 0 where they stay whatever the mask does.
+    turns : (K, 3) array
+        Their angle about it, radians, and how far a wider mask and one of wider lower corners turns them.
+    shifts : (3 K, 6) array
+        How far tilt, radians, and drop, opening, hanging and slack, millimetres, move them; first, for 1, how far from
+        the points on the axis of which the radius tells.
     """
 
-    place: Float64Array
-    moves: Float64Array
-    angle: Float64Array
     radius: Float64Array
-    outside: Float64Array
-    below: Float64Array
-    upper: Float64Array
-    lower: Float64Array
-    aside: Float64Array
-    front: Float64Array
+    turns: Float64Array
+    shifts: Float64Array
 
 
 @lru_cache(maxsize=64)
 def _home(names: tuple[str, ...]) -> _Home:
     still = [name in ANCHORS and name.startswith(("box_", "ear_")) for name in names]
-    place = np.stack([point_in_space(name) for name in names]).astype(np.float64)
-    x, y, z = place.T
-    angle = np.arctan2(x, z - AXIS_Z_MM)
+    moves = 1.0 - np.array(still)
+    x, y, z = on_head(names).T
+    angle, nothing = np.arctan2(x, z - AXIS_Z_MM), np.zeros(len(names))
+    # Nothing changes in the middle, all of it beyond the cheeks.
+    outside = angle * np.clip(np.abs(np.degrees(angle)) / 25, 0, 1)
+    below = np.clip((y - 30) / 70, 0, 1)
+    upper = np.clip(1 - (y - 30) / 110, 0.25, 1)
+    lower = np.clip((y - 45) / 75, 0, 1)
+    aside = np.clip(x / 55, -1, 1)
+    front = np.exp(-np.square(np.degrees(angle) / 35)) * np.clip((y - 10) / 30, 0, 1)
+    right = np.stack([-x, 60 - y, nothing, nothing, nothing, nothing], axis=1)
+    down = np.stack([nothing, x, upper, lower, aside, nothing], axis=1)
+    forwards = np.stack([AXIS_Z_MM - z, nothing, nothing, nothing, nothing, front], axis=1)
+    shifts = np.stack([right, down, forwards], axis=1) * moves[:, None, None]
     return _Home(
-        place,
-        1.0 - np.array(still),
-        angle,
-        np.hypot(x, z - AXIS_Z_MM),
-        # Nothing changes in the middle, all of it beyond the cheeks.
-        outside=np.clip(np.abs(np.degrees(angle)) / 25, 0, 1),
-        below=np.clip((y - 30) / 70, 0, 1),
-        upper=np.clip(1 - (y - 30) / 110, 0.25, 1),
-        lower=np.clip((y - 45) / 75, 0, 1),
-        aside=np.clip(x / 55, -1, 1),
-        front=np.exp(-np.square(np.degrees(angle) / 35)) * np.clip((y - 10) / 30, 0, 1),
+        np.hypot(x, z - AXIS_Z_MM) * moves,
+        np.stack([angle, outside, outside * below], axis=1),
+        shifts.reshape(-1, 6),
     )

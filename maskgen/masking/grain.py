@@ -130,21 +130,23 @@ def drawn(rng: np.random.Generator, size_wh: tuple[int, int]) -> Grain:
 
     It is cut from a larger piece, which is made once: drawing a number for each pixel takes longer than all the rest.
     """
-    left, top = (int(_SIDE * share) for share in rng.random(2))
+    left, top = (int(_SIDE * share) for share in rng.random(2).tolist())
     # So that the next bytes are those of the same row, the piece goes on beyond its edge where it is asked to.
     right, bottom = max(left + size_wh[0] - _SIDE, 0), max(top + size_wh[1] - _SIDE, 0)
-    pieces = []
-    for piece in _pieces():
-        if right or bottom:
-            piece = cv2.copyMakeBorder(piece, 0, bottom, 0, right, cv2.BORDER_WRAP)
-        pieces.append(np.asarray(piece[top : top + size_wh[1], left : left + size_wh[0]], np.uint8))
-    return Grain(*pieces)
+    lighter, darker = _pieces()
+    if right or bottom:
+        lighter, darker = (
+            np.asarray(cv2.copyMakeBorder(piece, 0, bottom, 0, right, cv2.BORDER_WRAP), np.uint8)
+            for piece in (lighter, darker)
+        )
+    part = slice(top, top + size_wh[1]), slice(left, left + size_wh[0])
+    return Grain(lighter[part], darker[part])
 
 
 def strength_on(rgba: Image, sigma: float) -> Image:
     """(H, W) how strong grain is on a premultiplied picture (H, W, 4), by what `grain_of` measured; for `Grain.on`."""
     luma = cv2.cvtColor(rgba, cv2.COLOR_RGBA2GRAY)
-    table = np.clip(_TABLE * (255 * _FINER * sigma), 0, 255).round().astype(np.uint8)
+    table = cv2.convertScaleAbs(_TABLE, alpha=255 * _FINER * sigma)
     return np.asarray(cv2.multiply(cv2.LUT(luma, table), cv2.extractChannel(rgba, 3), scale=1 / 255), np.uint8)
 
 

@@ -13,8 +13,10 @@ References
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 import cv2
@@ -251,33 +253,39 @@ def contact(alpha: Float32Array, size: float) -> Contact:
     size /= fewer
     broad = max(round(_BROAD * size), 1) * 2 + 1
     around = cv2.blur(alpha, (broad, broad), borderType=cv2.BORDER_CONSTANT)
-    reach = max(_SHADE_REACH * size, 0.5)
-    # Light comes from above.
-    shade = _cut(_lower(cv2.GaussianBlur(alpha, (0, 0), reach), 1.1 * reach))
-    thin = cv2.max(cv2.subtract(1.0, cv2.multiply(around, 2.0)), _ALONG_CLOTH)
-    # Cloth throws its light up and down: at its sides it stands off the skin.
-    glow = _cut(cv2.GaussianBlur(alpha, (0, 0), sigmaX=0.5, sigmaY=max(_GLOW_REACH * size, 0.5)))
-    edge = _lower(cv2.GaussianBlur(alpha, (0, 0), max(_EDGE_REACH * size, 0.5)), _EDGE_REACH * size)
-    told = [
-        cv2.subtract(1.0, cv2.multiply(shade, thin, scale=_SHADE)),
-        cv2.multiply(glow, around, scale=_GLOW),
-        cv2.addWeighted(edge, _EDGE, edge, 0.0, 1 - _EDGE),
-    ]
+    shade, glow, edge = (cv2.sepFilter2D(alpha, cv2.CV_32F, *kernels) for kernels in _reaching(max(round(size), 1)))
+    thin = cv2.max(cv2.addWeighted(around, -2.0, around, 0.0, 1.0), _ALONG_CLOTH)
+    shade = cv2.multiply(cv2.threshold(shade, _TAIL, 0, cv2.THRESH_TOZERO)[1], thin)
+    glow = cv2.multiply(cv2.threshold(glow, _TAIL, 0, cv2.THRESH_TOZERO)[1], around, scale=_GLOW)
+    kept = cv2.addWeighted(shade, -_SHADE, shade, 0.0, 1.0)
+    told = [kept, glow, cv2.addWeighted(edge, _EDGE, edge, 0.0, 1 - _EDGE)]
     if fewer > 1:
         told = [cv2.resize(plane, whole_wh, interpolation=cv2.INTER_LINEAR)[:height, :width] for plane in told]
     return Contact(*told)
 
 
-def _cut(blurred: Float32Array) -> Float32Array:
-    result: Float32Array = cv2.threshold(blurred, _TAIL, 0, cv2.THRESH_TOZERO)[1]
-    return result
+Kernels = tuple[Float32Array, Float32Array]
 
 
-def _lower(plane: Float32Array, pixels: float) -> Float32Array:
-    """A plane moved down; what comes in at the top is clear."""
-    shift = np.array([[1, 0, 0], [0, 1, pixels]], np.float32)
-    moved: Float32Array = cv2.warpAffine(plane, shift, (plane.shape[1], plane.shape[0]))
-    return moved
+@lru_cache(maxsize=256)
+def _reaching(size: int) -> tuple[Kernels, Kernels, Kernels]:
+    """How far shade, glow and dark edges of a mask reach on a face of a size, pixels: kernels along and down."""
+    shade, edge = max(_SHADE_REACH * size, 0.5), max(_EDGE_REACH * size, 0.5)
+    return (
+        # Light comes from above.
+        (_bell(shade), _bell(shade, 1.1 * shade)),
+        # Cloth throws its light up and down: at its sides it stands off the skin.
+        (_bell(0.5), _bell(max(_GLOW_REACH * size, 0.5))),
+        (_bell(edge), _bell(edge, _EDGE_REACH * size)),
+    )
+
+
+def _bell(sigma: float, lower: float = 0.0) -> Float32Array:
+    """A Gaussian that moves what it blurs down by some pixels."""
+    reach = math.ceil(3.5 * sigma + lower)
+    bell = np.exp(-np.square(np.arange(-reach, reach + 1) + lower) / (2 * sigma**2))
+    kernel: Float32Array = (bell / bell.sum()).astype(np.float32)
+    return kernel
 
 
 def covered_share(regions: Regions, face: Face) -> float:

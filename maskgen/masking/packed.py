@@ -6,8 +6,11 @@ keeps observed faces masks what `unpack` gives, also where nothing was kept yet,
 
 from __future__ import annotations
 
+import math
+from functools import cached_property
 from typing import Any, Final, NamedTuple
 
+import cv2
 import numpy as np
 
 from maskgen.arrays import Float32Array, Image
@@ -15,7 +18,7 @@ from maskgen.face import Face
 from maskgen.masking.augment import Observed
 from maskgen.masking.light import Appearance, Light, Shading
 from maskgen.masking.occlude import Visible, visible_of
-from maskgen.parse import GRID_SIDE, KINDS, Regions, upright_crop
+from maskgen.parse import GRID_SIDE, KINDS, Kind, Regions, upright_crop
 
 VERSION: Final = 1
 """Of all below; what was packed by another one is observed anew."""
@@ -96,10 +99,10 @@ def sizes(numbers: Any) -> tuple[int, int]:
     """How many bytes the maps and the shares have that belong to some numbers."""
     if not numbers["is_there"]:
         return 0, 0
-    size = 2 * int(np.prod(numbers["gain_shape"], dtype=int))
+    size = 2 * math.prod(numbers["gain_shape"].tolist())
     if numbers["visible"] == _KEPT:
-        size += int(np.prod(numbers["visible_shape"], dtype=int))
-    return size, int(np.prod(_SHARES)) if numbers["has_regions"] else 0
+        size += math.prod(numbers["visible_shape"].tolist())
+    return size, math.prod(_SHARES) if numbers["has_regions"] else 0
 
 
 def unpack(packed: Packed, image: Image, face: Face) -> Observed:
@@ -114,46 +117,59 @@ def unpack(packed: Packed, image: Image, face: Face) -> Observed:
     face : Face
         That was observed on it.
     """
-    numbers, maps = packed.numbers, packed.maps
-    light = Light(
-        float(numbers["exposure"]),
-        np.array(numbers["balance"]),
-        float(numbers["saturation"]),
-        np.array(numbers["skin"]),
-    )
-    height, width = numbers["gain_shape"].tolist()
+    known, maps = dict(zip(NUMBERS.names, packed.numbers.item(), strict=True)), packed.maps
+    light = Light(known["exposure"], known["balance"], known["saturation"], known["skin"])
+    height, width = known["gain_shape"].tolist()
     gain = np.frombuffer(maps, "<f2", height * width).reshape(height, width).astype(np.float32)
-    appearance = Appearance(
-        float(numbers["size"]),
-        light,
-        Shading(gain, _region(numbers["gain_region"])),
-        float(numbers["blur"]),
-        float(numbers["noise"]),
-    )
+    shading = Shading(gain, _region(known["gain_region"]))
+    appearance = Appearance(known["size"], light, shading, known["blur"], known["noise"])
     regions = None
-    if numbers["has_regions"]:
-        matrix = np.array(numbers["image_to_crop"])
-        is_needed = numbers["visible"] == _FROM_PICTURE
+    if known["has_regions"]:
+        matrix = known["image_to_crop"]
+        is_needed = known["visible"] == _FROM_PICTURE
         # Nothing but the map of what is visible is made from the crop.
         crop = upright_crop(image, matrix) if is_needed else np.zeros((0, 0, 3), np.uint8)
-        regions = Regions(_shares(packed.shares), crop, matrix)
+        regions = _Kept(np.frombuffer(packed.shares, np.uint8).reshape(_SHARES), crop, matrix)
     visible = None
-    if numbers["visible"] == _KEPT:
-        values = np.frombuffer(maps, np.uint8, offset=2 * height * width).reshape(numbers["visible_shape"])
-        visible = Visible(values, np.array(numbers["image_to_visible"]), _region(numbers["visible_region"]))
-    elif numbers["visible"] == _FROM_PICTURE:
+    if known["visible"] == _KEPT:
+        values = np.frombuffer(maps, np.uint8, offset=2 * height * width).reshape(known["visible_shape"])
+        visible = Visible(values, known["image_to_visible"], _region(known["visible_region"]))
+    elif known["visible"] == _FROM_PICTURE:
         assert regions is not None
         visible = visible_of(image, face, regions)
-    return Observed(appearance, visible, float(numbers["covered"]), regions)
+    return Observed(appearance, visible, known["covered"], regions)
 
 
-def _shares(raw: bytes) -> Float32Array:
-    """(6, 64, 64) shares that sum to 1."""
-    shares = np.empty((len(KINDS), *_SHARES[1:]), np.float32)
-    np.multiply(np.frombuffer(raw, np.uint8).reshape(_SHARES), np.float32(1 / _STEPS), out=shares[1:])
-    np.subtract(1, shares[1:].sum(axis=0), out=shares[0])
-    np.maximum(shares[0], 0, out=shares[0])
-    return shares
+class _Kept(Regions):
+    """Regions of which no more is unpacked than is asked for.
+
+    Parameters
+    ----------
+    steps : (5, 64, 64) uint8 array
+        Shares of all but the first kind, as they are kept.
+    """
+
+    def __init__(self, steps: Image, crop: Image, image_to_crop: Float32Array) -> None:
+        for name, value in (("_steps", steps), ("crop", crop), ("image_to_crop", image_to_crop)):
+            object.__setattr__(self, name, value)
+
+    def of(self, *kinds: Kind) -> Float32Array:
+        """As `Regions.of`."""
+        if KINDS[0] in kinds:
+            return super().of(*kinds)
+        first, *others = (self._steps[KINDS.index(kind) - 1] for kind in kinds)  # type: ignore[attr-defined]
+        for other in others:
+            first = cv2.add(first, other)
+        return np.multiply(first, np.float32(1 / _STEPS), dtype=np.float32)
+
+    @cached_property
+    def shares(self) -> Float32Array:  # type: ignore[override]
+        """(6, 64, 64) shares that sum to 1."""
+        shares = np.empty((len(KINDS), *_SHARES[1:]), np.float32)
+        np.multiply(self._steps, np.float32(1 / _STEPS), out=shares[1:])  # type: ignore[attr-defined]
+        np.subtract(1, shares[1:].sum(axis=0), out=shares[0])
+        np.maximum(shares[0], 0, out=shares[0])
+        return shares
 
 
 def _edges(region: tuple[slice, slice]) -> tuple[int, int, int, int]:

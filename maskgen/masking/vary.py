@@ -7,6 +7,7 @@ Textures are premultiplied RGBA, 0 to 1, sRGB values as they are stored.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -113,31 +114,28 @@ def draw(recipe: Recipe, rng: np.random.Generator) -> Drawn:
     child = np.random.default_rng(rng.integers(2**64, dtype=np.uint64))
     rng.bit_generator.state = state
     worn = drawn_wear(recipe.wear, child)
-    is_recolored, is_patterned = child.random(2) < (recipe.recolor_share, recipe.pattern_share)
-    hue, saturation, brightness, tint_hue, tint = child.random(5)
-    which, repeat, turn, left, top = child.random(5)
-    recolor = Recolor(
-        hue_deg=float(360 * hue),
-        saturation=float(0.75 + 0.5 * saturation),
-        brightness=float(0.78 + 0.4 * brightness),
-        tint=_tint(float(2 * np.pi * tint_hue), float(0.30 * tint)),
-    )
-    count = len(recipe.patterns.names)
-    pattern = Placement(
-        number=min(int(which * count), count - 1),
-        repeat=float(0.35 * 3.4**repeat),
-        turn_deg=float(30 * turn - 15),
-        shift=(float(left), float(top)),
-    )
+    recolored, patterned = child.random(2).tolist()
+    hue, saturation, brightness, tint_hue, tint = child.random(5).tolist()
+    which, repeat, turn, left, top = child.random(5).tolist()
+    recolor, pattern, count = None, None, len(recipe.patterns.names)
+    if recolored < recipe.recolor_share:
+        recolor = Recolor(
+            hue_deg=360 * hue,
+            saturation=0.75 + 0.5 * saturation,
+            brightness=0.78 + 0.4 * brightness,
+            tint=_tint(2 * math.pi * tint_hue, 0.30 * tint),
+        )
+    if count and patterned < recipe.pattern_share:
+        pattern = Placement(
+            number=min(int(which * count), count - 1),
+            repeat=0.35 * 3.4**repeat,
+            turn_deg=30 * turn - 15,
+            shift=(left, top),
+        )
     sits, wrinkling, hold = fit.drawn(child), detail.drawn(child), straps.drawn(child)
-    return Drawn(
-        worn,
-        recolor if is_recolored else None,
-        pattern if is_patterned and count else None,
-        fit.AS_IN_CATALOG if recipe.alike else sits,
-        None if recipe.alike else wrinkling,
-        None if recipe.alike else hold,
-    )
+    if recipe.alike:
+        return Drawn(worn, recolor, pattern)
+    return Drawn(worn, recolor, pattern, sits, wrinkling, hold)
 
 
 def applied(texture: Float32Array, drawn: Drawn, patterns: Patterns) -> Float32Array:
@@ -255,9 +253,7 @@ def _is_seamless(picture: Image) -> bool:
 
 
 def _tint(angle: float, strength: float) -> tuple[float, float, float]:
-    channels: Sequence[float] = [
-        1 - strength * (0.5 + 0.5 * float(np.cos(angle + k * 2 * np.pi / 3))) for k in range(3)
-    ]
+    channels: Sequence[float] = [1 - strength * (0.5 + 0.5 * math.cos(angle + k * 2 * math.pi / 3)) for k in range(3)]
     return channels[0], channels[1], channels[2]
 
 

@@ -11,8 +11,10 @@ head are degrees about the vertical axis, 0 towards the viewer.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from itertools import accumulate
 from typing import Final
 
 import numpy as np
@@ -61,8 +63,8 @@ _SHAPE_MM: Final = 24.0
 
 def drawn(wear_shares: WearShares, rng: np.random.Generator) -> Wear:
     """One way to wear a mask, drawn by its share; one number is drawn from the generator."""
-    limits = np.cumsum([share for _, share in wear_shares])
-    place = int(np.searchsorted(limits, rng.random() * limits[-1], side="right"))
+    limits = [*accumulate(share for _, share in wear_shares)]
+    place = bisect_right(limits, rng.random() * limits[-1])
     return wear_shares[min(place, len(wear_shares) - 1)][0]
 
 

@@ -76,7 +76,7 @@ def head(data: Path) -> None:
     import numpy as np
     from insightface.data import get_object
 
-    from maskgen.masking.straps import measured_skin
+    from maskgen.masking.ways import measured_skin
     from maskgen.packtraining.mean_head import mean_head
 
     target = Path(__file__).parents[1] / "face" / "head.npz"

@@ -95,6 +95,8 @@ class _Array(Picture):
         self.rgb = rgb
 
     def masked(self, rgb: Image) -> Any:
+        if self._channels == 3 and type(self._image) is np.ndarray and self._image.dtype == np.uint8:
+            return rgb.copy()
         where: BoolArray = (rgb != self.rgb).any(axis=2)
         result = self._image.copy()
         colours = rgb[where]

@@ -146,8 +146,8 @@ def test_creases_on_a_small_face_are_no_harsher_than_those_on_a_large_one_that_i
     harsh = []
     for seed in range(4):
         cloth = detail.Detail(Surface(weave="smooth"), detail.drawn(np.random.default_rng(seed)))
-        averaged = cv2.resize(cloth.folds(*large, mm_per_pixel / times).gain, small_wh, interpolation=cv2.INTER_AREA)
-        sampled = cloth.folds(*small, mm_per_pixel).gain
+        averaged = cv2.resize(cloth.gain(*large, mm_per_pixel / times), small_wh, interpolation=cv2.INTER_AREA)
+        sampled = cloth.gain(*small, mm_per_pixel)
         assert np.corrcoef(averaged.ravel(), sampled.ravel())[0, 1] > 0.8
         harsh.append([float((gain - cv2.GaussianBlur(gain, (0, 0), 1.0)).std()) for gain in (sampled, averaged)])
     on_small, on_large = np.mean(harsh, axis=0)
@@ -222,29 +222,42 @@ def test_edges_of_a_mask_are_as_steep_on_a_large_face_as_on_one_that_its_picture
     assert steepest[1] > 0.42 * steepest[0]
 
 
-def test_detail_leaves_what_is_clear_clear_and_colour_within_its_opacity():
+def over(cloth, rgba, across, down, mm_per_pixel):
+    places = across.astype(np.float32), down.astype(np.float32), mm_per_pixel
+    return cloth.over(rgba, cloth.gain(*places), cloth.moves(*places).depth, mm_per_pixel)
+
+
+def test_detail_leaves_what_is_clear_clear_and_opacity_as_it_is():
     rgba = np.zeros((40, 40, 4), np.float32)
     rgba[10:30, 10:30] = (0.5, 0.4, 0.3, 0.5)
     across, down = np.meshgrid(np.linspace(-30, 30, 40), np.linspace(40, 100, 40))
-    before = rgba.copy()
-    surface = detail.Detail(Surface(creases=2), detail.drawn(np.random.default_rng(0)))
-    surface.over(rgba, surface.folds(across.astype(np.float32), down.astype(np.float32), 1.5))
-    assert not rgba[before[..., 3] == 0].any()
-    assert np.array_equal(rgba[..., 3], before[..., 3])
-    assert (rgba[..., :3] <= rgba[..., 3:]).all()
-    assert np.abs(rgba - before).max() > 0.01
+    creased = over(detail.Detail(Surface(creases=2), detail.drawn(np.random.default_rng(0))), rgba, across, down, 1.5)
+    assert not creased[rgba[..., 3] == 0].any()
+    assert np.array_equal(creased[..., 3], rgba[..., 3])
+    assert creased.min() >= 0
+    assert np.abs(creased - rgba).max() > 0.01
+    in_bytes = np.round(255 * rgba).astype(np.uint8)
+    again = over(detail.Detail(Surface(creases=2), detail.drawn(np.random.default_rng(0))), in_bytes, across, down, 1.5)
+    assert np.abs(again - creased).max() < 0.01
 
 
-def folds(wrinkling, creases=1.0, weave="nonwoven", corners=()):
-    across, down = np.meshgrid(np.arange(-110, 110, dtype=np.float32), np.arange(0, 110, dtype=np.float32))
-    return detail.Detail(Surface(creases=creases, weave=weave), wrinkling, corners).folds(across, down, 1.0)
+def places():
+    return *np.meshgrid(np.arange(-110, 110, dtype=np.float32), np.arange(0, 110, dtype=np.float32)), 1.0
+
+
+def moves(wrinkling, creases=1.0, corners=()):
+    return detail.Detail(Surface(creases=creases), wrinkling, corners).moves(*places())
+
+
+def gain(wrinkling, corners=()):
+    return detail.Detail(Surface(), wrinkling, corners).gain(*places())
 
 
 def test_pleats_lie_otherwise_on_each_face_and_each_end_otherwise():
     apart = []
     for seed in range(12):
-        down = folds(detail.drawn(np.random.default_rng(seed))).down_mm
-        assert np.array_equal(down, folds(detail.drawn(np.random.default_rng(seed))).down_mm)
+        down = moves(detail.drawn(np.random.default_rng(seed))).down_mm
+        assert np.array_equal(down, moves(detail.drawn(np.random.default_rng(seed))).down_mm)
         left, right = down[:, 50], down[:, -50]
         apart.append([float(np.ptp(left)), float(np.abs(left - right).mean())])
         # No pleat overtakes the next.
@@ -255,7 +268,7 @@ def test_pleats_lie_otherwise_on_each_face_and_each_end_otherwise():
 
 
 def test_stiff_masks_keep_their_form():
-    stiff = folds(detail.drawn(np.random.default_rng(3)), creases=0.0)
+    stiff = moves(detail.drawn(np.random.default_rng(3)), creases=0.0)
     assert not stiff.down_mm.any()
     assert not stiff.across_mm.any()
     assert stiff.depth is None
@@ -263,12 +276,12 @@ def test_stiff_masks_keep_their_form():
 
 def test_what_is_printed_on_cloth_moves_where_the_cloth_creases():
     chosen = replace(detail.drawn(np.random.default_rng(4)), astray=0.0)
-    bent, flat = folds(chosen), folds(replace(chosen, strength=0.0))
+    bent, flat = moves(chosen), moves(replace(chosen, strength=0.0))
     assert not flat.across_mm.any()
     moved = np.hypot(bent.across_mm, bent.down_mm)
     assert moved.std() > 0.1
     # Most where the light on the cloth says that it is steep.
-    steep = np.abs(cv2.GaussianBlur(bent.gain - flat.gain, (0, 0), 1.0))
+    steep = np.abs(cv2.GaussianBlur(gain(chosen) - gain(replace(chosen, strength=0.0)), (0, 0), 1.0))
     assert moved[steep > np.percentile(steep, 80)].mean() > 1.3 * moved[steep < np.percentile(steep, 50)].mean()
 
 
@@ -280,8 +293,7 @@ def test_pleats_are_deeper_on_one_face_than_on_another():
         rgba = cv2.merge([grey, grey, grey, np.ones_like(grey)])
         chosen = replace(detail.drawn(np.random.default_rng(5)), depth=depth, uneven=0.0, strength=0.0, worn=0.0)
         across, down = np.meshgrid(np.linspace(-40, 40, 80), np.linspace(30, 110, 80))
-        cloth = detail.Detail(Surface(), chosen)
-        cloth.over(rgba, cloth.folds(across.astype(np.float32), down.astype(np.float32), 1.0))
+        rgba = over(detail.Detail(Surface(), chosen), rgba, across, down, 1.0)
         depths.append(float(np.log(rgba[10:15, 20:60, 0].mean() / rgba[20:23, 20:60, 0].mean())))
     assert depths[0] < 0.85 * depths[1] < depths[1] < 0.85 * depths[2]
 
@@ -296,7 +308,7 @@ def test_a_strap_draws_the_corner_of_the_cloth_towards_the_ear_and_throws_a_fold
     reach = [overlay.left + np.flatnonzero((overlay.rgba[..., 3] > 0.5).any(axis=0))[0] for overlay in (before, after)]
     assert 3 <= reach[0] - reach[1] <= detail.PULL_MM * 2.0 + 2
     (corner,) = pulling(seen, (1.0, 0.0, 0.0, 0.0))
-    fold = folds(calm.wrinkling, corners=(corner,)).gain - folds(calm.wrinkling).gain
+    fold = gain(calm.wrinkling, (corner,)) - gain(calm.wrinkling)
     near = np.hypot(*(np.array(np.nonzero(np.abs(fold) > 0.01)) - [[corner.down], [corner.across + 110]]))
     assert len(near) > 10
     assert near.max() < 40

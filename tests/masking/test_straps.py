@@ -21,7 +21,7 @@ from maskgen.face.head import (
     towards_camera,
 )
 from maskgen.face.pose import rotation_matrix
-from maskgen.masking import light, straps
+from maskgen.masking import light, straps, ways
 from maskgen.masking.detail import PULL_MM
 from maskgen.masking.occlude import Visible, opened
 from maskgen.masking.warp import Overlay
@@ -200,13 +200,13 @@ def test_the_head_that_straps_follow_looks_as_the_landmarks_do():
 
 
 def test_the_side_of_the_head_that_ships_is_that_of_the_mean_head():
-    ours, measured = straps._skin(), straps.measured_skin()
+    ours, measured = ways._skin(), ways.measured_skin()
     for name in ("angles", "heights", "points", "normals"):
         assert np.allclose(getattr(ours, name), getattr(measured, name), atol=1e-3)
 
 
 def test_straps_need_no_scipy():
-    code = "import sys; from maskgen.masking import straps; straps._skin(); print('scipy' in sys.modules)"
+    code = "import sys; from maskgen.masking import ways; ways._skin(); print('scipy' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.strip() == "False"
 
