@@ -17,6 +17,7 @@ from maskgen.cli.extras import require_extra
 from maskgen.cli.wears import WearType
 from maskgen.evaluate.results import FEWER_RESAMPLES, MANY_PAIRS, RESAMPLES, Condition, MadeName
 from maskgen.formats import Protocol
+from maskgen.plural import tally
 from maskgen.scratch import scratch
 
 if TYPE_CHECKING:
@@ -228,7 +229,7 @@ def _shown(show: Callable[[console.Advance], None]) -> Callable[[int, int], None
 def _make(
     ctx: click.Context, name: MadeName, source: Path, target: Path, seed: int, pack: str, workers: int, as_json: bool
 ) -> None:
-    from maskgen.cli.running import carried_out, listed
+    from maskgen.cli.running import carried_out
     from maskgen.datasets import protocols
     from maskgen.evaluate import make
 
@@ -242,7 +243,7 @@ def _make(
         return
     console.table(
         [
-            ("pictures", f"{made.pictures}, without a mask and left out {made.without_mask}: {listed(made.reasons)}"),
+            ("pictures", f"{made.pictures}, without a mask and left out {made.without_mask}: {tally(made.reasons)}"),
             ("pairs", str(made.pairs)),
             ("SHA-256", f"{made.sums_sha256} of {make.SUMS_FILE}"),
             ("written", f"{target}: {name}, {make.LIST_FILE}, {make.SUMS_FILE}, {name}.json"),

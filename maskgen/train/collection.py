@@ -16,7 +16,7 @@ from maskgen.datasets.people import AlignedBy, Item, People
 from maskgen.detect import DetectorSpec
 from maskgen.errors import ConfigError
 from maskgen.parallel import InProcess, LocalExecutor
-from maskgen.plural import counted
+from maskgen.plural import counted, tally
 from maskgen.recognition.cache import FaceCache
 from maskgen.recognition.crops import Cropper
 from maskgen.recognition.faces import cache_in, faces_of
@@ -225,7 +225,7 @@ def collect(
     left_out["too_few_pictures"] += int((labels == _NOT_LEARNT).sum())
     if len(learnt) < 2:
         said = counted(len(learnt), "identity", "identities")
-        raise ConfigError(f"{settings.data}: {said} to learn, at least 2 are needed")
+        raise ConfigError(f"{settings.data}: {said} to learn, at least 2 are needed; left out: {tally(left_out)}")
     return Collection(
         Persons(dataset, usable[labels >= 0], labels[labels >= 0], faces),
         Persons(dataset, usable[labels == _HELD_OUT], labels[labels == _HELD_OUT], faces),
