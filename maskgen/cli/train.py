@@ -285,7 +285,7 @@ def _watch(bars: contextlib.ExitStack, pictures: int) -> Watch:
             shown[what] = bars.enter_context(console.progress(what))
         shown[what](console.Advance(done, total))
 
-    def began(collection: Any, steps: int, hardware: str) -> None:
+    def collected(collection: Any) -> None:
         console.tell(
             f"data       {console.counted(len(collection.identities), 'identity', 'identities')} "
             f"({collection.singles} with one picture), "
@@ -300,6 +300,8 @@ def _watch(bars: contextlib.ExitStack, pictures: int) -> Watch:
         console.tell(f"aligned    {aligned_said(collection.cropper.is_aligned, collection.aligned_by)}")
         if collection.cropper.catalog is not None:
             say_masks(collection.cropper.catalog)
+
+    def began(steps: int, hardware: str) -> None:
         console.tell(f"hardware   {hardware}")
         console.tell(f"steps      {steps}")
         steps_of.begin()
@@ -311,6 +313,8 @@ def _watch(bars: contextlib.ExitStack, pictures: int) -> Watch:
     return Watch(
         searched=partial(advance, "faces"),
         warned=console.note,
+        collected=collected,
+        held_out=partial(advance, "pictures held out"),
         placed=partial(advance, "pictures for centres"),
         began=began,
         stepped=steps_of.show,
