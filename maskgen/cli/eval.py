@@ -167,7 +167,7 @@ def evaluate(
     from maskgen.catalog.store import Catalog
     from maskgen.evaluate import report as reporting
     from maskgen.evaluate import tables
-    from maskgen.evaluate.compare import bootstrap_of
+    from maskgen.evaluate.compare import bootstrap_of, compare
     from maskgen.evaluate.curves import with_roc
     from maskgen.evaluate.results import EvalReport
 
@@ -189,16 +189,8 @@ def evaluate(
         rows, curves = [], []
         for name, embed in embedders:
             with console.progress("resamples") as show:
-                found, drawn = reporting.evaluate(
-                    name,
-                    embed,
-                    listed.pairs,
-                    pictures,
-                    chosen,
-                    how.resamples,
-                    seed,
-                    _shown(show),
-                )
+                embeddings = reporting.embedded(pictures, embed)
+                found, drawn = compare(name, embeddings, listed.pairs, chosen, how.resamples, seed, _shown(show))
             rows += found
             curves += drawn
         rows = with_roc(rows, curves)

@@ -20,8 +20,9 @@ from maskgen import files
 from maskgen.arrays import Float64Array
 from maskgen.datasets.pairs import Pairs
 from maskgen.errors import ConfigError, MaskgenError
+from maskgen.evaluate.compare import compare
 from maskgen.evaluate.curves import with_roc
-from maskgen.evaluate.report import Pictures, evaluate
+from maskgen.evaluate.report import Pictures, embedded
 from maskgen.evaluate.results import Condition, ConditionReport
 from maskgen.plural import counted
 from maskgen.train import bases, data, export, folder
@@ -352,7 +353,7 @@ def validate(backbone: nn.Module, pairs: Pairs, pictures: Pictures, name: str) -
     """The figures of a backbone on people held out: unmasked, and with masked probes if there are any."""
     was_training = backbone.training
     conditions: tuple[Condition, ...] = ("none",) if pictures.masked is None else ("none", "probe")
-    reports, curves = evaluate(name, bases.embed_with(backbone), pairs, pictures, conditions)
+    reports, curves = compare(name, embedded(pictures, bases.embed_with(backbone)), pairs, conditions)
     backbone.train(was_training)
     return with_roc(reports, curves)
 
