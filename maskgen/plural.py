@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 def counted(number: int, one: str, many: str = "") -> str:
     """A number and what is counted.
@@ -30,3 +32,14 @@ def noun(number: int, one: str, many: str = "") -> str:
     '1 byte, 1,234 bytes'
     """
     return one if number == 1 else many or f"{one}s"
+
+
+def tally(numbers: Mapping[str, int]) -> str:
+    """Reasons and how often each, in a line; those that never came are left out.
+
+    Examples
+    --------
+    >>> tally({"no_face": 2, "bad_image": 1, "lost": 0}), tally({})
+    ('bad_image 1, no_face 2', 'none')
+    """
+    return ", ".join(f"{reason} {number}" for reason, number in sorted(numbers.items()) if number) or "none"

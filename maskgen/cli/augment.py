@@ -18,12 +18,13 @@ from maskgen import files, formats, manifest, run
 from maskgen.catalog.schema import WEARS, Kind
 from maskgen.cli import console, samples
 from maskgen.cli.catalogs import read_from, say_masks
-from maskgen.cli.running import carried_out, check_where, listed, refuse_whole, say_summary, where_options
+from maskgen.cli.running import carried_out, check_where, refuse_whole, say_summary, where_options
 from maskgen.cli.settings import setting
 from maskgen.cli.wears import WearType
 from maskgen.errors import ConfigError, ImageError
 from maskgen.masking.recipe import Faces
 from maskgen.names import some_of
+from maskgen.plural import tally
 from maskgen.schema import first_fault
 from maskgen.scratch import scratch
 
@@ -287,7 +288,7 @@ def _say_plan(plan: run.Numbers, as_json: bool) -> None:
     console.table(
         [
             ("would mask", f"{console.counted(plan.pending, 'picture')}, {numbers['outdated']} of them again"),
-            ("no work", f"{console.counted(plan.faults.total(), 'entry', 'entries')}: {listed(plan.faults)}"),
+            ("no work", f"{console.counted(plan.faults.total(), 'entry', 'entries')}: {tally(plan.faults)}"),
             ("settled before", str(numbers["settled"])),
             ("gone since", console.counted(plan.vanished, "input")),
             ("left for later", str(numbers["left"])),

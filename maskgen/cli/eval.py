@@ -17,6 +17,7 @@ from maskgen.cli.extras import require_extra
 from maskgen.cli.wears import WearType
 from maskgen.evaluate.results import FEWER_RESAMPLES, MANY_PAIRS, RESAMPLES, Condition, MadeName
 from maskgen.formats import Protocol
+from maskgen.plural import tally
 from maskgen.scratch import scratch
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def evaluate(
     from maskgen.catalog.store import Catalog
     from maskgen.evaluate import report as reporting
     from maskgen.evaluate import tables
-    from maskgen.evaluate.compare import bootstrap_of
+    from maskgen.evaluate.compare import bootstrap_of, compare
     from maskgen.evaluate.curves import with_roc
     from maskgen.evaluate.results import EvalReport
 
@@ -188,16 +189,8 @@ def evaluate(
         rows, curves = [], []
         for name, embed in embedders:
             with console.progress("resamples") as show:
-                found, drawn = reporting.evaluate(
-                    name,
-                    embed,
-                    listed.pairs,
-                    pictures,
-                    chosen,
-                    how.resamples,
-                    seed,
-                    _shown(show),
-                )
+                embeddings = reporting.embedded(pictures, embed)
+                found, drawn = compare(name, embeddings, listed.pairs, chosen, how.resamples, seed, _shown(show))
             rows += found
             curves += drawn
         rows = with_roc(rows, curves)
@@ -228,7 +221,7 @@ def _shown(show: Callable[[console.Advance], None]) -> Callable[[int, int], None
 def _make(
     ctx: click.Context, name: MadeName, source: Path, target: Path, seed: int, pack: str, workers: int, as_json: bool
 ) -> None:
-    from maskgen.cli.running import carried_out, listed
+    from maskgen.cli.running import carried_out
     from maskgen.datasets import protocols
     from maskgen.evaluate import make
 
@@ -242,7 +235,7 @@ def _make(
         return
     console.table(
         [
-            ("pictures", f"{made.pictures}, without a mask and left out {made.without_mask}: {listed(made.reasons)}"),
+            ("pictures", f"{made.pictures}, without a mask and left out {made.without_mask}: {tally(made.reasons)}"),
             ("pairs", str(made.pairs)),
             ("SHA-256", f"{made.sums_sha256} of {make.SUMS_FILE}"),
             ("written", f"{target}: {name}, {make.LIST_FILE}, {make.SUMS_FILE}, {name}.json"),

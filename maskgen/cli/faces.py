@@ -12,7 +12,7 @@ import click
 from maskgen import formats
 from maskgen.cli import console
 from maskgen.cli.aligned import aligned_said
-from maskgen.cli.running import listed
+from maskgen.plural import tally
 
 if TYPE_CHECKING:
     from maskgen.recognition.faces import Progress
@@ -97,7 +97,7 @@ def look(
             ("faces", f"{number} on {console.counted(found.count(None), 'picture')}"),
         ]
         if +reasons:
-            rows.append(("others", listed(+reasons)))
+            rows.append(("others", tally(reasons)))
         rows.append(("written", f"{faces}: {console.counted(len(cache), 'picture')} in all"))
         console.table(rows)
     if failed:

@@ -10,8 +10,8 @@ import click
 
 from maskgen import formats
 from maskgen.cli import console
-from maskgen.cli.running import listed
 from maskgen.names import some_of
+from maskgen.plural import tally
 
 
 @click.command(cls=console.Command, short_help="Say what a dataset is and what is in it.")
@@ -44,6 +44,6 @@ def inspect(path: Path, in_format: formats.Format | None, sample: int, as_json: 
         people = console.counted(told.identities, "identity", "identities")
         rows.append(("property", f"{people}, pictures of {told.width}x{told.height}"))
     if found.reasons:
-        rows.append(("others", listed(found.reasons)))
+        rows.append(("others", tally(found.reasons)))
     rows += [("fault", fault) for fault in found.faults]
     console.table(rows)

@@ -16,6 +16,7 @@ from maskgen.cli import console
 from maskgen.cli.extras import require_extra
 from maskgen.datasets.finals import home_beside
 from maskgen.errors import ConfigError
+from maskgen.plural import tally
 from maskgen.run.settings import CLUSTER, scheduler_of
 
 C = TypeVar("C", bound=Callable[..., Any])
@@ -151,7 +152,7 @@ def say_summary(summary: run.Summary, target: Path, seconds: float, as_json: boo
         ("failed", str(counts.failed)),
     ]
     if counts.reasons:
-        rows.append(("reasons", listed(counts.reasons)))
+        rows.append(("reasons", tally(counts.reasons)))
     if summary.left:
         rows.append(("left", f"{summary.left}, for a run without --limit"))
     if summary.vanished:
@@ -191,8 +192,3 @@ def _to(target: Path) -> str:
     if formats.format_of(target.name):
         return f" to {target}"
     return f" to {target}, manifest.jsonl and run.json to {home_beside(target)}"
-
-
-def listed(reasons: Mapping[str, int]) -> str:
-    """Reasons and how often, in a line."""
-    return ", ".join(f"{reason} {number}" for reason, number in sorted(reasons.items())) or "none"

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from maskgen.cli import console
-from maskgen.cli.running import listed
+from maskgen.plural import tally
 
 
 @click.command(cls=console.Command, short_help="Count what runs did.")
@@ -28,7 +28,7 @@ def stats(outputs: tuple[Path, ...], as_json: bool) -> None:
         ("done", f"{found.done} ({share:.1f} %)"),
         ("skipped", str(found.skipped)),
         ("failed", str(found.failed)),
-        ("reasons", listed(found.reasons)),
+        ("reasons", tally(found.reasons)),
         ("people", str(found.identities)),
         ("faces", f"{found.faces}, masks {found.masked} in {console.counted(found.pictures, 'picture')}"),
     ]

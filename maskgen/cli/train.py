@@ -20,6 +20,7 @@ from maskgen.cli.extras import require_extra
 from maskgen.cli.settings import setting
 from maskgen.errors import ConfigError
 from maskgen.packs.find import BUNDLED, INSTALLED, installed_packs
+from maskgen.plural import tally
 from maskgen.train.results import HistoryRow, Metrics, Validation
 from maskgen.train.settings import MARGINS, Bits, Precision, TrainSettings, settings_of
 
@@ -284,17 +285,23 @@ def _watch(bars: contextlib.ExitStack, pictures: int) -> Watch:
             shown[what] = bars.enter_context(console.progress(what))
         shown[what](console.Advance(done, total))
 
-    def began(collection: Any, steps: int, hardware: str) -> None:
-        left_out = ", ".join(f"{reason} {number}" for reason, number in collection.left_out.items()) or "none"
+    def collected(collection: Any) -> None:
         console.tell(
             f"data       {console.counted(len(collection.identities), 'identity', 'identities')} "
             f"({collection.singles} with one picture), "
             f"{console.counted(len(collection.people), 'original')}, "
-            f"{console.counted(len(collection.entries), 'picture')} per epoch; left out: {left_out}",
+            f"{console.counted(len(collection.entries), 'picture')} per epoch; left out: {tally(collection.left_out)}",
         )
+        if without := collection.left_out.get("no_original", 0):
+            console.note(
+                f"left out   {console.counted(without, 'picture')} whose originals are not there; 'maskgen augment "
+                "--originals --copy-skipped' writes all of them, --original says where else they are"
+            )
         console.tell(f"aligned    {aligned_said(collection.cropper.is_aligned, collection.aligned_by)}")
         if collection.cropper.catalog is not None:
             say_masks(collection.cropper.catalog)
+
+    def began(steps: int, hardware: str) -> None:
         console.tell(f"hardware   {hardware}")
         console.tell(f"steps      {steps}")
         steps_of.begin()
@@ -306,6 +313,8 @@ def _watch(bars: contextlib.ExitStack, pictures: int) -> Watch:
     return Watch(
         searched=partial(advance, "faces"),
         warned=console.note,
+        collected=collected,
+        held_out=partial(advance, "pictures held out"),
         placed=partial(advance, "pictures for centres"),
         began=began,
         stepped=steps_of.show,

@@ -27,6 +27,7 @@ from maskgen.errors import ConfigError
 from maskgen.face import Face
 from maskgen.formats import OF_FILES, Format
 from maskgen.manifest import Row, RunFile
+from maskgen.plural import counted
 
 _USABLE: Final = -1
 
@@ -58,10 +59,13 @@ def output_of(path: Path, in_format: Format) -> Path | None:
 def augmented(root: Path, original: Path | None = None, aligned: bool | None = None) -> People:
     """What ``maskgen augment`` wrote; originals without a masked copy are items too. Parameters as for `open_people`.
 
+    What cannot be learnt from is left out and counted: an original that is nowhere as ``no_original``, and as ``lost``
+    what the manifest names and is gone.
+
     Raises
     ------
     ConfigError
-        If the manifest cannot be read, its run has not ended, or originals are nowhere.
+        If the manifest cannot be read, its run has not ended, or no original is anywhere.
     """
     record = _run_of(root)
     aligned_by: AlignedBy = "settings"
@@ -78,9 +82,21 @@ def augmented(root: Path, original: Path | None = None, aligned: bool | None = N
     if all(identity_of(rows.names[number]) == rows.identity(number) for number in kept.tolist()):
         refuse_parts(root, picked(rows.names, kept))
 
-    originals = _originals(root, in_format, rows, kept, record, original)
-    left_out["lost"] += int((~originals.are_there[kept]).sum())
-    kept = kept[originals.are_there[kept]]
+    source = original or (root if record is None else Path(record.source))
+    originals = _originals(root, in_format, rows, kept, source, record, original is not None)
+    is_there = _there(originals, kept)
+    is_lost = ~is_there & rows.has_own[kept] & (original is None)
+    left_out["lost"] += int(is_lost.sum())
+    left_out["no_original"] += int((~is_there & ~is_lost).sum())
+    if not is_there.any():
+        if original is None and (rows.is_crop & ~rows.has_own)[kept].all():
+            raise ConfigError(f"{root}: crops of masked people without their originals", "make them with {originals}")
+        first, where = rows.names[int(kept[0])], root if is_lost.all() else source
+        raise ConfigError(
+            f"{where}: has none of the originals of {counted(len(kept), 'picture')} in {root}, such as {first}",
+            "set {original} to the dataset that has them",
+        )
+    kept = kept[is_there]
     starts = None
     if originals.file is not None and originals.offset is not None:
         kept = kept[np.lexsort((originals.offset[kept], originals.file[kept]))]
@@ -88,9 +104,14 @@ def augmented(root: Path, original: Path | None = None, aligned: bool | None = N
 
     copies = places_in(root, rows.copies, in_format)
     numbers, ends = rows.copies_of(kept)
-    is_there = copies.are_there[numbers]
+    is_there = _there(copies, numbers)
     left_out["lost"] += int((~is_there).sum())
     places = picked(originals.texts, kept)
+    if original is not None and rows.is_crop[kept].any() and not seem_aligned(places):
+        raise ConfigError(
+            f"{original}: photographs, and the masked copies in {root} are crops",
+            "set {original} to crops, or make some with {originals}",
+        )
     if aligned is None:
         aligned, aligned_by = seem_aligned(places), "sizes"
     return People(
@@ -116,6 +137,8 @@ class _Rows:
     ----------
     names, places, copies : Texts
         Keys; places of originals, empty where there are none; places of the masked copies of all rows.
+    has_own : (N,) bool array
+        Whether a place of the original is named.
     whose : (N,) int array
         Numbers of identities.
     identities : tuple of str
@@ -160,6 +183,7 @@ class _Rows:
             points.extend(value for point in face.keypoints for value in point[:2])
             if (found := manifest.face_of(face)) is not None:
                 self.faces[number] = found
+        self.has_own: BoolArray = np.fromiter((place != "" for place in self.places), bool, len(self.places))
         self.whose, self.identities = np.array(whose, np.intp), numbering.texts
         self.is_crop: BoolArray = np.frombuffer(is_crop, np.uint8).astype(bool)
         self._ends = np.array(ends, np.intp)
@@ -219,37 +243,33 @@ def _refuse_unfinished(root: Path, rows: _Rows, record: RunFile | None, in_forma
 
 
 def _originals(
-    root: Path, in_format: Format, rows: _Rows, kept: IntArray, record: RunFile | None, given: Path | None
+    root: Path, in_format: Format, rows: _Rows, kept: IntArray, source: Path, record: RunFile | None, is_given: bool
 ) -> Places:
-    """Where the original of each row lies: beside its copies, else in what augment read; all in what is given.
-
-    Raises
-    ------
-    ConfigError
-        If one is nowhere.
-    """
-    has_own = np.fromiter((place != "" for place in rows.places), bool, len(rows.places))
+    """Where the original of each row lies: beside its copies, else in what augment read; all in what is given."""
+    if is_given:
+        return _in_source(source, rows, kept, None)
     own = places_in(root, rows.places, in_format)
-    if given is None and has_own[kept].all():
-        _refuse_missing(own, kept)
+    # Of a crop, what augment read has the photograph only.
+    elsewhere = kept[~(rows.has_own | rows.is_crop)[kept]]
+    if not len(elsewhere):
         return own
-    elsewhere = kept if given is not None else kept[~has_own[kept]]
-    if given is None and rows.is_crop[elsewhere].any():
-        raise ConfigError(f"{root}: crops of masked people without their originals", "make them with {originals}")
-    other = _in_source(root, rows, elsewhere, record, given)
-    if given is None and has_own[kept].any():
-        texts = Made(len(rows.names), partial(_either, has_own, own.texts, other.texts))
-        other = Places(texts, np.where(has_own, own.are_there, other.are_there))
-    _refuse_missing(other, kept)
-    return other
+    other = _in_source(source, rows, elsewhere, record)
+    if not rows.has_own[kept].any():
+        return other
+    texts = Made(len(rows.names), partial(_either, rows.has_own, own.texts, other.texts))
+    are_there = np.where(rows.has_own, own.are_there, other.are_there & ~rows.is_crop)
+    if own.file is None or own.offset is None or other.file is None or other.offset is None:
+        return Places(texts, are_there)
+    file = np.where(rows.has_own, own.file, other.file + own.file.max() + 1)
+    return Places(texts, are_there, file, np.where(rows.has_own, own.offset, other.offset))
 
 
-def _in_source(root: Path, rows: _Rows, wanted: IntArray, record: RunFile | None, given: Path | None) -> Places:
-    """Where in a dataset the pictures lie of which rows have the keys."""
-    source = given or (root if record is None else Path(record.source))
-    in_format: Any = None if given is not None or record is None else record.settings.get("in_format")
-    if in_format is None:
-        in_format = format_of_path(source) if source.exists() or is_pattern(source) else "folder"
+def _in_source(source: Path, rows: _Rows, wanted: IntArray, record: RunFile | None) -> Places:
+    """Where in a dataset, of which the run may know the format, the pictures lie of which rows have the keys."""
+    in_format: Any = "folder"
+    if source.exists() or is_pattern(source):
+        in_format = None if record is None else record.settings.get("in_format")
+        in_format = in_format or format_of_path(source)
     if in_format in OF_FILES:
         return places_in(source, rows.names, in_format)
     found = listed(source, in_format)
@@ -257,31 +277,23 @@ def _in_source(root: Path, rows: _Rows, wanted: IntArray, record: RunFile | None
     number = np.full(len(rows.names), -1, np.intp)
     for at in wanted.tolist():
         number[at] = next(iter(lookup.find(rows.names[at])), -1)
-    missing = wanted[number[wanted] < 0]
-    if len(missing):
-        raise _missing(f"{source}: {rows.names[int(missing[0])]}")
     assert found.starts is not None
     file = np.searchsorted(found.starts, number, side="right")
     # Its order is that of the listing.
     return Places(picked(found.places, number), number >= 0, file.astype(np.intp), number)
 
 
+def _there(places: Places, numbers: IntArray) -> BoolArray:
+    """Of which numbers there is a picture; of files, it is looked at now."""
+    is_there = places.are_there[numbers]
+    for at in np.flatnonzero(is_there).tolist() if places.file is None else ():
+        file = file_of(places.texts[int(numbers[at])])
+        is_there[at] = file is None or file.exists()
+    return is_there
+
+
 def _either(is_first: BoolArray, first: Sequence[str], second: Sequence[str], number: int) -> str:
     return first[number] if is_first[number] else second[number]
-
-
-def _refuse_missing(places: Places, kept: IntArray) -> None:
-    if places.file is None:
-        for number in kept.tolist():
-            file = file_of(places.texts[number])
-            if file is not None and not file.exists():
-                raise _missing(str(file))
-
-
-def _missing(called: str) -> ConfigError:
-    return ConfigError(
-        f"{called}: the original of a masked picture is missing", "set {original} to the dataset that has it"
-    )
 
 
 def _wrote_crops(record: RunFile) -> bool:

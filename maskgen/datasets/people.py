@@ -25,6 +25,7 @@ from maskgen.errors import ConfigError, ImageError
 from maskgen.face import Face
 from maskgen.face.align import are_crops
 from maskgen.names import some_of
+from maskgen.plural import tally
 
 AlignedBy = Literal["settings", "run", "sizes"]
 """Who says whether pictures are aligned: the caller, the run that wrote them, or the sizes of some of them."""
@@ -181,7 +182,7 @@ def plain(path: Path, aligned: bool | None = None, aligned_by: AlignedBy = "sett
             raise ConfigError(
                 f"{path}: no pictures in folders", "give a folder with one folder per identity, such as ann/1.jpg"
             )
-        said = ", ".join(f"{reason} {number}" for reason, number in (+left_out).items()) or "nothing in it"
+        said = tally(left_out) if left_out.total() else "nothing in it"
         raise ConfigError(f"{path}: no picture of which it says who is on it: {said}")
     if in_format == "folder":
         refuse_parts(path, [found.names[number] for number in known])

@@ -32,10 +32,24 @@ _BLOCK: Final = 512
 
 
 class Embeddings(NamedTuple):
-    """Unit embeddings (N, E) of pictures as they are, and with masks on."""
+    """What a model makes of pictures, and what is known of them.
+
+    Attributes
+    ----------
+    clean : (N, E) float32 array
+        Unit embeddings of the pictures as they are.
+    masked : (N, E) float32 array or None
+        The same with masks on.
+    is_usable : (N,) bool array or None
+        Which pictures can be compared; None for all.
+    traits : Traits or None
+        For figures by parts, see `maskgen.evaluate.parts`.
+    """
 
     clean: Float32Array
     masked: Float32Array | None = None
+    is_usable: BoolArray | None = None
+    traits: Traits | None = None
 
 
 def compare(
@@ -43,13 +57,11 @@ def compare(
     embeddings: Embeddings,
     pairs: Pairs,
     conditions: tuple[Condition, ...] = ("none",),
-    is_usable: BoolArray | None = None,
-    traits: Traits | None = None,
     resamples: int = 0,
     seed: int = 0,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[list[ConditionReport], list[Roc]]:
-    """As `evaluate`, of embeddings that are there: millions of pairs, which are scored in blocks.
+    """A model's figures and ROC under each condition; pairs may be millions, and are scored in blocks.
 
     Parameters
     ----------
@@ -61,12 +73,12 @@ def compare(
         What is compared.
     conditions : tuple of str
         Who wears a mask.
-    is_usable : (N,) bool array, optional
-        Which pictures can be compared; by default all.
-    traits : Traits, optional
-        For figures by parts, see `maskgen.evaluate.parts`.
-    resamples, seed, on_progress
-        As for `evaluate`.
+    resamples : int
+        How often people are drawn again for the intervals, see `maskgen.evaluate.bootstrap`; 0 for none.
+    seed : int
+        Of these draws.
+    on_progress : callable
+        Gets the number of resamples done, and of all.
 
     Returns
     -------
@@ -80,7 +92,7 @@ def compare(
     ConfigError
         If no genuine or no impostor pair is left.
     """
-    usable = np.ones(len(pairs.names), bool) if is_usable is None else is_usable
+    usable = np.ones(len(pairs.names), bool) if embeddings.is_usable is None else embeddings.is_usable
     left = _left(pairs, usable)
     left_out = len(pairs.is_same) - len(left.is_same)
     resampling = _resampling(left, resamples, seed)
@@ -103,8 +115,8 @@ def compare(
             drawn = bootstrap.intervals(found, scored, bare, resampling, on_progress)
             found = found.model_copy(update={"intervals": drawn})
         parts: tuple[PartReport, ...] = ()
-        if traits is not None:
-            parts = parts_of(scores, left.is_same, left.first, left.second, traits, condition, at_bare)
+        if embeddings.traits is not None:
+            parts = parts_of(scores, left.is_same, left.first, left.second, embeddings.traits, condition, at_bare)
         reports.append(ConditionReport(model=model, condition=condition, left_out=left_out, figures=found, parts=parts))
         curves.append(figures.thinned(curve))
     return reports, curves

@@ -1,4 +1,4 @@
-"""The crops of a list of pairs, and a model measured on them under mask conditions."""
+"""The crops of a list of pairs, masked under way, and what a model makes of them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,10 @@ import numpy as np
 
 from maskgen.arrays import BoolArray, Image
 from maskgen.catalog.store import Catalog
-from maskgen.datasets.pairs import Pairs
 from maskgen.errors import ImageError
-from maskgen.evaluate.compare import Embeddings, compare
+from maskgen.evaluate.compare import Embeddings
 from maskgen.evaluate.embed import Embed, embeddings_of
-from maskgen.evaluate.figures import Roc
 from maskgen.evaluate.parts import Traits
-from maskgen.evaluate.results import Condition, ConditionReport
 from maskgen.face import Face
 from maskgen.face.align import ARCFACE_SIDE
 from maskgen.masking.augment import MaskedFace
@@ -122,55 +119,10 @@ def _traits(faces: list[Face | None], masks: list[MaskedFace | None], catalog: C
     )
 
 
-def evaluate(
-    model: str,
-    embed: Embed,
-    pairs: Pairs,
-    pictures: Pictures,
-    conditions: tuple[Condition, ...],
-    resamples: int = 0,
-    seed: int = 0,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
-) -> tuple[list[ConditionReport], list[Roc]]:
-    """A model's figures and ROC under each condition.
-
-    Parameters
-    ----------
-    model : str
-        What to call it.
-    embed : callable
-        The model.
-    pairs : Pairs
-        What is compared.
-    pictures : Pictures
-        Their crops.
-    conditions : tuple of str
-        Who wears a mask.
-    resamples : int
-        How often people are drawn again for the intervals, see `maskgen.evaluate.bootstrap`; 0 for none.
-    seed : int
-        Of these draws.
-    on_progress : callable
-        Gets the number of resamples done, and of all.
-
-    Raises
-    ------
-    ConfigError
-        If no genuine or no impostor pair is left.
-    """
-    clean = embeddings_of(_batches(pictures.clean), embed)  # (N, E)
+def embedded(pictures: Pictures, embed: Embed) -> Embeddings:
+    """What a model makes of pictures, for `maskgen.evaluate.compare`."""
     masked = None if pictures.masked is None else embeddings_of(_batches(pictures.masked), embed)
-    return compare(
-        model,
-        Embeddings(clean, masked),
-        pairs,
-        conditions,
-        pictures.is_usable,
-        pictures.traits,
-        resamples,
-        seed,
-        on_progress,
-    )
+    return Embeddings(embeddings_of(_batches(pictures.clean), embed), masked, pictures.is_usable, pictures.traits)
 
 
 def _batches(crops: Image) -> Iterator[Image]:

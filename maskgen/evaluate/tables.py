@@ -12,7 +12,7 @@ from maskgen import files
 from maskgen.evaluate import figures
 from maskgen.evaluate.figures import Roc
 from maskgen.evaluate.results import ConditionReport, EvalReport, Figures, PartReport, RateAtFar
-from maskgen.plural import counted
+from maskgen.plural import counted, tally
 
 # Names of CSV's columns that are no figures.
 _KEYS: Final = ("model", "mask", "by", "part", "genuine", "impostor")
@@ -144,9 +144,8 @@ def facts(report: EvalReport) -> list[tuple[str, str]]:
     found = [("T", said) for said in thresholds(report)]
     found += [("refused", reason) for reason in refusals(report)]
     found += [("intervals", said) for said in _intervals(report)]
-    left_out = ", ".join(f"{reason} {number}" for reason, number in report.left_out.items())
     found.append(("measured", extent(report)))
-    found.append(("left out", f"{counted(report.rows[0].left_out, 'pair')}; pictures: {left_out or 'none'}"))
+    found.append(("left out", f"{counted(report.rows[0].left_out, 'pair')}; pictures: {tally(report.left_out)}"))
     return found
 
 

@@ -12,7 +12,7 @@ from maskgen.errors import ConfigError, ModelError
 from maskgen.evaluate.embed import file_of
 from maskgen.evaluate.results import ConditionReport
 from maskgen.packs.find import INSTALLED
-from maskgen.plural import counted
+from maskgen.plural import counted, tally
 from maskgen.train.results import Metrics
 from maskgen.train.settings import TrainSettings
 
@@ -69,7 +69,7 @@ def _data(metrics: Metrics) -> list[str]:
         ("of these with one picture", str(metrics.single_picture_identities)),
         ("originals", str(metrics.pictures)),
         ("masked copies", _copies(metrics)),
-        ("left out", ", ".join(f"{number} {reason}" for reason, number in metrics.left_out.items()) or "none"),
+        ("left out", tally(metrics.left_out)),
         ("unreadable, others took their place", str(metrics.unreadable)),
     ]
     root = settings.data if settings.data.is_dir() else settings.data.parent

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from maskgen.arrays import Float32Array, IntArray, Lazy
+from maskgen.arrays import BoolArray, Float32Array, IntArray, Lazy
 from maskgen.catalog.store import Catalog
 from maskgen.datasets.dataset import open_people
 from maskgen.datasets.people import AlignedBy, Item, People
 from maskgen.detect import DetectorSpec
 from maskgen.errors import ConfigError
 from maskgen.parallel import InProcess, LocalExecutor
-from maskgen.plural import counted
+from maskgen.plural import counted, tally
 from maskgen.recognition.cache import FaceCache
 from maskgen.recognition.crops import Cropper
 from maskgen.recognition.faces import cache_in, faces_of
@@ -26,6 +26,8 @@ from maskgen.train.settings import TrainSettings
 
 _MOST_HELD_OUT = 10_000
 """Originals of people held out: their crops are in memory during the training, 0.4 GB of them and as much masked."""
+_FEWEST_HELD_OUT = 2
+"""Originals of an identity that is held out: as many as a genuine pair takes."""
 _HELD_OUT, _NOT_LEARNT = -1, -2
 """In the place of labels."""
 
@@ -140,7 +142,7 @@ class Collection:
     identities : tuple of str
         By label.
     cropper : Cropper
-        Reads them.
+        Reads them; it has masks only where some are put on while loading.
     mask_prob : float or None
         Probability of a mask that is put on while loading; None to use the masked copies.
     left_out : mapping
@@ -194,7 +196,7 @@ def collect(
         If masks are wanted and the catalog is missing.
     """
     dataset = open_people(settings.data, settings.original, settings.aligned)
-    wants_masks = settings.mask_prob is not None
+    wants_masks = bool(settings.mask_prob)
     catalog = _masks_of(settings, masks) if wants_masks else None
     left_out = Counter(dataset.left_out)
     faces = Faces()
@@ -203,9 +205,11 @@ def collect(
         detectors = DetectorSpec(settings.model, aligned=dataset.is_aligned)
         # Keypoints are enough to align; only masks that are put on while loading need more.
         unknown = usable if wants_masks else _without_keypoints(dataset)
+        unknown = unknown[_may_be_shown(dataset, settings)[unknown]]
         executor = InProcess() if settings.workers == 0 else LocalExecutor(settings.workers)
         path = settings.faces or cache_in(cache, detectors, dataset.is_aligned)
-        items = dataset.items if wants_masks else [dataset.items[number] for number in unknown.tolist()]
+        is_all = len(unknown) == len(usable)
+        items = dataset.items if is_all else [dataset.items[number] for number in unknown.tolist()]
         if len(items):
             known = faces_of(
                 dataset, path, detectors, executor, items, wants_masks, lambda now: on_progress(*now[:2]), on_fault
@@ -225,7 +229,7 @@ def collect(
     left_out["too_few_pictures"] += int((labels == _NOT_LEARNT).sum())
     if len(learnt) < 2:
         said = counted(len(learnt), "identity", "identities")
-        raise ConfigError(f"{settings.data}: {said} to learn, at least 2 are needed")
+        raise ConfigError(f"{settings.data}: {said} to learn, at least 2 are needed; left out: {tally(left_out)}")
     return Collection(
         Persons(dataset, usable[labels >= 0], labels[labels >= 0], faces),
         Persons(dataset, usable[labels == _HELD_OUT], labels[labels == _HELD_OUT], faces),
@@ -236,6 +240,12 @@ def collect(
         nobody,
         dataset.aligned_by,
     )
+
+
+def _may_be_shown(dataset: People, settings: TrainSettings) -> BoolArray:
+    """(N,) which items have an identity with enough of them to be learnt or held out."""
+    fewest = min(settings.min_pictures, _FEWEST_HELD_OUT) if settings.holdout else settings.min_pictures
+    return (np.bincount(dataset.whose, minlength=len(dataset.identities)) >= fewest)[dataset.whose]
 
 
 def _without_keypoints(dataset: People) -> IntArray:
@@ -266,7 +276,7 @@ def _held_out(by_name: list[int], numbers: IntArray, settings: TrainSettings) ->
     """
     if settings.holdout == 0:
         return frozenset(), ""
-    candidates = [who for who in by_name if numbers[who] > 1]
+    candidates = [who for who in by_name if numbers[who] >= _FEWEST_HELD_OUT]
     wanted = max(round(settings.holdout * len(by_name)), 2)
     everybody = counted(len(by_name), "identity", "identities")
     if len(candidates) < 2:

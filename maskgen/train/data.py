@@ -7,7 +7,7 @@ nor whether a training was interrupted.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import cv2
@@ -27,6 +27,9 @@ from maskgen.train.order import LARGE, Batches, layout_of, order
 
 _SUBSTITUTES = 50
 """How many neighbours may be unreadable in a row before the data are taken to be broken."""
+_BATCH = 64
+_BLACK = np.zeros((ARCFACE_SIDE, ARCFACE_SIDE, 3), np.uint8)
+"""In the place of a picture that is not there."""
 
 
 class Sample(NamedTuple):
@@ -126,12 +129,49 @@ class Originals(Dataset[Original]):
         try:
             crop = self.collection.cropper.clean(person.item.original, person.keypoints)
         except ImageError:
-            return Original(torch.zeros(3, ARCFACE_SIDE, ARCFACE_SIDE, dtype=torch.uint8), person.label, False)
+            return Original(_planes(_BLACK), person.label, False)
         return Original(_planes(crop), person.label, True)
 
-    def batches(self, size: int) -> list[range]:
-        """Their places in batches; the last one may be smaller."""
-        return [range(start, min(start + size, len(self))) for start in range(0, len(self), size)]
+
+class HeldOutCrops(NamedTuple):
+    """A picture of somebody held out as crops; a batch has a leading axis B. What is not there is black."""
+
+    clean: Tensor  # (112, 112, 3) uint8
+    masked: Tensor  # (112, 112, 3) uint8
+    is_read: bool
+    is_masked: bool
+
+
+class HeldOut(Dataset[HeldOutCrops]):
+    """The people held out of a collection, each picture without a mask and with one, by their places among them."""
+
+    def __init__(self, collection: Collection, seed: int) -> None:
+        self.collection = collection
+        self.seed = seed
+        self._takes_copies = collection.mask_prob is None
+        has_copies = self._takes_copies and bool(collection.held_out.copies.any())
+        self.has_masks = collection.cropper.catalog is not None or has_copies
+
+    def __len__(self) -> int:
+        return len(self.collection.held_out)
+
+    def __getitem__(self, place: int) -> HeldOutCrops:
+        try:
+            clean, masked = self._crops(self.collection.held_out[place], np.random.default_rng([self.seed, place]))
+        except ImageError:
+            clean, masked, is_read = _BLACK, None, False
+        else:
+            is_read = True
+        worn = _BLACK if masked is None else masked
+        return HeldOutCrops(_tensor(clean), _tensor(worn), is_read, masked is not None)
+
+    def _crops(self, person: Person, rng: np.random.Generator) -> tuple[Image, Image | None]:
+        cropper = self.collection.cropper
+        if cropper.catalog is not None:
+            assert person.seen is not None
+            return cropper.masked(person.item.original, person.seen, rng)
+        clean, copies = cropper.clean(person.item.original, person.keypoints), person.item.masked
+        return clean, cropper.clean(copies[0], person.keypoints) if copies and self._takes_copies else None
 
 
 def crops_of(collection: Collection, person: Person, is_masked: bool, rng: np.random.Generator) -> tuple[Image, Image]:
@@ -143,7 +183,8 @@ def crops_of(collection: Collection, person: Person, is_masked: bool, rng: np.ra
         If a picture cannot be read.
     """
     cropper, item = collection.cropper, person.item
-    if collection.mask_prob is not None and person.seen is not None and rng.random() < collection.mask_prob:
+    if cropper.catalog is not None and rng.random() < (collection.mask_prob or 0):
+        assert person.seen is not None
         clean, masked = cropper.masked(item.original, person.seen, rng)
         return clean, clean if masked is None else masked
     clean = cropper.clean(item.original, person.keypoints)
@@ -153,19 +194,29 @@ def crops_of(collection: Collection, person: Person, is_masked: bool, rng: np.ra
 
 
 def _planes(crop: Image) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(crop.transpose(2, 0, 1)))
+    return _tensor(crop.transpose(2, 0, 1))
 
 
-def spread(samples: Samples, number: int) -> Tensor:
+def _tensor(pixels: Image) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(pixels))
+
+
+def spread(samples: Samples, number: int, workers: int = 0) -> Tensor:
     """Pictures (B, 3, 112, 112) uint8, evenly spread over the data; fewer than `number` if there are not as many."""
-    entries = np.linspace(0, len(samples) - 1, min(number, len(samples))).astype(int)
-    return torch.stack([samples[0, int(entry)].picture for entry in entries])
+    keys = [(0, entry) for entry in np.linspace(0, len(samples) - 1, min(number, len(samples))).astype(int).tolist()]
+    batched = [keys[places.start : places.stop] for places in in_batches(len(keys))]
+    return torch.cat([batch.picture for batch in loader(samples, batched, workers)])
 
 
 def to_input(pictures: Tensor) -> Tensor:
     """Bytes (B, 3, 112, 112) as a network's input, -1 to 1."""
     # Channels last in memory: 1.5 times as fast on CPUs, and best for half precision on GPUs.
     return ((pictures.float() - 127.5) / 127.5).contiguous(memory_format=torch.channels_last)
+
+
+def in_batches(number: int) -> list[range]:
+    """The places of so many pictures in batches; the last one may be smaller."""
+    return [range(start, min(start + _BATCH, number)) for start in range(0, number, _BATCH)]
 
 
 def batches(samples: Samples, batch: int, epoch: int, rank: int = 0, world: int = 1) -> Batches:
@@ -177,7 +228,7 @@ def batches(samples: Samples, batch: int, epoch: int, rank: int = 0, world: int 
     return Batches(order(len(samples), samples.seed, epoch, samples.layout), batch, epoch, rank, world)
 
 
-def loader(samples: Samples | Originals, keys: Sequence[Any], workers: int) -> DataLoader[Any]:
+def loader(samples: Samples | Originals | HeldOut, keys: Sequence[Any], workers: int) -> DataLoader[Any]:
     """Batches of samples, in the order of the keys, from no more processes than there are batches."""
     # A worker is a fork of this process: it would wait for ever for threads that OpenCV started before the fork.
     cv2.setNumThreads(1)
@@ -188,38 +239,44 @@ def loader(samples: Samples | Originals, keys: Sequence[Any], workers: int) -> D
     return DataLoader(samples, batch_sampler=keys, num_workers=workers, pin_memory=torch.cuda.is_available())
 
 
-def validation(collection: Collection, seed: int) -> tuple[Pairs, Pictures] | None:
-    """The people held out, as pairs and crops, clean and masked; None if there are none."""
-    people = collection.held_out
-    has_masks = collection.mask_prob is not None or any(person.item.masked for person in people)
-    clean = np.zeros((len(people), ARCFACE_SIDE, ARCFACE_SIDE, 3), np.uint8)
-    masked = np.zeros_like(clean) if has_masks else None
-    is_usable = np.zeros(len(people), bool)
-    left_out = Counter[str]()
-    for index, person in enumerate(people):
-        try:
-            clean[index], worn = _validation_crops(collection, person, np.random.default_rng([seed, index]))
-        except ImageError:
-            left_out["bad_image"] += 1
-            continue
-        if masked is not None and worn is not None:
-            masked[index] = worn
-        is_usable[index] = masked is None or worn is not None
-        left_out["no_mask"] += not is_usable[index]
+def validation(
+    collection: Collection,
+    seed: int,
+    workers: int = 0,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[Pairs, Pictures] | None:
+    """The people held out, as pairs and crops, clean and masked; None if there are none.
+
+    Parameters
+    ----------
+    collection : Collection
+        Who they are.
+    seed : int
+        Of the pairs, and of masks that are put on.
+    workers : int
+        Processes that load the pictures; whatever their number, the result is the same.
+    on_progress : callable
+        Gets the number of pictures loaded, and of all.
+    """
+    held_out = HeldOut(collection, seed)
+    number = len(held_out)
+    clean = np.zeros((number, ARCFACE_SIDE, ARCFACE_SIDE, 3), np.uint8)
+    masked = np.zeros_like(clean) if held_out.has_masks else None
+    is_read, is_masked = np.zeros(number, bool), np.zeros(number, bool)
+    for places, batch in zip(keys := in_batches(number), loader(held_out, keys, workers), strict=True):
+        clean[places], is_read[places], is_masked[places] = batch.clean, batch.is_read, batch.is_masked
+        if masked is not None:
+            masked[places] = batch.masked
+        on_progress(places.stop, number)
+    is_usable = is_read & is_masked if held_out.has_masks else is_read
+    left_out = Counter(bad_image=int((~is_read).sum()), no_mask=int((is_read & ~is_usable).sum()))
     try:
         usable: IntArray = np.flatnonzero(is_usable)
-        names = [people[i].item.name for i in usable]
-        pairs = draw_pairs(names, [people[i].item.identity for i in usable], np.random.default_rng(seed))
+        people = [collection.held_out[place].item for place in usable.tolist()]
+        pairs = draw_pairs(
+            [item.name for item in people], [item.identity for item in people], np.random.default_rng(seed)
+        )
     except ConfigError:
         return None
     kept = None if masked is None else masked[usable]
     return pairs, Pictures(clean[usable], kept, np.ones(len(usable), bool), +left_out)
-
-
-def _validation_crops(collection: Collection, person: Person, rng: np.random.Generator) -> tuple[Image, Image | None]:
-    if collection.mask_prob is not None:
-        assert person.seen is not None
-        return collection.cropper.masked(person.item.original, person.seen, rng)
-    clean = collection.cropper.clean(person.item.original, person.keypoints)
-    copies = person.item.masked
-    return clean, collection.cropper.clean(copies[0], person.keypoints) if copies else None

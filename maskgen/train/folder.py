@@ -20,6 +20,7 @@ from maskgen.train import centre_files, export, variants
 from maskgen.train.card import CARD_FILE, card
 from maskgen.train.collection import Collection
 from maskgen.train.data import Samples
+from maskgen.train.machine import loaders_of
 from maskgen.train.margin import Centres
 from maskgen.train.results import METRICS_FILE, Metrics, TrainState, UsedMasks, Variant
 from maskgen.train.settings import SETTINGS_FILE, TrainSettings, refuse_others
@@ -203,7 +204,7 @@ def finish(
     if accelerator.is_main_process:
         export_difference = export.write(backbone, out, settings.pack)
         if settings.also:
-            crops = variants.crops_for(samples, held_out)
+            crops = variants.crops_for(samples, held_out, loaders_of(settings))
             others = tuple(variants.write(out / export.ONNX_FILE, bits, *crops) for bits in sorted(set(settings.also)))
     metrics = Metrics(
         maskgen=maskgen.__version__,

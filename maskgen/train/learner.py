@@ -14,12 +14,11 @@ from maskgen.arrays import IntArray
 from maskgen.errors import ConfigError
 from maskgen.train.backbones import Backbone
 from maskgen.train.collection import Collection
-from maskgen.train.data import Originals, loader, to_input
+from maskgen.train.data import Originals, in_batches, loader, to_input
 from maskgen.train.margin import Centres, seed_of
 from maskgen.train.settings import TrainSettings
 
 _PICTURES_A_CENTRE: Final = 4
-_BATCH: Final = 64
 
 
 class Learner(nn.Module):
@@ -109,7 +108,7 @@ def start_centres(
     sums = torch.zeros(centres.weight.shape)  # (C', E)
     originals = Originals(collection, _first_of_each(collection.people.labels, centres.first, centres.last))
     done = 0
-    for batch in loader(originals, originals.batches(_BATCH), workers):
+    for batch in loader(originals, in_batches(len(originals)), workers):
         embeddings = functional.normalize(backbone(to_input(batch.picture.to(device))).float().cpu())  # (B, E)
         sums.index_add_(0, batch.label - centres.first, embeddings * batch.is_read[:, None])
         done += len(batch.label)

@@ -20,8 +20,9 @@ from maskgen import files
 from maskgen.arrays import Float64Array
 from maskgen.datasets.pairs import Pairs
 from maskgen.errors import ConfigError, MaskgenError
+from maskgen.evaluate.compare import compare
 from maskgen.evaluate.curves import with_roc
-from maskgen.evaluate.report import Pictures, evaluate
+from maskgen.evaluate.report import Pictures, embedded
 from maskgen.evaluate.results import Condition, ConditionReport
 from maskgen.plural import counted
 from maskgen.train import bases, data, export, folder
@@ -61,10 +62,14 @@ class Watch:
         Gets the number of pictures searched for faces, and of all.
     warned : callable
         Gets a sentence about something that does not end the training.
+    collected : callable
+        Gets the collection.
+    held_out : callable
+        Gets the number of pictures of people held out that have been loaded, and of all.
     placed : callable
         Gets the numbers of pictures that the centres begin at: done, and of all.
     began : callable
-        Gets the collection, the number of steps, and a sentence about the hardware.
+        Gets the number of steps, and a sentence about the hardware.
     stepped : callable
         Gets a row after every step, with means since the last row of the history, and the number of steps.
     logged : callable
@@ -75,8 +80,10 @@ class Watch:
 
     searched: Callable[[int, int], None] = lambda done, total: None
     warned: Callable[[str], None] = lambda message: None
+    collected: Callable[[Collection], None] = lambda collection: None
+    held_out: Callable[[int, int], None] = lambda done, total: None
     placed: Callable[[int, int], None] = lambda done, total: None
-    began: Callable[[Collection, int, str], None] = lambda collection, steps, hardware: None
+    began: Callable[[int, str], None] = lambda steps, hardware: None
     stepped: Callable[[HistoryRow, int], None] = lambda row, steps: None
     logged: Callable[[HistoryRow, int], None] = lambda row, steps: None
     validated: Callable[[Validation], None] = lambda validation: None
@@ -133,6 +140,7 @@ def _train(accelerator: Any, settings: TrainSettings, out: Path, resume: bool, w
     # The first process looks for faces, the others find them in the file it wrote.
     with accelerator.main_process_first():
         collection = collect(settings, out, watch.searched, watch.warned, masks)
+    watch.collected(collection)
     samples = Samples(collection, settings.seed, settings.flip, settings.mask_share)
     steps_an_epoch = len(samples) // (settings.batch_size * settings.accumulate)
     if steps_an_epoch == 0:
@@ -141,7 +149,8 @@ def _train(accelerator: Any, settings: TrainSettings, out: Path, resume: bool, w
             "take a smaller {batch_size}",
         )
     steps = settings.epochs * steps_an_epoch
-    held_out = data.validation(collection, settings.seed)
+    workers = loaders_of(settings)
+    held_out = data.validation(collection, settings.seed, workers, watch.held_out)
     not_validated = None
     if held_out is None and settings.holdout > 0:
         not_validated = collection.nobody_held_out or "the people held out have too few usable pictures for pairs"
@@ -153,12 +162,11 @@ def _train(accelerator: Any, settings: TrainSettings, out: Path, resume: bool, w
     embedding = backbone.spec.embedding
     centres = Centres(classes, embedding, Margin(*settings.margin), settings.scale, settings.seed, rank, world)
     centres.to(accelerator.device)
-    workers = loaders_of(settings)
     if checkpoint is None and (teacher is not None or not settings.is_scratch):
         known = backbone if teacher is None else teacher
         start_centres(centres, known.to(accelerator.device), collection, workers, watch.placed)
     if checkpoint is None and not settings.is_scratch and not settings.keeps_statistics:
-        typical = to_input(data.spread(samples, _TYPICAL))
+        typical = to_input(data.spread(samples, _TYPICAL, workers))
         bases.revive_batch_norms(backbone.to(accelerator.device), typical.to(accelerator.device))
     if teacher is not None:
         teacher.to(accelerator.device)
@@ -175,7 +183,7 @@ def _train(accelerator: Any, settings: TrainSettings, out: Path, resume: bool, w
         progress = folder.load(accelerator, checkpoint, centres, centre_optimizer)
     elif held_out is not None:
         progress = _validated(accelerator, learner, held_out, progress, 0, out, watch)
-    watch.began(collection, steps, said_of(accelerator, workers))
+    watch.began(steps, said_of(accelerator, workers))
 
     started, skips = time.monotonic() - progress.seconds, 0
     unreadable, history = set(progress.unreadable), list(progress.history)
@@ -345,7 +353,7 @@ def validate(backbone: nn.Module, pairs: Pairs, pictures: Pictures, name: str) -
     """The figures of a backbone on people held out: unmasked, and with masked probes if there are any."""
     was_training = backbone.training
     conditions: tuple[Condition, ...] = ("none",) if pictures.masked is None else ("none", "probe")
-    reports, curves = evaluate(name, bases.embed_with(backbone), pairs, pictures, conditions)
+    reports, curves = compare(name, embedded(pictures, bases.embed_with(backbone)), pairs, conditions)
     backbone.train(was_training)
     return with_roc(reports, curves)
 

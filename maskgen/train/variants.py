@@ -55,18 +55,18 @@ def write(model: Path, bits: Bits, calibration: Image, checked: Image) -> Varian
     )
 
 
-def crops_for(samples: Samples, held_out: Pictures | None) -> tuple[Image, Image]:
+def crops_for(samples: Samples, held_out: Pictures | None, workers: int = 0) -> tuple[Image, Image]:
     """Crops (N, 112, 112, 3) to calibrate on, spread over the data, and others, of people held out if there are any."""
     if held_out is None:
-        crops = _crops(samples, CALIBRATED_ON + CHECKED_ON)
+        crops = _crops(samples, CALIBRATED_ON + CHECKED_ON, workers)
         is_calibration = np.arange(len(crops)) % 3 == 0
         return crops[is_calibration], crops[~is_calibration]
     others = np.concatenate([held_out.clean, *([] if held_out.masked is None else [held_out.masked])])
-    return _crops(samples, CALIBRATED_ON), others[:: -(-len(others) // CHECKED_ON)]
+    return _crops(samples, CALIBRATED_ON, workers), others[:: -(-len(others) // CHECKED_ON)]
 
 
-def _crops(samples: Samples, number: int) -> Image:
-    return np.ascontiguousarray(spread(samples, number).numpy().transpose(0, 2, 3, 1))
+def _crops(samples: Samples, number: int, workers: int) -> Image:
+    return np.ascontiguousarray(spread(samples, number, workers).numpy().transpose(0, 2, 3, 1))
 
 
 def _batches(crops: Image) -> list[Float32Array]:

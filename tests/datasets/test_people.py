@@ -5,13 +5,14 @@ import json
 import os
 import pickle
 import shutil
+from collections import Counter
 
 import numpy as np
 import people as made
 import pytest
 import recordio_files
 import tarfiles
-from fakes import mask, write_picture
+from fakes import mask, pixels, write_picture
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -257,9 +258,101 @@ def test_originals_are_found_in_what_augment_read_whatever_its_format(
     assert [one[1] for one in found] == [one[1] for one in seen(open_people(crops))]
     assert [len(one[2]) for one in found] == [1] * 9
     shutil.move(source, source.with_name("elsewhere"))
-    with pytest.raises(ConfigError, match="the original of a masked picture is missing; set original to"):
+    with pytest.raises(ConfigError, match=r"has none of the originals of 9 pictures in .*, such as .*; set original to"):
         open_people(job.target)
     assert seen(open_people(job.target, source.with_name("elsewhere"))) == found
+
+
+SKIPPED = ("ann/2.png", "bob/2.png")
+SOME_SKIPPED = {"ann/1.png": "face", "ann/2.png": "back_of_head", "ann/3.png": "face", "ann/4.png": "no_face"}
+SOME_SKIPPED |= {"bob/1.png": "face", "bob/2.png": "back_of_head", "bob/3.png": "face"}
+EVERYBODY = [name for name, kind in SOME_SKIPPED.items() if kind != "no_face"]
+
+
+@pytest.fixture
+def small_pictures(tmp_path):
+    """Of whom two can wear no mask, and one has no face."""
+    for number, (name, kind) in enumerate(SOME_SKIPPED.items()):
+        made._write(tmp_path / "in" / name, pixels(kind, (112, 112), number))
+    return tmp_path / "in"
+
+
+@pytest.fixture
+def some_skipped(tmp_path, job_of):
+    """Makes an output of photographs of the same."""
+    for name, kind in SOME_SKIPPED.items():
+        write_picture(tmp_path / "in" / name, kind)
+
+    def make(out_format, name="out", **settings):
+        job = job_of(tmp_path / "in", name, out_format=out_format, **settings)
+        mask(job)
+        return job.target
+
+    return make
+
+
+@pytest.mark.parametrize("out_format", ALL)
+def test_crops_whose_originals_nobody_wrote_are_left_out_and_counted_and_the_others_are_learnt(
+    some_skipped, out_format
+):
+    found = open_people(some_skipped(out_format, align=112, originals=True))
+    assert [item.name for item in found.items] == ["ann/1.png", "ann/3.png", "bob/1.png", "bob/3.png"]
+    assert all(found.read(item.original).shape == (112, 112, 3) for item in found.items)
+    assert found.copies.tolist() == [1, 1, 1, 1]
+    assert dict(found.left_out) == {"no_face": 1, "no_original": len(SKIPPED)}
+    assert (found.starts is None) == (out_format == "folder"), "files of many pictures are read in their order"
+
+
+@pytest.mark.parametrize("out_format", ALL)
+def test_skipped_pictures_that_were_copied_are_learnt(some_skipped, out_format):
+    found = open_people(some_skipped(out_format, align=112, originals=True, copy_skipped=True))
+    assert list(found.names) == EVERYBODY
+    assert [item.name for item in found.items if not item.masked] == list(SKIPPED)
+
+
+@pytest.mark.parametrize("source_format", ALL)
+@pytest.mark.parametrize("out_format", ALL)
+def test_skipped_pictures_are_learnt_from_what_augment_read_and_left_out_where_that_is_gone(
+    small_pictures, converted, job_of, source_format, out_format
+):
+    source = converted(small_pictures, source_format)
+    job = job_of(source, out_format=out_format, aligned=True, originals=True)
+    mask(job)
+    found = open_people(job.target)
+    assert Counter(found.copies.tolist()) == {1: 4, 0: 2}
+    learnt, there = ({one[:2] for one in seen(which)} for which in (found, open_people(source)))
+    assert learnt < there
+    assert (len(learnt), len(there)) == (6, 7)
+    is_packed = "folder" not in (source_format, out_format)
+    assert (found.starts is not None) == is_packed, "files of many pictures are read in their order"
+    shutil.move(source, source.with_name("elsewhere"))
+    fewer = open_people(job.target)
+    assert fewer.copies.tolist() == [1] * 4
+    assert fewer.left_out["no_original"] == 2
+    assert len(open_people(job.target, source.with_name("elsewhere")).items) == 6
+
+
+def test_files_that_somebody_deleted_are_left_out_and_counted(some_skipped):
+    target = some_skipped("folder", align=112, originals=True, variants=2)
+    (target / "ann/1.png").unlink()
+    (target / "ann/3_m2.png").unlink()
+    found = open_people(target)
+    assert [(item.name, len(item.masked)) for item in found.items] == [
+        ("ann/3.png", 1),
+        ("bob/1.png", 2),
+        ("bob/3.png", 2),
+    ]
+    assert dict(found.left_out) == {"no_face": 1, "no_original": 2, "lost": 2}
+
+
+def test_crops_are_not_learnt_beside_originals_that_are_photographs(some_skipped, tmp_path):
+    target = some_skipped("folder", align=112)
+    with pytest.raises(ConfigError, match=r"crops of masked people without their originals; make them with originals"):
+        open_people(target)
+    with pytest.raises(ConfigError, match=r"in: photographs, and the masked copies in .* are crops; set original to"):
+        open_people(target, tmp_path / "in")
+    crops = some_skipped("folder", "crops", masks=False, align=112)
+    assert [len(item.masked) for item in open_people(target, crops).items] == [1, 0, 1, 1, 0, 1]
 
 
 @pytest.mark.parametrize("out_format", MANY)
@@ -363,7 +456,7 @@ def test_a_text_that_is_not_there_is_not_found():
 def test_a_dataset_that_says_of_nobody_who_it_is_is_refused_with_the_reasons(tmp_path, out_format):
     if out_format == "webdataset":
         path = tarfiles.packed(tmp_path / "a.tar", [("1.png", b"x"), ("2.png", b"x"), ("3.txt", b"x")])
-        match = r"a\.tar: no picture of which it says who is on it: not_an_image 1, no_identity 2"
+        match = r"a\.tar: no picture of which it says who is on it: no_identity 2, not_an_image 1"
     else:
         recordio_files.write(tmp_path, [(1, recordio_files.packed(0.5, b"x"))])
         path, match = tmp_path, "no picture of which it says who is on it: bad_label 1"

@@ -82,7 +82,7 @@ def test_pairs_that_cannot_be_compared_are_left_out():
     usable = np.ones(len(pairs.names), bool)
     usable[::7] = False
     kept = usable[pairs.first] & usable[pairs.second]
-    (report,), _ = compare("m", embeddings, pairs, is_usable=usable)
+    (report,), _ = compare("m", embeddings._replace(is_usable=usable), pairs)
     scores = np.sum(embeddings.clean[pairs.first[kept]] * embeddings.clean[pairs.second[kept]], axis=1)
     assert report.figures.auc == pytest.approx(roc_auc_score(pairs.is_same[kept], scores))
     assert (report.left_out, report.figures.genuine) == ((~kept).sum(), pairs.is_same[kept].sum())

@@ -1,4 +1,4 @@
-"""Masks that are put on while loading."""
+"""Masks that are put on while loading, and what is trained."""
 
 import pytest
 
@@ -15,3 +15,11 @@ def nothing_lies_in_front(monkeypatch):
     monkeypatch.setattr(faces, "_parser", lambda detectors: None)
     # What is replaced here is not replaced in other processes.
     monkeypatch.setattr(collection, "LocalExecutor", lambda workers: parallel.InProcess())
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory):
+    """The ONNX file of a tiny network, see `small_networks.written`."""
+    from small_networks import written
+
+    return written(tmp_path_factory.mktemp("base") / "w600k_tiny.onnx")

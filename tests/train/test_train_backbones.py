@@ -12,6 +12,8 @@ torch = pytest.importorskip("torch", reason="training needs the extra [train]")
 
 torch.set_num_threads(1)
 
+from small_networks import lived_in
+
 from maskgen.errors import ModelError
 from maskgen.evaluate.embed import file_of, recogniser_of
 from maskgen.train import bases, export, graph
@@ -23,28 +25,6 @@ SPECS = {
     "mbf": mobilefacenet(1 / 16, embedding=32),
     "mbf_large": mobilefacenet(1 / 16, (2, 1, 2, 1), 4, embedding=24),
 }
-
-
-def lived_in(spec, seed=0):
-    """A network whose batch norms have seen something: statistics, scales and shifts of their own."""
-    generator = torch.Generator().manual_seed(seed)
-
-    def draw(tensor, low, high):
-        with torch.no_grad():
-            tensor.copy_(torch.rand(tensor.shape, generator=generator) * (high - low) + low)
-
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        network = build(spec)
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
-            draw(module.running_mean, -0.5, 0.5)
-            draw(module.running_var, 0.5, 2)
-            draw(module.weight, 0.5, 1.5)
-            draw(module.bias, -0.5, 0.5)
-        elif isinstance(module, torch.nn.PReLU):
-            draw(module.weight, 0.1, 0.5)
-    return network.eval()
 
 
 def difference(one, other):

@@ -11,30 +11,18 @@ from onnx import TensorProto, helper, numpy_helper
 torch = pytest.importorskip("torch", reason="training needs the extra [train]")
 torch.set_num_threads(1)
 
+from small_networks import lived_in, tiny
+
 from maskgen.errors import ModelError
 from maskgen.evaluate.embed import Embedder, noise
 from maskgen.train import bases, export
-from maskgen.train.backbones import IResNetSpec, build, mobilefacenet
+from maskgen.train.backbones import IResNetSpec
 
 SPECS = {
     "iresnet": IResNetSpec((2, 1, 1, 1), (4, 4, 6, 8, 10), 16),
-    "mbf": mobilefacenet(1 / 16, blocks=(1, 1, 1, 1), embedding=24),
+    "mbf": tiny(24),
 }
 HEAD = torch.zeros(7, 16)
-
-
-def lived_in(spec, seed=0):
-    """A network whose batch norms have seen something."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        network = build(spec)
-        for module in network.modules():
-            if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
-                for tensor, low in ((module.running_mean, -0.5), (module.bias, -0.5)):
-                    tensor.data.uniform_(low, -low)
-                module.running_var.uniform_(0.5, 2)
-                module.weight.data.uniform_(0.5, 1.5)
-    return network.eval()
 
 
 NETWORKS = {name: lived_in(spec) for name, spec in SPECS.items()}

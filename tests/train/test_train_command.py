@@ -13,23 +13,12 @@ torch.set_num_threads(1)
 
 from click.testing import CliRunner
 
+from maskgen import manifest
 from maskgen.cli import main
 from maskgen.cli.train import _name_of
-from maskgen.train import export
-from maskgen.train.backbones import build, mobilefacenet
 
 # A pack for OUT/pack is needed anyway; the one that ships has no recogniser.
 FEW = ("--epochs", "1", "--batch-size", "8", "--workers", "0", "--device", "cpu", "--holdout", "0", "--json")
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    with torch.random.fork_rng():
-        torch.manual_seed(5)
-        network = build(mobilefacenet(1 / 16, blocks=(1, 1, 1, 1), embedding=16))
-    path = tmp_path_factory.mktemp("base") / "w600k_tiny.onnx"
-    export.write_onnx(network, path)
-    return path
 
 
 @pytest.fixture
@@ -119,3 +108,22 @@ def test_where_augment_has_written_nothing_the_data_are_asked_for(home, base, mo
 )
 def test_a_folder_for_trainings_is_called_after_the_base(base, name):
     assert _name_of(base) == name
+
+
+def test_what_is_left_out_is_said_before_anything_is_learnt_and_also_where_too_little_is_left(home, base):
+    fetched(home, base, "buffalo_x")
+    (first, second, *others) = manifest.read(manifest.path_of(home.parent / "data"))
+    (home.parent / "data" / second.key).unlink()
+    manifest.replace(
+        manifest.path_of(home.parent / "data"), [first.model_copy(update={"original": None}), second, *others]
+    )
+    result = invoke()
+    assert result.exit_code == 0, result.output
+    said = [line for line in result.stderr.splitlines() if not line.startswith("train ")]
+    assert said[0].startswith("data       3 identities")
+    assert said[0].endswith("left out: lost 1, no_original 1")
+    assert said[1].startswith(
+        "left out   1 picture whose originals are not there; 'maskgen augment --originals --copy-"
+    )
+    assert json.loads(result.stdout)["left_out"] == {"lost": 1, "no_original": 1}
+    assert "no_original 1" in invoke("--batch-size", "64", "--out", "other").stderr

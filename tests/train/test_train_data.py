@@ -19,7 +19,7 @@ from maskgen.datasets.dataset import open_people
 from maskgen.detect import DetectorSpec
 from maskgen.errors import ConfigError, ImageError
 from maskgen.face import HeadPose
-from maskgen.recognition import faces
+from maskgen.recognition import faces, seen
 from maskgen.train import collection as collecting
 from maskgen.train import data, order
 from maskgen.train.results import UsedMasks
@@ -41,6 +41,11 @@ def augmented(tmp_path):
 
 @pytest.fixture
 def photographs(tmp_path):
+    """As `photographs_in`."""
+    return photographs_in(tmp_path / "data")
+
+
+def photographs_in(root):
     """Photographs of 200x200 with one frontal face each, whose landmarks the manifest knows; no copies."""
     face = face_at(HeadPose(0, 0, 0), 0.8, (100, 90))
     rows = []
@@ -48,7 +53,7 @@ def photographs(tmp_path):
         for take in range(3):
             image = np.full((200, 200, 3), 60 + 30 * person + take, np.uint8)
             file = people.name(person, take)
-            people._write(tmp_path / "data" / file, image)
+            people._write(root / file, image)
             rows.append(
                 people.Row(
                     key=file,
@@ -58,8 +63,8 @@ def photographs(tmp_path):
                     original=people.Written(place=file),
                 )
             )
-    people.write_run(tmp_path / "data", rows, {"aligned": False})
-    return tmp_path / "data"
+    people.write_run(root, rows, {"aligned": False})
+    return root
 
 
 def test_originals_and_masked_copies_come_one_to_one(augmented):
@@ -266,8 +271,9 @@ def test_originals_may_lie_elsewhere(augmented, tmp_path):
     assert all(Path(item.original).is_relative_to(elsewhere) for item in found.items)
     assert all(Path(item.masked[0]).is_relative_to(augmented) for item in found.items)
     (elsewhere / people.name(3, 1)).unlink()
-    with pytest.raises(ConfigError, match=r"3/1\.png: the original of a masked picture is missing; set original to"):
-        open_people(augmented, elsewhere)
+    fewer = open_people(augmented, elsewhere)
+    assert {*found.names} - {*fewer.names} == {people.name(3, 1)}
+    assert dict(fewer.left_out) == {"no_original": 1}
 
 
 def test_rows_without_a_face_are_left_out_and_counted(tmp_path):
@@ -302,6 +308,102 @@ def test_a_verification_set_is_nothing_to_learn_from_and_what_takes_it_is_named(
 def test_settings_that_cannot_be_are_refused(values, match):
     with pytest.raises(ConfigError, match=match):
         settings_of({"data": "x", "base": "scratch:mbf", **values})
+
+
+# ---- only what is needed
+
+
+def refuse_networks(monkeypatch):
+    for name in ("maskgen.packs.session.session", "maskgen.recognition.faces.look_at"):
+        monkeypatch.setattr(name, lambda *args, **options: pytest.fail("a network was loaded, or a picture looked at"))
+
+
+@pytest.mark.parametrize("made", [people.folder_of_people, people.augmented_people])
+def test_where_nobody_will_be_masked_no_face_is_looked_at_and_no_mask_is_read(made, tmp_path, monkeypatch):
+    root = made(tmp_path / "data")
+    refuse_networks(monkeypatch)
+    collection = collect(root, holdout=0.3, mask_prob=0, catalog=(tmp_path / "nowhere",))
+    assert collection.cropper.catalog is None
+    assert not list(tmp_path.glob("out/faces-*"))
+    samples = data.Samples(collection, 0, flip=False)
+    assert len(samples) == len(collection.people) == 12, "masked copies are not used, as with any --mask-prob"
+    assert all(torch.equal(samples[0, at].picture, samples[0, at].clean) for at in range(12))
+    assert data.validation(collection, 0)[1].masked is None
+
+
+def test_photographs_on_which_nobody_will_be_masked_are_searched_for_keypoints_only(tmp_path, monkeypatch):
+    root, asked = people.folder_of_people(tmp_path / "data"), []
+
+    def look_at(image, detector, parser, **options):
+        asked.append((parser, options["observed"]))
+        return seen.Seen((112, 112), (found,), 0)
+
+    found = seen.SeenFace(face_at(HeadPose(0, 0, 0), 0.5, (56, 50)))
+    monkeypatch.setattr(faces, "look_at", look_at)
+    monkeypatch.setattr(faces, "_detector", lambda detectors: None)
+    assert len(collect(root, aligned=False, holdout=0, workers=0, mask_prob=0).people) == 18
+    assert asked == [(None, False)] * 18
+
+
+def test_identities_with_too_few_pictures_are_not_searched(photographs, catalog_dir, monkeypatch):
+    (photographs / "manifest.jsonl").unlink()
+    for take in (1, 2):
+        (photographs / people.name(0, take)).unlink()
+    (photographs / people.name(1, 2)).unlink()
+    looked_at = []
+
+    def look_at(image, detector, parser, **options):
+        looked_at.append(image)
+        return seen.Seen((200, 200), reason="no_face")
+
+    monkeypatch.setattr(faces, "look_at", look_at)
+    monkeypatch.setattr(faces, "_detector", lambda detectors: None)
+    given = {"aligned": False, "workers": 0, "catalog": catalog_dir, "min_pictures": 3}
+    for settings, searched in (({"holdout": 0}, 6), ({"holdout": 0.5, "mask_prob": 1}, 8)):
+        looked_at.clear()
+        with pytest.raises(ConfigError, match=f"0 identities to learn, .*; left out: no_face {searched}, .*too_few"):
+            collect(photographs, **given, **settings, faces=photographs.parent / f"seen-{searched}")
+        assert len(looked_at) == searched
+
+
+# ---- validation
+
+
+@pytest.mark.parametrize("masks", ["copies", "put on", "none"])
+def test_the_pictures_of_people_held_out_do_not_depend_on_who_loads_them(masks, augmented, tmp_path, catalog_dir):
+    root, settings = augmented, {}
+    if masks == "put on":
+        root, settings = photographs_in(tmp_path / "photographs"), {"mask_prob": 1, "catalog": catalog_dir}
+    if masks == "none":
+        settings = {"mask_prob": 0}
+    collection = collect(root, holdout=0.4, **settings)
+    (Path(collection.held_out[1].item.original)).write_bytes(b"broken")
+    told = []
+    (pairs, here), (others, elsewhere) = (
+        data.validation(collection, 3, workers, lambda *now: told.append(now)) for workers in (0, 2)
+    )
+    number = len(collection.held_out)
+    assert told == [(number, number)] * 2
+    assert (pairs.names, len(pairs.names)) == (others.names, number - 1)
+    assert here.left_out == elsewhere.left_out == {"bad_image": 1}
+    assert np.array_equal(here.clean, elsewhere.clean)
+    kept = [at for at in range(number) if at != 1]
+    cropper = collection.cropper
+    for at, clean in zip(kept, here.clean, strict=True):
+        person = collection.held_out[at]
+        assert np.array_equal(clean, cropper.clean(person.item.original, person.keypoints))
+    if masks == "none":
+        assert here.masked is elsewhere.masked is None
+        return
+    assert np.array_equal(here.masked, elsewhere.masked)
+    for at, worn in zip(kept, here.masked, strict=True):
+        person = collection.held_out[at]
+        expected = (
+            cropper.masked(person.item.original, person.seen, np.random.default_rng([3, at]))[1]
+            if (masks == "put on")
+            else cropper.clean(person.item.masked[0], person.keypoints)
+        )
+        assert np.array_equal(worn, expected)
 
 
 # ---- formats

@@ -30,11 +30,9 @@ from maskgen.cli import extras
 from maskgen.cli.train import train as train_cli
 from maskgen.errors import ConfigError, MaskgenError
 from maskgen.train import bases, export, folder, learner, loop
-from maskgen.train.backbones import build, mobilefacenet
 from maskgen.train.results import UsedMasks
 from maskgen.train.settings import refuse_others, settings_of
 
-SPEC = mobilefacenet(1 / 16, blocks=(1, 1, 1, 1), embedding=16)
 CLASSIC = {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {}
 REPOSITORY = Path(__file__).parents[2]
 
@@ -57,18 +55,6 @@ def pack(tmp_path_factory):
         warnings.simplefilter("ignore")
         torch.onnx.export(network, (torch.zeros(1, 3, 64, 64),), str(root / "det_test.onnx"), **CLASSIC)
     return root
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    """A recognition ONNX that has learnt nothing, which is enough to be a teacher."""
-    with torch.random.fork_rng():
-        torch.manual_seed(5)
-        network = build(SPEC)
-    network.train()(torch.randn(16, 3, 112, 112, generator=torch.Generator().manual_seed(0)))
-    path = tmp_path_factory.mktemp("base") / "base.onnx"
-    export.write_onnx(network, path)
-    return path
 
 
 @pytest.fixture

@@ -11,24 +11,14 @@ pytest.importorskip("accelerate", reason="training needs the extra [train]")
 torch.set_num_threads(1)
 
 from click.testing import CliRunner
+from small_networks import seeded, tiny
 
 from maskgen import files
 from maskgen.cli.train import train as train_cli
 from maskgen.errors import ConfigError, MaskgenError
 from maskgen.files import LOCK_FILE
 from maskgen.train import collection, export, loop
-from maskgen.train.backbones import build, mobilefacenet
 from maskgen.train.settings import settings_of
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    with torch.random.fork_rng():
-        torch.manual_seed(5)
-        network = build(mobilefacenet(1 / 16, blocks=(1, 1, 1, 1), embedding=16))
-    path = tmp_path_factory.mktemp("base") / "base.onnx"
-    export.write_onnx(network, path)
-    return path
 
 
 @pytest.fixture
@@ -172,7 +162,7 @@ def test_the_command_says_on_both_ends_that_nobody_is_held_out(base, tmp_path):
 
 def test_a_base_whose_embeddings_are_no_numbers_is_found_before_the_data_are_read(learn, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "collect", lambda *args: pytest.fail("the data were read"))
-    network = build(mobilefacenet(1 / 16, blocks=(1, 1, 1, 1), embedding=16)).eval()
+    network = seeded(tiny()).eval()
     with torch.no_grad():
         network.features.layers[3].running_var.fill_(-1)  # the root of a negative variance
     export.write_pth(network, tmp_path / "nan.pth")

@@ -14,24 +14,18 @@ pytest.importorskip("accelerate", reason="training needs the extra [train]")
 torch.set_num_threads(1)
 
 from click.testing import CliRunner
+from small_networks import seeded, tiny, written
 
 from maskgen.cli import main
 from maskgen.errors import ConfigError
 from maskgen.evaluate.embed import Embedder
 from maskgen.train import bases, export, loop, variants
-from maskgen.train.backbones import build, mobilefacenet
 from maskgen.train.settings import settings_of
 
 
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory):
-    with torch.random.fork_rng():
-        torch.manual_seed(5)
-        network = build(mobilefacenet(1 / 16, blocks=(1, 1, 1, 1)))
-    network.train()(torch.randn(16, 3, 112, 112, generator=torch.Generator().manual_seed(0)))
-    path = tmp_path_factory.mktemp("teacher") / "w600k_big.onnx"
-    export.write_onnx(network, path)
-    return path
+    return written(tmp_path_factory.mktemp("teacher") / "w600k_big.onnx", 512)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +87,7 @@ def test_a_teacher_with_embeddings_of_another_length_is_refused_before_the_data_
     teacher, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(loop, "collect", lambda *args: pytest.fail("the data were read"))
-    export.write_onnx(build(mobilefacenet(1 / 16, blocks=(1, 1, 1, 1), embedding=24)), tmp_path / "small.onnx")
+    export.write_onnx(seeded(tiny(24)), tmp_path / "small.onnx")
     settings = {"data": "x", "base": str(tmp_path / "small.onnx"), "teacher": str(teacher), "device": "cpu"}
     with pytest.raises(ConfigError, match=r"its embeddings have 512 numbers, those of base .* 24"):
         loop.train(settings_of(settings), tmp_path / "out")
