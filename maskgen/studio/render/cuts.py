@@ -85,9 +85,10 @@ class _Pleats:
     lip_mm: float = 1.2
 
 
-_THREE: Final = _Pleats(((0.315, 0.32), (0.515, 0.52), (0.725, 0.70)), (2.4, 3.4, 4.6))
+# Strips hold the pleats together at the sides, the chin opens them: they spread from there like a bow.
+_THREE: Final = _Pleats(((0.30, 0.37), (0.51, 0.51), (0.735, 0.655)), (2.4, 3.4, 4.6))
 _THREE_FLAT: Final = _Pleats(((0.30, 0.30), (0.50, 0.50), (0.69, 0.68)), (0.7, 0.9, 1.4), 1.0)
-_THREE_WIDE: Final = _Pleats(((0.29, 0.34), (0.50, 0.52), (0.745, 0.68)), (4.4, 6.0, 8.0), 1.4)
+_THREE_WIDE: Final = _Pleats(((0.28, 0.43), (0.50, 0.53), (0.755, 0.63)), (4.4, 6.0, 8.0), 1.4)
 _TWO_SEWN: Final = _Pleats(((0.36, 0.35), (0.62, 0.62)), (2.6, 3.6), 2.0)
 
 
@@ -118,7 +119,11 @@ def _pleated(cut: Cut, sheet: Sheet, pleats: _Pleats, rng: np.random.Generator) 
         cut.tone = cut.tone * (1 + 0.05 * bump(below + 0.7, 0.5))
         doubled = step(below + 9.0, 0.4) * step(-below, 0.25)
         cut.layers = cut.layers + doubled * (1 - 0.55 * gape)
-    cut.tone = cut.tone * (1 - 0.08 * undersides)
+    # What lies below the lowest pleat is tucked under the chin, and turned away from the light.
+    lowest, at_side = pleats.at[-1]
+    below = sheet.rows - (lowest + (at_side - lowest) * side**1.6)
+    tucked = step(below, 0.012) * (0.35 + 0.65 * np.clip(1 - side**2.0, 0, 1)) * min(pleats.open_mm[-1] / 4.6, 1.0)
+    cut.tone = cut.tone * (1 - 0.08 * undersides) * (1 - 0.13 * tucked)
     return undersides
 
 

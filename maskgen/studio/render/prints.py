@@ -7,7 +7,7 @@ Convention
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from maskgen.arrays import Float64Array
 from maskgen.face.head import AXIS_Z_MM
 from maskgen.studio.render.relief import step
 from maskgen.studio.render.sheet import Sheet
+
+# Ink sinks into cloth: so much of its colour is seen.
+_INK: Final = 0.85
 
 Colour = tuple[int, int, int]
 Print = Literal[
@@ -66,7 +69,7 @@ def printed(
     albedo = np.broadcast_to(np.array(ground) / 255, (*x.shape, 3))
     colours = [np.array(colour) / 255 for colour in inks]
     for share, colour in zip(_shares(pattern, len(colours), x, y, rng), colours, strict=False):
-        albedo = albedo + share[..., None] * (colour - albedo)
+        albedo = albedo + _INK * share[..., None] * (colour - albedo)
     return albedo
 
 
