@@ -79,14 +79,14 @@ TODAY: Final = Recipe("today")
 # What it would be like without masks: how much of a change comes from training on.
 NO_MASKS: Final = Recipe("masked share", "0", {"--mask-share": "0"})
 RECIPES: Final = (
-    *_levels("rate", "--lr", ["0.03", "0.1"]),
+    *_levels("rate", "--lr", ["0.01", "0.1"]),
     *_levels("distill", "--distill", ["3", "30", "0"]),
     *_levels("batch norm", "--batch-norm", ["train"]),
     *_levels("masked share", "--mask-share", ["0.75", "0.25"]),
     NO_MASKS,
     *_levels("clip", "--clip", ["50", "1"]),
     Recipe("designs", "one", copies="one design"),
-    Recipe("clip", "1e6 at a tenth of the rate", {"--clip": "1e6", "--lr": "0.001"}),
+    Recipe("clip", "1e6 at a tenth of the rate", {"--clip": "1e6", "--lr": "0.003"}),
     *_levels("rate", "--lr", ["0.003"]),
     Recipe("wears", "all", copies="all wears"),
     Recipe("variants", "3", copies="three copies"),

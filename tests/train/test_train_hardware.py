@@ -108,6 +108,8 @@ def test_adamw_has_rates_and_decay_of_its_own():
     assert settings(optimizer="adamw").highest_lr == pytest.approx(1e-4)
     assert settings(optimizer="adamw", base="scratch:mbf").highest_lr == pytest.approx(1e-3)
     assert settings(optimizer="adamw", lr=0.5).highest_lr == 0.5
+    assert settings().highest_lr == pytest.approx(0.03)
+    assert settings(base="scratch:mbf").highest_lr == pytest.approx(0.1)
     network = bases.build(bases.scratch_spec("scratch:mbf:0.0625"))
     for name, decay in (("sgd", 5e-4), ("adamw", 0.1)):
         optimizer = learner.optimizer_of(network, settings(optimizer=name))
