@@ -105,13 +105,13 @@ def _sharpened(premultiplied: Image, strength: float) -> Image:
 
     if not strength:
         return premultiplied
-    blurred = cv2.GaussianBlur(premultiplied, (0, 0), _SHARPENED_REACH).astype(np.float32)
-    alpha = premultiplied[..., 3:].astype(np.float32)
+    picture = premultiplied.astype(np.float32)
+    blurred, alpha = cv2.GaussianBlur(picture, (0, 0), _SHARPENED_REACH), picture[..., 3:]
     # Against the blurred colour itself, not one that fades with the opacity at the edge.
     around = blurred[..., :3] * (alpha / np.maximum(blurred[..., 3:], 1))
     # Folds, not prints and trims, which are hard enough.
-    fold = np.float32(_FOLD) * np.tanh((premultiplied[..., :3] - around) / np.float32(_FOLD))
-    sharp = premultiplied[..., :3] + np.float32(strength) * fold
+    fold = np.float32(_FOLD) * np.tanh((picture[..., :3] - around) / np.float32(_FOLD))
+    sharp = picture[..., :3] + np.float32(strength) * fold
     return np.concatenate([np.clip(np.round(sharp), 0, alpha), alpha], axis=2).astype(np.uint8)
 
 

@@ -10,7 +10,7 @@ import pytest
 from catalogs import small_catalog
 from scipy.spatial import Delaunay
 
-from maskgen.catalog import decoded, png
+from maskgen.catalog import decoded, png, textures
 from maskgen.catalog.store import Catalog
 
 
@@ -167,3 +167,20 @@ print("scipy" in sys.modules)
         for _ in range(2)
     ]
     assert said == ["True", "False"]
+
+
+def test_folds_stand_out_more_in_small_copies_than_averaging_leaves_them_but_prints_and_edges_do_not():
+    x = np.arange(80, dtype=np.float32)
+    plain = np.zeros((80, 80, 4), np.uint8)
+    plain[10:70, 10:70] = (150, 160, 170, 255)
+    folded, printed = plain.copy(), plain.copy()
+    folded[10:70, 10:70, :3] += np.round(8 * np.sin(x[10:70] * 2 * np.pi / 8)).astype(np.int8).astype(np.uint8)[:, None]
+    printed[10:70, 20:60:8, :3] = 20
+    small = [textures._sharpened(picture, 1.0) for picture in (plain, folded, printed)]
+    for before, after in zip((plain, folded, printed), small, strict=True):
+        assert np.array_equal(before[..., 3], after[..., 3])
+        assert (after[..., :3] <= after[..., 3:]).all()
+    assert np.array_equal(small[0], plain)
+    inside = slice(20, 60), slice(20, 60), 0
+    assert small[1][inside].std() > 1.4 * folded[inside].std()
+    assert np.abs(small[2].astype(int) - printed).max() <= textures._FOLD

@@ -75,6 +75,10 @@ def points_of(picture: Rendering) -> np.ndarray:
     return np.array(list(picture.points.values()))
 
 
+# Shares of a surgical mask's height, between the upper pleats and below the lowest.
+PANELS = ((0.35, 0.47), (0.82, 0.90))
+
+
 class TestHead:
     def test_skin_passes_through_the_mean_head(self):
         distance, _ = head_solid().distance(mean_head().vertices.astype(float))
@@ -305,6 +309,23 @@ class TestView:
         inner = down[round(0.2 * len(down)) : round(0.9 * len(down))]
         dips = inner < np.array([np.median(inner[max(i - 12, 0) : i + 13]) for i in range(len(inner))]) - 12
         assert (np.diff(dips.astype(int)) == 1).sum() == 3
+
+    def test_no_pleat_stands_evenly_from_end_to_end(self):
+        grey = view(SURGICAL, 0.0).rgba[..., :3].mean(axis=-1)
+        middle, reach = round(view(SURGICAL, 0.0).points["30"][0]), round(40 * COARSE.pixels_per_mm)
+        columns = range(middle - reach, middle + reach, 4)
+        down = np.stack([grey[:, column - 2 : column + 3].mean(axis=1) for column in columns])
+        for top, bottom in ((0.25, 0.45), (0.45, 0.65)):
+            around = down[:, round(top * len(grey)) : round(bottom * len(grey))]
+            depths = np.median(around, axis=1) - around.min(axis=1)
+            assert depths.std() > 0.22 * depths.mean()
+
+    def test_what_lies_below_the_lowest_pleat_is_turned_away_from_the_light(self):
+        grey = view(SURGICAL, 0.0).rgba[..., :3].mean(axis=-1)
+        column = round(view(SURGICAL, 0.0).points["30"][0])
+        down = grey[:, column - 8 : column + 9].mean(axis=1)
+        above, below = (np.median(down[slice(*(round(at * len(down)) for at in part))]) for part in PANELS)
+        assert below < 0.82 * above
 
     def test_a_surgical_mask_leaves_skin_before_the_ears(self):
         points = net(SURGICAL_SHAPE)
