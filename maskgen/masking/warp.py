@@ -83,7 +83,7 @@ def unshrunk(points: Float32Array, step: float) -> Float32Array:
 def shrunk_map(from_image: Float32Array, step: float) -> Float32Array:
     """A map (2, 3) of an image's pixels as one of those of the same made `step` times smaller."""
     if step == 1:
-        return from_image.copy()
+        return np.array(from_image, np.float32)
     to_image = np.array([[step, 0, (step - 1) / 2], [0, step, (step - 1) / 2], [0, 0, 1]], np.float32)
     result: Float32Array = from_image @ to_image
     return result
