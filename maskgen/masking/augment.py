@@ -300,7 +300,7 @@ def worn(
     Overlay
         Clipped to the image; empty (0 pixels) where the mask lies outside.
     """
-    landmarks = warp.shrunk(face.landmarks_68, step)
+    landmarks = np.ascontiguousarray(warp.shrunk(face.landmarks_68, step))
     on_face = wear.placing(view.names, drawn.wear) @ landmarks
     on_face = fit.fitted(on_face, view.names, drawn.fit, landmarks)
     scale = warp.fitting_scale(view, on_face)

@@ -212,7 +212,7 @@ class Detail:
         gain = _on_creases(_softened(chosen.number)[level].shades, chosen, level, across_mm, down_mm)
         gain *= np.float32(_CREASE_GAIN * chosen.strength * surface.creases)
         weave = _weave_on(surface.weave, chosen.number, across_mm, down_mm, mm_per_pixel)
-        gain = cv2.scaleAdd(weave, _WEAVE_GAIN[surface.weave] * chosen.worn, gain)
+        gain = np.asarray(cv2.scaleAdd(weave, _WEAVE_GAIN[surface.weave] * chosen.worn, gain), np.float32)
         if mm_per_pixel < _FOLDS_UP_TO:
             for corner in self.corners:
                 _folded(gain, corner, across_mm, down_mm, surface.creases)

@@ -40,6 +40,8 @@ _CURVE: Final = (
 _LEVELS: Final = 50
 _FINER: Final = 24
 _SIDE: Final = 512
+# Grain is at hand for masks of so many pixels, wherever it begins.
+_BEYOND: Final = 160
 _TABLE: Final = np.interp(np.arange(256), *np.array(_CURVE).T).astype(np.float32)
 
 
@@ -131,12 +133,16 @@ def drawn(rng: np.random.Generator, size_wh: tuple[int, int]) -> Grain:
     It is cut from a larger piece, which is made once: drawing a number for each pixel takes longer than all the rest.
     """
     left, top = (int(_SIDE * share) for share in rng.random(2).tolist())
-    # So that the next bytes are those of the same row, the piece goes on beyond its edge where it is asked to.
-    right, bottom = max(left + size_wh[0] - _SIDE, 0), max(top + size_wh[1] - _SIDE, 0)
+    # So that the next bytes are those of the same row, the pieces go on beyond their edges.
+    right, bottom = (
+        max(start + length - _SIDE - _BEYOND, 0) for start, length in zip((left, top), size_wh, strict=True)
+    )
     lighter, darker = _pieces()
     if right or bottom:
         lighter, darker = (
-            np.asarray(cv2.copyMakeBorder(piece, 0, bottom, 0, right, cv2.BORDER_WRAP), np.uint8)
+            np.asarray(
+                cv2.copyMakeBorder(piece[:_SIDE, :_SIDE], 0, bottom + _BEYOND, 0, right + _BEYOND, cv2.BORDER_WRAP)
+            )
             for piece in (lighter, darker)
         )
     part = slice(top, top + size_wh[1]), slice(left, left + size_wh[0])
@@ -152,10 +158,13 @@ def strength_on(rgba: Image, sigma: float) -> Image:
 
 @cache
 def _pieces() -> tuple[Image, Image]:
-    """What grain adds and what it takes away, (512, 512) each; its opposite edges go on in each other."""
+    """What grain adds and what it takes away; both begin anew after 512 pixels, and end some pixels later."""
     white = np.random.default_rng(512).standard_normal((_SIDE, _SIDE), np.float32)
     reach = 4
     wrapped = cv2.copyMakeBorder(white, reach, reach, reach, reach, cv2.BORDER_WRAP)
     soft = cv2.GaussianBlur(wrapped, (0, 0), _WIDTH)[reach:-reach, reach:-reach]
     values = np.round(soft * (_GAIN * _LEVELS))
-    return tuple(np.clip(sign * values, 0, 255).astype(np.uint8) for sign in (1, -1))
+    lighter, darker = (
+        np.pad(np.clip(sign * values, 0, 255).astype(np.uint8), (0, _BEYOND), "wrap") for sign in (1, -1)
+    )
+    return lighter, darker

@@ -117,7 +117,7 @@ def unpack(packed: Packed, image: Image, face: Face) -> Observed:
     face : Face
         That was observed on it.
     """
-    known, maps = dict(zip(NUMBERS.names, packed.numbers.item(), strict=True)), packed.maps
+    known, maps = dict(zip(NUMBERS.fields or (), packed.numbers.item(), strict=True)), packed.maps
     light = Light(known["exposure"], known["balance"], known["saturation"], known["skin"])
     height, width = known["gain_shape"].tolist()
     gain = np.frombuffer(maps, "<f2", height * width).reshape(height, width).astype(np.float32)
@@ -147,7 +147,11 @@ class _Kept(Regions):
     ----------
     steps : (5, 64, 64) uint8 array
         Shares of all but the first kind, as they are kept.
+    crop, image_to_crop : arrays
+        As in `Regions`.
     """
+
+    _steps: Image
 
     def __init__(self, steps: Image, crop: Image, image_to_crop: Float32Array) -> None:
         for name, value in (("_steps", steps), ("crop", crop), ("image_to_crop", image_to_crop)):
@@ -157,16 +161,17 @@ class _Kept(Regions):
         """As `Regions.of`."""
         if KINDS[0] in kinds:
             return super().of(*kinds)
-        first, *others = (self._steps[KINDS.index(kind) - 1] for kind in kinds)  # type: ignore[attr-defined]
+        first, *others = (self._steps[KINDS.index(kind) - 1] for kind in kinds)
         for other in others:
             first = cv2.add(first, other)
-        return np.multiply(first, np.float32(1 / _STEPS), dtype=np.float32)
+        share: Float32Array = np.multiply(first, np.float32(1 / _STEPS), dtype=np.float32)
+        return share
 
     @cached_property
-    def shares(self) -> Float32Array:  # type: ignore[override]
+    def shares(self) -> Float32Array:
         """(6, 64, 64) shares that sum to 1."""
         shares = np.empty((len(KINDS), *_SHARES[1:]), np.float32)
-        np.multiply(self._steps, np.float32(1 / _STEPS), out=shares[1:])  # type: ignore[attr-defined]
+        np.multiply(self._steps, np.float32(1 / _STEPS), out=shares[1:])
         np.subtract(1, shares[1:].sum(axis=0), out=shares[0])
         np.maximum(shares[0], 0, out=shares[0])
         return shares

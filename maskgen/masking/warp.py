@@ -83,7 +83,7 @@ def unshrunk(points: Float32Array, step: float) -> Float32Array:
 def shrunk_map(from_image: Float32Array, step: float) -> Float32Array:
     """A map (2, 3) of an image's pixels as one of those of the same made `step` times smaller."""
     if step == 1:
-        return from_image.copy()
+        return np.array(from_image, np.float32)
     to_image = np.array([[step, 0, (step - 1) / 2], [0, step, (step - 1) / 2], [0, 0, 1]], np.float32)
     result: Float32Array = from_image @ to_image
     return result
@@ -191,12 +191,12 @@ def _bent(
     mm_per_pixel = math.sqrt(_middle(in_mm))
     moves = detail.moves(across, down, _COARSE * mm_per_pixel)
     # Pixels of the texture along a millimetre of the skin: few where it turns away, and nowhere many.
-    for map_there, moved, axis, other in ((map_x, moves.across_mm, 0, 3), (map_y, moves.down_mm, 1, 2)):
-        cross = maps[:, axis, 0] * maps[:, other, 1] - maps[:, axis, 1] * maps[:, other, 0]
-        along = np.abs(cross) / np.maximum(in_mm, 1e-9)
-        per_mm = np.zeros(256, np.float32)
-        per_mm[1 : len(maps) + 1] = np.minimum(along, _middle(along))
-        map_there += _finer(moved * cv2.LUT(coarse, per_mm), map_there)
+    cross = maps[:, :2, 0] * maps[:, 3:1:-1, 1] - maps[:, :2, 1] * maps[:, 3:1:-1, 0]
+    per_mm = (np.abs(cross) / np.maximum(in_mm, 1e-9)[:, None]).T
+    for map_there, moved, along in ((map_x, moves.across_mm, per_mm[0]), (map_y, moves.down_mm, per_mm[1])):
+        table = np.zeros(256, np.float32)
+        table[1 : len(along) + 1] = np.minimum(along, _middle(along))
+        map_there += _finer(moved * cv2.LUT(coarse, table), map_there)
     gain = detail.gain(_finer(across, map_x), _finer(down, map_x), mm_per_pixel)
     depth = None if moves.depth is None else _finer(moves.depth, map_x)
     return lambda rgba: detail.over(rgba, gain, depth, mm_per_pixel)

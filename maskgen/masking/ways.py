@@ -116,8 +116,7 @@ def ways_of(view: View) -> Ways:
 @lru_cache(maxsize=64)
 def _camera_of(names: tuple[str, ...]) -> Float64Array:
     """(4, K): takes control points to the affine camera of least squares, transposed."""
-    solver: Float64Array = np.linalg.pinv(np.insert(on_head(names), 3, 1.0, axis=1))
-    return solver
+    return np.linalg.pinv(np.insert(on_head(names), 3, 1.0, axis=1)).astype(np.float64)
 
 
 def _placing(

@@ -38,8 +38,8 @@ STAGES: Final = {
     "draw": ("maskgen.masking.vary:draw",),
     "points": ("maskgen.masking.augment:points_on_face", "maskgen.masking.fit:fitted", "maskgen.masking.fit:placed"),
     "texture": ("maskgen.masking.warp:fitting_scale", "maskgen.masking.vary:applied"),
-    "warp": ("maskgen.masking.warp:warp", "maskgen.masking.warp:drawn", "maskgen.masking.warp:Placed.of"),
-    "of it detail": ("maskgen.masking.detail:Detail.over", "maskgen.masking.detail:Detail.folds"),
+    "warp": ("maskgen.masking.warp:warp", "maskgen.masking.warp:drawn"),
+    "of it detail": tuple(f"maskgen.masking.detail:Detail.{name}" for name in ("over", "folds", "moves", "gain")),
     "straps": ("maskgen.masking.straps:with_straps",),
     "blend": ("maskgen.masking.blend:over",),
 }
@@ -65,11 +65,13 @@ class Clock:
 
 def instrument(clock: Clock) -> None:
     """Time the functions of STAGES."""
-    import importlib
+    import importlib.util
 
     for stage, names in STAGES.items():
         for name in names:
             module_name, _, path = name.partition(":")
+            if importlib.util.find_spec(module_name) is None:
+                continue
             owner: Any = importlib.import_module(module_name)
             *parents, last = path.split(".")
             for parent in parents:
@@ -150,16 +152,20 @@ def serve(args: argparse.Namespace) -> None:
 
 def load(catalog: Any, face: Any, number: int) -> None:
     """Read the picture of the mask that a face is going to wear, which is done once per worker."""
-    from maskgen.masking import choose, straps, warp
+    import importlib.util
+
+    from maskgen.masking import choose
 
     view = choose.choose(catalog, face, np.random.default_rng(number))
     if view is None:
         return
     _ = view.textures, view.triangles
-    if hasattr(warp, "mesh_of"):
-        warp.mesh_of(view)
+    if importlib.util.find_spec("maskgen.masking.mesh"):  # older checkouts have none
+        from maskgen.masking import mesh, ways
+
+        mesh.mesh_of(view)
         if view.straps is not None and view.fastenings:
-            straps._ways(view)
+            ways.ways_of(view)
 
 
 class Server:

@@ -314,6 +314,37 @@ def test_a_strap_draws_the_corner_of_the_cloth_towards_the_ear_and_throws_a_fold
     assert near.max() < 40
 
 
+@pytest.mark.parametrize(("mm_per_pixel", "is_told"), [(0.5, True), (1.2, True), (1.6, False)])
+def test_folds_at_a_corner_are_drawn_where_pixels_are_fine_enough_to_show_them(mm_per_pixel, is_told):
+    across, down, _ = places()
+    pulled = detail.Corner(40.0, 50.0, (detail.PULL_MM, 0.0))
+    told = [
+        detail.Detail(Surface(), detail.drawn(np.random.default_rng(6)), corners).gain(across, down, mm_per_pixel)
+        for corners in ((), (pulled,))
+    ]
+    assert np.array_equal(*told) != is_told
+
+
+def test_cloth_is_moved_towards_the_ear_most_at_the_corner_and_not_far_from_it():
+    calm = replace(detail.drawn(np.random.default_rng(6)), strength=0.0, astray=0.0)
+    moved = moves(calm, corners=(detail.Corner(40.0, 50.0, (3.0, -4.0)), detail.Corner(-40.0, 50.0, (-2.0, 0.0))))
+    assert (moved.across_mm[50, 150], moved.down_mm[50, 150]) == pytest.approx((-3, 4), abs=0.01)
+    assert (moved.across_mm[50, 70], moved.down_mm[50, 70]) == pytest.approx((2, 0), abs=0.01)
+    assert np.abs(moved.across_mm[:, 105:115]).max() < 0.01
+
+
+def test_dark_cloth_shows_creases_by_what_it_throws_back():
+    seen = []
+    for level in (0.05, 0.8):
+        rgba = np.full((60, 60, 4), (level, level, level, 1), np.float32)
+        across, down = np.meshgrid(np.linspace(-30, 30, 60), np.linspace(40, 100, 60))
+        creased = over(
+            detail.Detail(Surface(weave="smooth"), detail.drawn(np.random.default_rng(0))), rgba, across, down, 1.0
+        )
+        seen.append(float(creased[..., 0].std()) / level)
+    assert seen[0] > 2 * seen[1]
+
+
 def test_creases_leave_the_far_outline_of_a_turned_face_smooth(shipped):
     (seen,) = shipped.select(names=["surgical-white"]).designs[0].views_for(45, 0)
     face = face_at(HeadPose(45, 0, 0), 2.0, (200, 150))

@@ -11,7 +11,7 @@ from maskgen.face import HeadPose
 from maskgen.face.align import ARCFACE_KEYPOINTS, aligned_crop, alignment, crop_matrix, moved
 from maskgen.masking.augment import mask_faces, observe
 from maskgen.masking.recipe import Recipe, central
-from maskgen.parse import FaceParser
+from maskgen.parse import KINDS, FaceParser
 from maskgen.recognition.cache import CacheInfo, CacheWriter, FaceCache, prepared
 from maskgen.recognition.crops import Cropper
 from maskgen.recognition.look import look_at
@@ -46,6 +46,11 @@ def test_what_was_packed_masks_a_picture_as_what_was_not_does(tools, portrait, l
     face = looked.face
     fresh = observe(portrait, face, tools[1])
     (packed,) = looked.observed(portrait)
+    # Whatever is asked for first.
+    for kinds in (("skin",), ("skin", "glasses"), ("background", "hair")):
+        asked = packed.regions.of(*kinds)
+        whole = sum(packed.regions.shares[KINDS.index(kind)] for kind in kinds)
+        assert np.abs(asked - whole).max() < 1e-6
     assert np.abs(packed.regions.shares - fresh.regions.shares).max() <= 5 * 0.51 / 51
     one, other = (
         mask_faces(portrait, [face], [seen], Catalog.load(), np.random.default_rng(3)).image for seen in (fresh, packed)
