@@ -73,7 +73,10 @@ def test_a_network_from_scratch_comes_nearer_to_its_teacher(metrics):
 @pytest.mark.parametrize(
     ("values", "match"),
     [
-        ({"base": "scratch:mbf", "distill": 1.0}, "a base from scratch has nothing to teach, and there is no teacher"),
+        (
+            {"base": "scratch:mbf", "distill": 1.0},
+            "^distill: a base from scratch has nothing to teach, and there is no teacher",
+        ),
         ({"base": "x.onnx", "teacher": "scratch:mbf"}, "a network from scratch has nothing to teach"),
         ({"base": "x.onnx", "teacher": "y.onnx", "distill": 0.0}, "with weight 0 nothing is learnt from the teacher"),
     ],
