@@ -117,7 +117,7 @@ _setting = partial(setting, TrainSettings)
     "distill",
     type=float,
     metavar="W",
-    help="Weight of the distance to the teacher.  [default: 10; without a teacher 0]",
+    help="Weight of the distance to the teacher.  [default: 10; from scratch 100, without a teacher 0]",
 )
 @_setting("--lr", "lr", type=float, help="Highest learning rate.  [default: 0.01, from scratch 0.1; AdamW a hundredth]")
 @_setting("--warmup", "warmup", type=float, help="Share of the steps in which the learning rate rises.")

@@ -107,9 +107,7 @@ def test_whoever_watches_is_told_how_many_pictures_are_loaded_and_validated_on(l
 
 @pytest.mark.parametrize("resume", [False, True])
 def test_a_start_that_failed_does_not_block_the_next_one_with_other_settings(resume, learn, monkeypatch):
-    with pytest.raises(
-        ConfigError, match="24 pictures, too few for a step of 1 x 64; choose a batch_size of at mo"
-    ):
+    with pytest.raises(ConfigError, match="24 pictures, too few for a step of 1 x 64; choose a batch_size of at mo"):
         learn(batch_size=64)
 
     def interrupted(row, steps):
