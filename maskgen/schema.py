@@ -29,7 +29,9 @@ def first_fault(error: ValidationError) -> str:
     """The first thing that is wrong, after the field where it is: ``masks[3].weight: Input should be ...``."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
-    return f"{shortened(where)}: {shortened(first['msg'])}" if where else shortened(first["msg"])
+    # What validators of ours say is a sentence; pydantic puts its kind before it.
+    said = shortened(first["msg"].removeprefix("Value error, "))
+    return f"{shortened(where)}: {said}" if where else said
 
 
 def shortened(text: str) -> str:

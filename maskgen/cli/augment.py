@@ -192,7 +192,7 @@ def augment(
         try:
             job = run.Job(source, target, run.AugmentSettings(**settings), execution, name)
         except ValidationError as error:
-            raise click.UsageError(first_fault(error).removeprefix("Value error, "), ctx) from error
+            raise click.UsageError(first_fault(error), ctx) from error
         if dry_run:
             with run.prepare(job) as plan:
                 _say_masks(plan.masks)

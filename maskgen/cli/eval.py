@@ -188,8 +188,9 @@ def evaluate(
         chosen = tuple(dict.fromkeys(conditions))
         rows, curves = [], []
         for name, embed in embedders:
+            with console.progress(f"pictures for {name}") as show:
+                embeddings = reporting.embedded(pictures, embed, _shown(show))
             with console.progress("resamples") as show:
-                embeddings = reporting.embedded(pictures, embed)
                 found, drawn = compare(name, embeddings, listed.pairs, chosen, how.resamples, seed, _shown(show))
             rows += found
             curves += drawn
@@ -344,20 +345,22 @@ def _collect(
     pairs = listed.pairs
     cropper = Cropper(listed.read, listed.is_aligned, masks, wear)
     faces = None
-    with scratch() as forgotten, console.progress("faces") as show:
+    with scratch() as forgotten:
         if masks is not None or not listed.is_aligned:
             there = ((name, listed.keys[name]) for name in pairs.names if name not in pairs.missing)
             detectors = DetectorSpec(pack, aligned=listed.is_aligned)
-            faces = faces_of(
-                people_of(there, listed.is_aligned, listed.read, listed.container),
-                cache or cache_in(out or forgotten, detectors, listed.is_aligned),
-                detectors,
-                LocalExecutor(workers),
-                observed=masks is not None,
-                on_progress=lambda now: show(console.Advance(now.done, now.total, failed=now.failed)),
-                on_fault=console.note,
-            )
-        return reporting.collect(pairs.names, listed.keys, pairs.missing, faces, cropper, seed)
+            with console.progress("faces") as show_faces:
+                faces = faces_of(
+                    people_of(there, listed.is_aligned, listed.read, listed.container),
+                    cache or cache_in(out or forgotten, detectors, listed.is_aligned),
+                    detectors,
+                    LocalExecutor(workers),
+                    observed=masks is not None,
+                    on_progress=lambda now: show_faces(console.Advance(now.done, now.total, failed=now.failed)),
+                    on_fault=console.note,
+                )
+        with console.progress("crops") as show:
+            return reporting.collect(pairs.names, listed.keys, pairs.missing, faces, cropper, seed, _shown(show))
 
 
 def _say(report: EvalReport, form: str, parts: bool, out: Path | None, written: tuple[str, ...]) -> None:

@@ -117,7 +117,7 @@ _setting = partial(setting, TrainSettings)
     "distill",
     type=float,
     metavar="W",
-    help="Weight of the distance to the teacher.  [default: 10; without a teacher 0]",
+    help="Weight of the distance to the teacher.  [default: 10; from scratch 100, without a teacher 0]",
 )
 @_setting("--lr", "lr", type=float, help="Highest learning rate.  [default: 0.03, from scratch 0.1; AdamW 0.0001 and 0.001]")
 @_setting("--warmup", "warmup", type=float, help="Share of the steps in which the learning rate rises.")
@@ -284,6 +284,8 @@ def _watch(bars: contextlib.ExitStack, pictures: int) -> Watch:
         if what not in shown:
             shown[what] = bars.enter_context(console.progress(what))
         shown[what](console.Advance(done, total))
+        if done >= total:  # what comes once more is another bar
+            del shown[what]
 
     def collected(collection: Any) -> None:
         console.tell(
@@ -297,13 +299,15 @@ def _watch(bars: contextlib.ExitStack, pictures: int) -> Watch:
                 f"left out   {console.counted(without, 'picture')} whose originals are not there; 'maskgen augment "
                 "--originals --copy-skipped' writes all of them, --original says where else they are"
             )
+        if collection.mask_prob is None and not collection.people.copies.any():
+            console.note("masks      none: there are no masked copies in these data, and no --mask-prob is given")
         console.tell(f"aligned    {aligned_said(collection.cropper.is_aligned, collection.aligned_by)}")
         if collection.cropper.catalog is not None:
             say_masks(collection.cropper.catalog)
 
-    def began(steps: int, hardware: str) -> None:
+    def began(done: int, steps: int, hardware: str) -> None:
         console.tell(f"hardware   {hardware}")
-        console.tell(f"steps      {steps}")
+        console.tell(f"steps      {steps}" + f", goes on after step {done}" * (done > 0))
         steps_of.begin()
 
     def validated(validation: Validation) -> None:
@@ -318,6 +322,7 @@ def _watch(bars: contextlib.ExitStack, pictures: int) -> Watch:
         placed=partial(advance, "pictures for centres"),
         began=began,
         stepped=steps_of.show,
+        validating=partial(advance, "pictures validated on"),
         validated=validated,
     )
 
@@ -326,10 +331,11 @@ def _say(metrics: Metrics, out: Path, as_json: bool) -> None:
     if as_json:
         console.answer_json(metrics.model_dump(mode="json"))
         return
+    unreadable = console.counted(metrics.unreadable, "picture")
     best = "last" if metrics.best_epoch is None else f"epoch {metrics.best_epoch}"
     rows = [
         ("steps", f"{metrics.steps}, {metrics.seconds:.0f} s, {metrics.pictures_per_second:.1f} pictures/s"),
-        ("unreadable", f"{console.counted(metrics.unreadable, 'picture')}, others were taken instead"),
+        ("unreadable", f"{unreadable}, others were taken instead" if metrics.unreadable else "none"),
         ("best", best),
     ]
     if metrics.not_validated is not None:

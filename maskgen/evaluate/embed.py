@@ -142,7 +142,8 @@ def file_of(name: str) -> Path:
     recogniser = recogniser_of(pack)
     if recogniser is None:
         raise ModelError(
-            f"{pack}: no recognition network (an .onnx with one input of {ARCFACE_SIDE}x{ARCFACE_SIDE}) in this pack"
+            f"{pack}: no recognition network (an .onnx with one input of {ARCFACE_SIDE}x{ARCFACE_SIDE}) in this pack",
+            "choose a pack that has one, such as buffalo_l, or a file",
         )
     return recogniser
 

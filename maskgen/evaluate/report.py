@@ -119,12 +119,19 @@ def _traits(faces: list[Face | None], masks: list[MaskedFace | None], catalog: C
     )
 
 
-def embedded(pictures: Pictures, embed: Embed) -> Embeddings:
-    """What a model makes of pictures, for `maskgen.evaluate.compare`."""
-    masked = None if pictures.masked is None else embeddings_of(_batches(pictures.masked), embed)
-    return Embeddings(embeddings_of(_batches(pictures.clean), embed), masked, pictures.is_usable, pictures.traits)
+def embedded(
+    pictures: Pictures, embed: Embed, on_progress: Callable[[int, int], None] = lambda done, total: None
+) -> Embeddings:
+    """What a model makes of pictures, for `maskgen.evaluate.compare`; `on_progress` gets how many are done, of all."""
+    sides = [pictures.clean, *([] if pictures.masked is None else [pictures.masked])]
+    done, total = 0, sum(map(len, sides))
 
+    def batches(crops: Image) -> Iterator[Image]:
+        nonlocal done
+        for start in range(0, len(crops), _BATCH):
+            yield (batch := crops[start : start + _BATCH])
+            done += len(batch)
+            on_progress(done, total)
 
-def _batches(crops: Image) -> Iterator[Image]:
-    for start in range(0, len(crops), _BATCH):
-        yield crops[start : start + _BATCH]
+    clean, *masked = [embeddings_of(batches(crops), embed) for crops in sides]
+    return Embeddings(clean, masked[0] if masked else None, pictures.is_usable, pictures.traits)

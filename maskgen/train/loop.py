@@ -18,6 +18,8 @@ from torch import nn
 
 from maskgen import files
 from maskgen.arrays import Float64Array
+from maskgen.datasets.augmented import output_of
+from maskgen.datasets.open import format_of_path
 from maskgen.datasets.pairs import Pairs
 from maskgen.errors import ConfigError, MaskgenError
 from maskgen.evaluate.compare import compare
@@ -69,11 +71,13 @@ class Watch:
     placed : callable
         Gets the numbers of pictures that the centres begin at: done, and of all.
     began : callable
-        Gets the number of steps, and a sentence about the hardware.
+        Gets the number of steps that were made before, of all steps, and a sentence about the hardware.
     stepped : callable
         Gets a row after every step, with means since the last row of the history, and the number of steps.
     logged : callable
         Gets a row of the history, and the number of steps.
+    validating : callable
+        Gets the number of pictures of people held out that the network has seen in a validation, and of all.
     validated : callable
         Gets a validation.
     """
@@ -83,9 +87,10 @@ class Watch:
     collected: Callable[[Collection], None] = lambda collection: None
     held_out: Callable[[int, int], None] = lambda done, total: None
     placed: Callable[[int, int], None] = lambda done, total: None
-    began: Callable[[int, str], None] = lambda steps, hardware: None
+    began: Callable[[int, int, str], None] = lambda done, steps, hardware: None
     stepped: Callable[[HistoryRow, int], None] = lambda row, steps: None
     logged: Callable[[HistoryRow, int], None] = lambda row, steps: None
+    validating: Callable[[int, int], None] = lambda done, total: None
     validated: Callable[[Validation], None] = lambda validation: None
 
 
@@ -117,6 +122,7 @@ def train(settings: TrainSettings, out: Path, resume: bool = False, watch: Watch
         If `out` cannot be written, or another training writes there; if a loss or a gradient is no finite number:
         names the step and the files.
     """
+    _refuse_inside(settings, out)
     accelerator = accelerator_of(settings, out)
     with folder.held(accelerator, out):
         return _train(accelerator, settings, out, resume, watch if accelerator.is_main_process else Watch())
@@ -144,9 +150,10 @@ def _train(accelerator: Any, settings: TrainSettings, out: Path, resume: bool, w
     samples = Samples(collection, settings.seed, settings.flip, settings.mask_share)
     steps_an_epoch = len(samples) // (settings.batch_size * settings.accumulate)
     if steps_an_epoch == 0:
+        most = len(samples) // settings.accumulate // world * world
         raise ConfigError(
             f"{counted(len(samples), 'picture')}, too few for a step of {settings.accumulate} x {settings.batch_size}",
-            "take a smaller {batch_size}",
+            f"choose a {{batch_size}} of at most {most}" if most else "choose a smaller {accumulate}, or add pictures",
         )
     steps = settings.epochs * steps_an_epoch
     workers = loaders_of(settings)
@@ -183,7 +190,7 @@ def _train(accelerator: Any, settings: TrainSettings, out: Path, resume: bool, w
         progress = folder.load(accelerator, checkpoint, centres, centre_optimizer)
     elif held_out is not None:
         progress = _validated(accelerator, learner, held_out, progress, 0, out, watch)
-    watch.began(steps, said_of(accelerator, workers))
+    watch.began(progress.step, steps, said_of(accelerator, workers))
 
     started, skips = time.monotonic() - progress.seconds, 0
     unreadable, history = set(progress.unreadable), list(progress.history)
@@ -285,6 +292,17 @@ def _check(settings: TrainSettings, world: int) -> None:
     export.pack_files(settings.pack)
 
 
+def _refuse_inside(settings: TrainSettings, out: Path) -> None:
+    """Refuse to write into a folder of people: the next training would take what lies there for somebody."""
+    data = settings.data
+    if not data.is_dir() or output_of(data, "folder") is not None or format_of_path(data) != "folder":
+        return
+    if out.resolve().is_relative_to(data.resolve()):
+        raise ConfigError(
+            f"{out}: lies in {data}, where each folder is somebody", "choose another {out}, outside of it"
+        )
+
+
 def _teacher(settings: TrainSettings, backbone: Backbone) -> Backbone | None:
     """The network whose embeddings are learnt: another one, the base as it is now, or none."""
     if not settings.distill_weight:
@@ -335,9 +353,10 @@ def _validated(
 ) -> TrainState:
     """The progress with a validation of this epoch added; the first process validates and keeps the best weights."""
     backbone = accelerator.unwrap_model(learner).backbone
+    name = f"epoch {epoch}"
     shared: list[Validation | None] = [None]
     if accelerator.is_main_process:
-        validation = Validation(epoch=epoch, reports=tuple(validate(backbone, *held_out, f"epoch {epoch}")))
+        validation = Validation(epoch=epoch, reports=tuple(validate(backbone, *held_out, name, watch.validating)))
         shared = [validation]
         watch.validated(validation)
     if accelerator.num_processes > 1:
@@ -349,11 +368,17 @@ def _validated(
     return progress
 
 
-def validate(backbone: nn.Module, pairs: Pairs, pictures: Pictures, name: str) -> list[ConditionReport]:
+def validate(
+    backbone: nn.Module,
+    pairs: Pairs,
+    pictures: Pictures,
+    name: str,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[ConditionReport]:
     """The figures of a backbone on people held out: unmasked, and with masked probes if there are any."""
     was_training = backbone.training
     conditions: tuple[Condition, ...] = ("none",) if pictures.masked is None else ("none", "probe")
-    reports, curves = compare(name, embedded(pictures, bases.embed_with(backbone)), pairs, conditions)
+    reports, curves = compare(name, embedded(pictures, bases.embed_with(backbone), on_progress), pairs, conditions)
     backbone.train(was_training)
     return with_roc(reports, curves)
 

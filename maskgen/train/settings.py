@@ -70,8 +70,8 @@ class TrainSettings(Strict):
     teacher : str or None
         Another network like `base`, whose embeddings are learnt; None for the base, frozen.
     distill : float or None
-        Weight of 1 - cosine between the embedding and that of the teacher on the unmasked picture; None for 10, and
-        for 0 from scratch without a teacher.
+        Weight of 1 - cosine between the embedding and that of the teacher on the unmasked picture; None for 10, from
+        scratch for 100 with a teacher and 0 without.
     lr : float or None
         Highest learning rate; None for 0.03, from scratch 0.1; with AdamW 0.0001 and 0.001.
     warmup : float
@@ -177,7 +177,10 @@ class TrainSettings(Strict):
         """`distill`, or its default."""
         if self.distill is not None:
             return self.distill
-        return 0.0 if self.is_scratch and self.teacher is None else 10.0
+        if not self.is_scratch:
+            return 10.0
+        # Who begins with nothing has a long way to go; with 10 it hardly follows.
+        return 0.0 if self.teacher is None else 100.0
 
     @property
     def highest_lr(self) -> float:

@@ -454,7 +454,10 @@ def test_train_says_what_it_did_on_stdout_and_how_it_goes_on_stderr(invoke):
     assert re.search("held out +mask probe", result.stdout)
     assert "model.onnx" in result.stdout
     assert "identities" in result.stderr
+    assert "masks      none" not in result.stderr
     assert "step " not in result.stdout
+    again = invoke("--holdout", "0.25", "--margin", "cosface", "--resume")
+    assert re.search(r"steps +4, goes on after step 4\n", again.stderr)
 
 
 def test_train_json_is_the_only_thing_on_stdout(invoke):
@@ -580,3 +583,4 @@ def test_train_says_whether_it_takes_pictures_for_aligned_and_why(people_dir, jo
     assert result.exit_code == 0, result.output
     assert "aligned    yes, 112x112 crops: by the sizes of some; --aligned or --photographs says" in result.stderr
     assert "data       8 identities" in result.stderr
+    assert "masks      none: there are no masked copies in these data, and no --mask-prob is given" in result.stderr

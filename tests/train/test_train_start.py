@@ -15,6 +15,7 @@ from small_networks import seeded, tiny
 
 from maskgen import files
 from maskgen.cli.train import train as train_cli
+from maskgen.datasets.dataset import open_people
 from maskgen.errors import ConfigError, MaskgenError
 from maskgen.files import LOCK_FILE
 from maskgen.train import collection, export, loop
@@ -84,9 +85,29 @@ def test_a_missing_tensorboard_is_named(learn, monkeypatch):
         learn(tensorboard=True)
 
 
+def test_nothing_is_written_into_a_folder_of_people_where_it_would_be_taken_for_somebody(learn, tmp_path):
+    folder, output = (
+        people.folder_of_people(tmp_path / "folder", 3, 2),
+        people.augmented_people(tmp_path / "made", 3, 2),
+    )
+    with pytest.raises(ConfigError, match=r"runs/a: lies in .*, where each folder is somebody; choose another out"):
+        learn(folder / "runs" / "a", data=folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["person_00", "person_01", "person_02"]
+    learn(output / "runs" / "a", data=output, batch_size=4)
+    assert len(open_people(output).items) == 6
+
+
+def test_whoever_watches_is_told_how_many_pictures_are_loaded_and_validated_on(learn):
+    loaded, seen = [], []
+    watch = loop.Watch(held_out=lambda *now: loaded.append(now), validating=lambda *now: seen.append(now))
+    learn(holdout=0.4, batch_size=4, watch=watch)
+    assert loaded == [(4, 4)]
+    assert seen == [(4, 8), (8, 8)] * 2, "unmasked and masked, before and after"
+
+
 @pytest.mark.parametrize("resume", [False, True])
 def test_a_start_that_failed_does_not_block_the_next_one_with_other_settings(resume, learn, monkeypatch):
-    with pytest.raises(ConfigError, match="too few for a step"):
+    with pytest.raises(ConfigError, match="24 pictures, too few for a step of 1 x 64; choose a batch_size of at mo"):
         learn(batch_size=64)
 
     def interrupted(row, steps):

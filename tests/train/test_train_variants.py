@@ -37,18 +37,7 @@ def data(tmp_path_factory):
 def taught(data, teacher, tmp_path_factory):
     """What the command said, and the folder of a training of which all forms are asked for."""
     out = tmp_path_factory.mktemp("taught") / "out"
-    given = [
-        "--base",
-        "scratch:mbf:0.0625",
-        "--teacher",
-        str(teacher),
-        "--distill",
-        "500",
-        "--lr",
-        "0.5",
-        "--epochs",
-        "4",
-    ]
+    given = ["--base", "scratch:mbf:0.0625", "--teacher", str(teacher), "--lr", "0.5", "--epochs", "4"]
     given += ["--margin", "none", "--scale", "8", "--batch-size", "8", "--log-every", "1", "--holdout", "0.34"]
     given += ["--workers", "0", "--device", "cpu", "--also", "fp16", "--also", "int8"]
     result = CliRunner().invoke(main, ["train", str(data), "--out", str(out), *given])
@@ -64,16 +53,33 @@ def metrics(taught):
 # ---- a teacher
 
 
-def test_a_network_from_scratch_comes_nearer_to_its_teacher(metrics):
+def test_a_network_from_scratch_comes_nearer_to_its_teacher_by_the_weight_that_it_has_by_default(metrics):
+    assert metrics["settings"]["distill"] is None
     distance = [row["distance"] for row in metrics["history"]]
     assert distance[-1] < 0.8 * distance[0]
     assert metrics["settings"]["base"] == "scratch:mbf:0.0625"
 
 
 @pytest.mark.parametrize(
+    ("values", "weight"),
+    [
+        ({"base": "x.onnx"}, 10),
+        ({"base": "scratch:mbf"}, 0),
+        ({"base": "scratch:mbf", "teacher": "y.onnx"}, 100),
+        ({"base": "scratch:mbf", "teacher": "y.onnx", "distill": 3}, 3),
+    ],
+)
+def test_the_weight_of_the_distance_depends_on_who_teaches_whom_unless_it_is_given(values, weight):
+    assert settings_of({"data": "x", **values}).distill_weight == weight
+
+
+@pytest.mark.parametrize(
     ("values", "match"),
     [
-        ({"base": "scratch:mbf", "distill": 1.0}, "a base from scratch has nothing to teach, and there is no teacher"),
+        (
+            {"base": "scratch:mbf", "distill": 1.0},
+            "^distill: a base from scratch has nothing to teach, and there is no teacher",
+        ),
         ({"base": "x.onnx", "teacher": "scratch:mbf"}, "a network from scratch has nothing to teach"),
         ({"base": "x.onnx", "teacher": "y.onnx", "distill": 0.0}, "with weight 0 nothing is learnt from the teacher"),
     ],
