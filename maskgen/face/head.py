@@ -202,14 +202,28 @@ def carrying(points: Float32Array) -> Float32Array:
 
     Camera and deviations are linear in the landmarks, so one matrix does for all faces.
     """
-    head_68, space = mean_head().points_68.astype(np.float64), points.astype(np.float64)
+    space = np.concatenate([points, np.ones((len(points), 1))], axis=1, dtype=np.float64)
     # The square of a difference, multiplied out: (N, 68) at once.
-    apart = np.square(space).sum(axis=1)[:, None] + np.square(head_68).sum(axis=1) - 2 * space @ head_68.T
-    weight = np.exp(apart * (-0.5 / _RESIDUAL_REACH_MM**2))
+    weight = space @ _twice_head()
+    weight -= np.square(space[:, :3]).sum(axis=1)[:, None]
+    weight *= 0.5 / _RESIDUAL_REACH_MM**2
+    np.exp(weight, out=weight)
     # The 1.0: points that are far from every landmark follow the camera alone.
     weight /= np.maximum(weight.sum(axis=1, keepdims=True), 1.0)
-    by_camera, head_by_camera = (
-        np.concatenate([places, np.ones((len(places), 1))], axis=1) @ camera_solver() for places in (space, head_68)
-    )
-    matrix: Float32Array = (by_camera + weight @ (np.eye(68) - head_by_camera)).astype(np.float32)
+    matrix: Float32Array = (space @ camera_solver() + weight @ _deviations()).astype(np.float32)
     return matrix
+
+
+@cache
+def _twice_head() -> Float64Array:
+    """(4, 68): takes a point of the head and a 1 to twice its product with each landmark less that one's square."""
+    head_68 = mean_head().points_68.astype(np.float64)
+    return np.concatenate([2 * head_68.T, -np.square(head_68).sum(axis=1)[None]])
+
+
+@cache
+def _deviations() -> Float64Array:
+    """(68, 68): takes landmarks to how far they lie from where their camera sees those of the mean head."""
+    head_68 = np.concatenate([mean_head().points_68, np.ones((68, 1))], axis=1, dtype=np.float64)
+    deviations: Float64Array = np.eye(68) - head_68 @ camera_solver()
+    return deviations

@@ -101,20 +101,20 @@ def over(
     if not overlay.rgba.size or not overlay.rgba[..., 3].any():
         return Blended(image.copy(), (slice(0, 0), slice(0, 0)), np.zeros((0, 0), np.uint8))
     step, size = overlay.step, appearance.size
-    overlay = _padded(overlay, round(0.05 * size / step) + 2, image.shape)
+    overlay = _padded(_in_light(overlay, appearance, look), round(0.05 * size / step) + 2, image.shape)
     rows, columns = (
         slice(round(side.start * step), min(round(side.stop * step), length))
         for side, length in zip(overlay.region, image.shape, strict=False)
     )
     size_wh = columns.stop - columns.start, rows.stop - rows.start
     seen, let_through = _seen_by_camera(overlay, appearance, look)
-    share = None if visible is None else visible.at(overlay.region, step)
-    if share is not None:
-        # What is hidden of the mask lets all through.
-        seen = cv2.multiply(seen, cv2.merge([share] * 4), scale=1 / 255, dtype=cv2.CV_32F)
-        let_through = 1 - cv2.multiply(1 - let_through, share, scale=1 / 255, dtype=cv2.CV_32F)
     # Bytes are put together faster than what they are made from.
     rgba, through = (np.asarray(cv2.convertScaleAbs(one, alpha=255), np.uint8) for one in (seen, let_through))
+    share = None if visible is None else visible.at(overlay.region, step)
+    if share is not None:
+        # What is hidden of the mask lets all through. Inverted twice: where nothing lies, nothing is rounded.
+        rgba = np.asarray(cv2.multiply(rgba, cv2.merge([share] * 4), scale=1 / 255), np.uint8)
+        through = np.asarray(cv2.bitwise_not(cv2.multiply(cv2.bitwise_not(through), share, scale=1 / 255)), np.uint8)
     strength = None
     if look.noise and appearance.noise > 0:
         strength = strength_on(rgba, appearance.noise)
@@ -150,13 +150,18 @@ def _softness(appearance: Appearance, look: Look) -> float:
     return math.hypot(look.feather * appearance.size, appearance.blur if look.sharpness else 0.0)
 
 
-def _seen_by_camera(overlay: Overlay, appearance: Appearance, look: Look) -> tuple[Float32Array, Float32Array]:
-    """An overlay as the camera sees it, (H, W, 4) premultiplied, and what it lets through, (H, W); 0 to 1."""
+def _in_light(overlay: Overlay, appearance: Appearance, look: Look) -> Overlay:
+    """An overlay in the light that falls on the face."""
     rgba, step = overlay.rgba, overlay.step
     if look.exposure or look.white_balance or look.shading:
         shading = appearance.shading.at(overlay.region, step) if look.shading else None
         rgba = lit(rgba, appearance.light, shading, look.exposure, look.white_balance)
-    rgba = rolled_off(rgba)
+    return Overlay(rolled_off(rgba), overlay.left, overlay.top, step, overlay.blur, overlay.on_top)
+
+
+def _seen_by_camera(overlay: Overlay, appearance: Appearance, look: Look) -> tuple[Float32Array, Float32Array]:
+    """An overlay as the camera sees it, (H, W, 4) premultiplied, and what it lets through, (H, W); 0 to 1."""
+    rgba, step = overlay.rgba, overlay.step
     blur = (_softness(appearance, look) / step) ** 2
     if step > 1:
         # Of a mask that is drawn at full size the texture would have been sharpened first.
