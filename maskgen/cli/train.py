@@ -119,7 +119,9 @@ _setting = partial(setting, TrainSettings)
     metavar="W",
     help="Weight of the distance to the teacher.  [default: 10; from scratch 100, without a teacher 0]",
 )
-@_setting("--lr", "lr", type=float, help="Highest learning rate.  [default: 0.03, from scratch 0.1; AdamW 0.0001 and 0.001]")
+@_setting(
+    "--lr", "lr", type=float, help="Highest learning rate.  [default: 0.03, from scratch 0.1; AdamW 0.0001 and 0.001]"
+)
 @_setting("--warmup", "warmup", type=float, help="Share of the steps in which the learning rate rises.")
 @_setting("--epochs", "epochs", type=int, help="Rounds through the data.")
 @_setting("--batch-size", "batch_size", type=int, help="Pictures per pass, over all processes.")

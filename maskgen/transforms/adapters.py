@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from maskgen.errors import ConfigError
+from maskgen.transforms.maker import MaskMaker
 from maskgen.transforms.pictures import is_pil, is_tensor
-from maskgen.transforms.random_mask import RandomMask
 from maskgen.transforms.samples import key_in, no_key, one_picture
 
 if TYPE_CHECKING:
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     Albumentation = Any
 
 
-def for_torchvision(mask: RandomMask) -> TorchvisionTransform:
+def for_torchvision(mask: MaskMaker) -> TorchvisionTransform:
     """As `RandomMask.torchvision`."""
     return _class("TorchvisionTransform")(mask)
 
 
-def for_albumentations(mask: RandomMask) -> Albumentation:
+def for_albumentations(mask: MaskMaker) -> Albumentation:
     """As `RandomMask.albumentations`."""
     return _class("Albumentation")(mask)
 
@@ -46,7 +46,7 @@ def _torchvision_class() -> type[Any]:
 
         _transformed_types = (tv_tensors.Image, is_pil, is_pure, _Key)
 
-        def __init__(self, mask: RandomMask) -> None:
+        def __init__(self, mask: MaskMaker) -> None:
             super().__init__()
             self.mask = mask
 
@@ -89,7 +89,7 @@ def _key_among(values: Iterable[Any]) -> str | None:
 
 
 # Those that a replay in this process finds again.
-_LIVE: Final[weakref.WeakValueDictionary[str, RandomMask]] = weakref.WeakValueDictionary()
+_LIVE: Final[weakref.WeakValueDictionary[str, MaskMaker]] = weakref.WeakValueDictionary()
 
 
 def _albumentations_class() -> type[Any]:
@@ -104,11 +104,11 @@ def _albumentations_class() -> type[Any]:
             name: Any
 
         def __init__(
-            self, mask: RandomMask | None = None, settings: Any = None, name: str | None = None, p: float = 1.0
+            self, mask: MaskMaker | None = None, settings: Any = None, name: str | None = None, p: float = 1.0
         ) -> None:
             super().__init__(p=p)
             self.name = name or uuid.uuid4().hex
-            self.mask = mask or _LIVE.get(self.name) or RandomMask.of_settings(settings)
+            self.mask = mask or _LIVE.get(self.name) or MaskMaker.of_settings(settings)
             _LIVE[self.name] = self.mask
 
         def set_epoch(self, epoch: int) -> None:

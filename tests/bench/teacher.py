@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--base", default="scratch:mbf:0.0625")
     parser.add_argument("--weights", nargs="+", default=["10", "30", "100", "300", "1000"])
     parser.add_argument("--seeds", nargs="+", default=["0"])
-    parser.add_argument("--epochs", default="8")
+    parser.add_argument("--epochs", default="6")
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
     rows = list[dict[str, Any]]()

@@ -258,7 +258,7 @@ def test_originals_are_found_in_what_augment_read_whatever_its_format(
     assert [one[1] for one in found] == [one[1] for one in seen(open_people(crops))]
     assert [len(one[2]) for one in found] == [1] * 9
     shutil.move(source, source.with_name("elsewhere"))
-    with pytest.raises(ConfigError, match=r"has none of the originals of 9 pictures in .*, such as .*; set original to"):
+    with pytest.raises(ConfigError, match=r"has none of the originals of 9 pictures in .*, such as .*; set original"):
         open_people(job.target)
     assert seen(open_people(job.target, source.with_name("elsewhere"))) == found
 
