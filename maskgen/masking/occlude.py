@@ -305,7 +305,7 @@ def _not_worn(regions: Regions, face: Face, within: BoolArray) -> Float32Array:
     """
     yaw = face.pose.yaw
     turned = min(max((abs(yaw) - _TURNED_DEG[0]) / (_TURNED_DEG[1] - _TURNED_DEG[0]), 0.0), 1.0)
-    front = regions.of("hair") + np.float32(1 - _DOUBTED * turned) * regions.of("other")
+    front: Float32Array = regions.of("hair") + np.float32(1 - _DOUBTED * turned) * regions.of("other")
     if abs(yaw) < _BESIDE_DEG:
         return front
     front[:_FOREHEAD_ROWS] = 0
