@@ -155,7 +155,10 @@ def test_creases_on_a_small_face_are_no_harsher_than_those_on_a_large_one_that_i
 
 
 def flicker(catalog: Catalog, size: int, seed: int) -> float:
-    """How much the darkness of a pleat differs from one pixel to the next on a sharp picture, against its mean."""
+    """How much the darkness of a pleat differs from one pixel to the next on a sharp picture, against its mean.
+
+    What changes more slowly is the pleat's own, which stands up here and lies flat there.
+    """
     side, finer = round(1.6 * size), 4
     face = face_at(HeadPose(0, 0, 4 + seed), size / 145, (side / 2, side / 2.4))
     image = np.full((side, side, 3), 150, np.uint8)
@@ -177,10 +180,10 @@ def flicker(catalog: Catalog, size: int, seed: int) -> float:
             way.append(darker[row, column])
         along.append(np.array(way, np.float32))
     pleat = np.concatenate([along[1][::-1], along[0]])[None]
-    return float((pleat - cv2.GaussianBlur(pleat, (0, 0), 4.0 * finer)).std() / pleat.mean())
+    return float((pleat - cv2.GaussianBlur(pleat, (0, 0), 1.5 * finer)).std() / pleat.mean())
 
 
-@pytest.mark.parametrize(("size", "most"), [(60, 0.08), (100, 0.056), (200, 0.03)])
+@pytest.mark.parametrize(("size", "most"), [(60, 0.07), (100, 0.03), (200, 0.014)])
 def test_pleats_are_lines_and_not_dashes_on_a_face_of_any_size(shipped, size, most):
     pleated = shipped.select(names=["surgical-white"])
     assert np.mean([flicker(pleated, size, seed) for seed in range(3)]) < most
@@ -306,7 +309,7 @@ def test_a_strap_draws_the_corner_of_the_cloth_towards_the_ear_and_throws_a_fold
     pulled = replace(calm, wrinkling=replace(calm.wrinkling, pulls=(1.0, 0.0, 0.0, 0.0)))
     before, after = worn(seen, face, (400, 400), calm), worn(seen, face, (400, 400), pulled)
     reach = [overlay.left + np.flatnonzero((overlay.rgba[..., 3] > 0.5).any(axis=0))[0] for overlay in (before, after)]
-    assert 3 <= reach[0] - reach[1] <= detail.PULL_MM * 2.0 + 2
+    assert 2 <= reach[0] - reach[1] <= detail.PULL_MM * 2.0 + 2
     (corner,) = pulling(seen, (1.0, 0.0, 0.0, 0.0))
     fold = gain(calm.wrinkling, (corner,)) - gain(calm.wrinkling)
     near = np.hypot(*(np.array(np.nonzero(np.abs(fold) > 0.01)) - [[corner.down], [corner.across + 110]]))
