@@ -105,10 +105,18 @@ def serve(args: argparse.Namespace) -> None:
 
     cv2.setNumThreads(1)
     detector, parser, catalog = DetectorSpec().build(), FaceParser(), Catalog.load()
-    for number in range(detail.CREASE_FIELDS):  # made once per worker, like the weaves
-        getattr(detail, "_softened", detail._creases)(number)
+    # Made once per worker. Versions differ in where they are.
+    try:
+        from maskgen.masking import cloth
+
+        creases_of, weave_of, count = cloth.softened, cloth.weave_of, cloth.CREASE_FIELDS
+    except ImportError:
+        creases_of, weave_of = getattr(detail, "_softened", detail._creases), detail._weave
+        count = detail.CREASE_FIELDS
+    for number in range(count):
+        creases_of(number)
     for weave in detail._WEAVE_GAIN:
-        detail._weave(weave)
+        weave_of(weave)
     recipe = Recipe(alike=args.alike, recolor_share=args.recolor, look=Look(noise=not args.no_noise))
     clock = Clock()
     instrument(clock)

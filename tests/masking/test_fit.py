@@ -15,7 +15,7 @@ from maskgen.catalog.store import Catalog
 from maskgen.catalog.view import View
 from maskgen.face import HeadPose
 from maskgen.face.head import points_on_face
-from maskgen.masking import detail, fit, vary
+from maskgen.masking import cloth, detail, fit, vary
 from maskgen.masking.augment import mask_faces, observe, worn
 from maskgen.masking.recipe import PLAIN_LOOK, Look, Recipe
 from maskgen.masking.straps import pulling
@@ -124,13 +124,13 @@ def test_widths_and_upper_edges_spread_as_on_real_faces():
 
 
 def test_creases_differ_and_follow_the_seed():
-    fields_of = [detail._creases(number) for number in range(detail.CREASE_FIELDS)]
+    fields_of = [cloth.creases_of(number) for number in range(cloth.CREASE_FIELDS)]
     likeness = np.corrcoef([field.ravel() for field in fields_of]) - np.eye(len(fields_of))
     assert np.abs(likeness).max() < 0.4
-    detail._creases.cache_clear()
-    assert np.array_equal(detail._creases(2), fields_of[2])
+    cloth.creases_of.cache_clear()
+    assert np.array_equal(cloth.creases_of(2), fields_of[2])
     chosen = {detail.drawn(np.random.default_rng(seed)).number for seed in range(200)}
-    assert chosen == set(range(detail.CREASE_FIELDS))
+    assert chosen == set(range(cloth.CREASE_FIELDS))
 
 
 @pytest.mark.parametrize("mm_per_pixel", [2.0, 3.0, 4.0])
@@ -145,9 +145,9 @@ def test_creases_on_a_small_face_are_no_harsher_than_those_on_a_large_one_that_i
     small = tuple(cv2.resize(place, small_wh, interpolation=cv2.INTER_AREA) for place in large)
     harsh = []
     for seed in range(4):
-        cloth = detail.Detail(Surface(weave="smooth"), detail.drawn(np.random.default_rng(seed)))
-        averaged = cv2.resize(cloth.gain(*large, mm_per_pixel / times), small_wh, interpolation=cv2.INTER_AREA)
-        sampled = cloth.gain(*small, mm_per_pixel)
+        on_it = detail.Detail(Surface(weave="smooth"), detail.drawn(np.random.default_rng(seed)))
+        averaged = cv2.resize(on_it.gain(*large, mm_per_pixel / times), small_wh, interpolation=cv2.INTER_AREA)
+        sampled = on_it.gain(*small, mm_per_pixel)
         assert np.corrcoef(averaged.ravel(), sampled.ravel())[0, 1] > 0.8
         harsh.append([float((gain - cv2.GaussianBlur(gain, (0, 0), 1.0)).std()) for gain in (sampled, averaged)])
     on_small, on_large = np.mean(harsh, axis=0)
