@@ -119,7 +119,8 @@ def visible_of(image: Image, face: Face, regions: Regions) -> Visible | None:
     """Where a mask may be drawn on a bare photograph (H, W, 3); None if nothing lies in front anywhere near."""
     worn = regions.of("glasses", "hat")
     within = _on_grid(face.landmarks_68, regions)
-    front = _not_worn(regions, face, within)
+    turned = min(max((abs(face.pose.yaw) - _TURNED_DEG[0]) / (_TURNED_DEG[1] - _TURNED_DEG[0]), 0.0), 1.0)
+    front = _not_worn(regions, face, within, 1 - _DOUBTED * turned)
     # What looks like glasses below the tip of the nose is something else.
     tip = max(round(float(_cells(face.landmarks_68[[30]], regions)[0, 1])), 0)
     front[tip:] += worn[tip:]
@@ -293,19 +294,18 @@ def covered_share(regions: Regions, face: Face) -> float:
     # A closed mouth is a line: a little more than it, and at least some cells.
     inside = _on_grid(face.landmarks_68[48:60], regions, higher=1.3)
     within = _on_grid(face.landmarks_68, regions)
-    hidden = (regions.of("glasses", "hat") + _not_worn(regions, face, within))[inside]
+    hidden = (regions.of("glasses", "hat") + _not_worn(regions, face, within, 1.0))[inside]
     return float(hidden.mean()) if hidden.size else 0.0
 
 
-def _not_worn(regions: Regions, face: Face, within: BoolArray) -> Float32Array:
-    """(h, w) shares of hair and other things in front, less where a turned face makes them doubtful.
+def _not_worn(regions: Regions, face: Face, within: BoolArray, believed: float) -> Float32Array:
+    """(h, w) shares of hair, and as far as they are believed of other things, in front of a face.
 
     A profile stands before the background, of which the network takes a part for something in front: what lies on the
     far side and hardly reaches onto the face, which is `within`, cannot hide the mask there.
     """
     yaw = face.pose.yaw
-    turned = min(max((abs(yaw) - _TURNED_DEG[0]) / (_TURNED_DEG[1] - _TURNED_DEG[0]), 0.0), 1.0)
-    front: Float32Array = regions.of("hair") + np.float32(1 - _DOUBTED * turned) * regions.of("other")
+    front: Float32Array = regions.of("hair") + np.float32(believed) * regions.of("other")
     if abs(yaw) < _BESIDE_DEG:
         return front
     front[:_FOREHEAD_ROWS] = 0
