@@ -84,7 +84,7 @@ def screened(name, change, accepted=True):
 
 def test_finalists_are_the_best_and_all_that_passed_together_of_one_factor_the_best():
     rows = [
-        screened("rate-0.03", 1),
+        screened("rate-0.01", 1),
         screened("rate-0.1", 2),
         screened("clip-50", 0.5),
         screened("distill-3", 3, False),
@@ -132,20 +132,20 @@ def write_result(work, name, seed, part, masked):
 def test_what_is_known_so_far_is_a_table_and_names_the_finalists(tmp_path):
     bench = recipe.Bench(Path(), Path(), tmp_path, "0.125", 10, 10, 0, 1, 1)
     for seed in recipe.SCREENING:
-        for name, masked in (("base", 0.6), ("today", 0.8), ("rate-0.03", 0.82), ("clip-50", 0.79)):
+        for name, masked in (("base", 0.6), ("today", 0.8), ("rate-0.01", 0.82), ("clip-50", 0.79)):
             write_result(tmp_path, name, seed, "choosing", masked)
     write_result(tmp_path, "rate-0.1", 0, "choosing", 0.9)  # with one seed nothing is accepted
-    assert [each.name for each in recipe.report(bench)] == ["rate-0.03"]
+    assert [each.name for each in recipe.report(bench)] == ["rate-0.01"]
     rows = {row["name"]: row for row in json.loads((tmp_path / "recipe.json").read_text())["choosing"]}
     assert {name: row["seeds"] for name, row in rows.items()} == {
         "base": 2,
         "today": 2,
-        "rate-0.03": 2,
+        "rate-0.01": 2,
         "rate-0.1": 1,
         "clip-50": 2,
     }
     assert recipe.is_hopeless(rows["clip-50"])
     assert not recipe.is_hopeless(rows["rate-0.1"])
-    assert rows["rate-0.03"]["masked"] == pytest.approx((2, 2, 2))
-    assert [name for name, row in rows.items() if row.get("accepted")] == ["rate-0.03"]
-    assert "| rate-0.03 | 2 | 90.00 | 82.00 | 82.00 | +2.00 [+2.00, +2.00] |" in (tmp_path / "recipe.md").read_text()
+    assert rows["rate-0.01"]["masked"] == pytest.approx((2, 2, 2))
+    assert [name for name, row in rows.items() if row.get("accepted")] == ["rate-0.01"]
+    assert "| rate-0.01 | 2 | 90.00 | 82.00 | 82.00 | +2.00 [+2.00, +2.00] |" in (tmp_path / "recipe.md").read_text()
