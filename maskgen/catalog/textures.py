@@ -95,8 +95,7 @@ def _smaller_sizes(view: View) -> list[Image]:
         height, width = scale.shape[:2]
         scale = cv2.resize(scale, (max(width // 2, 1), max(height // 2, 1)), interpolation=cv2.INTER_AREA)
         smaller.append(scale)
-    strengths = [*_SHARPENED, *[_SHARPENED[-1]] * len(smaller)]
-    return [_sharpened(scale, strength) for scale, strength in zip(smaller, strengths, strict=False)]
+    return [_sharpened(scale, _SHARPENED[min(number, len(_SHARPENED) - 1)]) for number, scale in enumerate(smaller)]
 
 
 def _sharpened(premultiplied: Image, strength: float) -> Image:

@@ -22,7 +22,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from maskgen.arrays import BoolArray, Float32Array, Image
+from maskgen.arrays import BoolArray, Float32Array, Image, IntArray
 from maskgen.face import Face
 from maskgen.masking.warp import Overlay, shrunk, shrunk_map
 from maskgen.parse import CROP_SIDE, Kind, Regions, grid_map, on_image, upright_crop, window_of
@@ -309,36 +309,56 @@ def _not_worn(regions: Regions, face: Face, within: BoolArray, believed: float) 
     if abs(yaw) < _BESIDE_DEG:
         return front
     front[:_FOREHEAD_ROWS] = 0
-    number, islands = cv2.connectedComponents((front > _RAMP[0] / 2).astype(np.uint8))
+    islands = _Islands.of(front, _RAMP[0] / 2)
     rows, columns = np.indices(front.shape)
     bridge, chin = _cells(face.landmarks_68[[27, 8]], regions)
     # A positive yaw turns the nose to image right.
     beyond = ((columns - bridge[0]) * (chin[1] - bridge[1]) - (rows - bridge[1]) * (chin[0] - bridge[0])) * np.sign(yaw)
-    for island in range(1, number):
-        here = islands == island
-        if (beyond[here] > 0).mean() > 1 / 2 and within[here].mean() < _REACHES:
-            front[here] = 0
-    return front
+    is_beside = (islands.count(beyond > 0) > islands.area / 2) & (islands.count(within) < _REACHES * islands.area)
+    return islands.only(front, ~is_beside)
 
 
 def _from_beyond(front: Float32Array, within: BoolArray) -> Float32Array:
     """The shares without islands that are part of the face: small, and `within` it (h, w) on all sides."""
-    number, islands, statistics, _ = cv2.connectedComponentsWithStats((front > _RAMP[0]).astype(np.uint8))
-    reaches = np.bincount(islands[~within], minlength=number) > 0
-    stays = reaches | (statistics[:, cv2.CC_STAT_AREA] > _ENCLOSED * within.sum())
-    stays[0] = True  # the sea between them
-    kept: Float32Array = front * stays[islands]
-    return kept
+    islands = _Islands.of(front, _RAMP[0])
+    return islands.only(front, (islands.count(~within) > 0) | (islands.area > _ENCLOSED * within.sum()))
 
 
 def _sure(front: Float32Array) -> Float32Array:
     """The shares without islands of which the network is not sure."""
-    number, islands, statistics, _ = cv2.connectedComponentsWithStats((front > _RAMP[0]).astype(np.uint8))
-    surest = np.bincount(islands[front >= _PEAK], minlength=number) > 0
-    stays = surest & (statistics[:, cv2.CC_STAT_AREA] >= _SMALLEST)
-    stays[0] = True
-    kept: Float32Array = front * stays[islands]
-    return kept
+    islands = _Islands.of(front, _RAMP[0])
+    return islands.only(front, (islands.count(front >= _PEAK) > 0) & (islands.area >= _SMALLEST))
+
+
+@dataclass(frozen=True)
+class _Islands:
+    """What of some shares lies above a level, piece by piece; the first is the sea between them.
+
+    Attributes
+    ----------
+    numbers : (h, w) int array
+        Of the piece that a cell belongs to.
+    area : (N,) array
+        Cells of each.
+    """
+
+    numbers: IntArray
+    area: IntArray
+
+    @classmethod
+    def of(cls, shares: Float32Array, level: float) -> _Islands:
+        _, numbers, statistics, _ = cv2.connectedComponentsWithStats((shares > level).astype(np.uint8))
+        return cls(numbers, statistics[:, cv2.CC_STAT_AREA])
+
+    def count(self, where: BoolArray) -> IntArray:
+        """(N,) cells of each piece that are such."""
+        return np.bincount(self.numbers[where], minlength=len(self.area))
+
+    def only(self, shares: Float32Array, stays: BoolArray) -> Float32Array:
+        """The shares of the sea, and of those pieces that stay (N,)."""
+        stays[0] = True
+        kept: Float32Array = shares * stays[self.numbers]
+        return kept
 
 
 def _on_grid(points: Float32Array, regions: Regions, higher: float = 1.0) -> BoolArray:
