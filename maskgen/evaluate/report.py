@@ -1,4 +1,4 @@
-"""The crops of a list of pairs, masked under way, and what a model makes of them."""
+"""The crops of a list of pairs, masked on the way, and what a model makes of them."""
 
 from __future__ import annotations
 
