@@ -79,6 +79,9 @@ _setting = partial(setting, TrainSettings)
 )
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in OUT, if there is one.")
 @_setting("--margin", "margin", type=_Margin(), help="arcface, cosface, none, or m1,m2,m3.")
+@_setting(
+    "--masked-margin", "masked_margin", type=float, metavar="M", help="How much larger m3 is where a mask is worn."
+)
 @_setting("--scale", "scale", type=float, metavar="S", help="What cosines are multiplied by.")
 @_setting("--sample-rate", "sample_rate", type=float, help="Share of the identities in each softmax.")
 @_setting("--min-pictures", "min_pictures", type=int, help="Leave out identities with fewer originals.")

@@ -41,6 +41,8 @@ class Sample(NamedTuple):
         RGB, perhaps masked, perhaps mirrored.
     clean : (3, 112, 112) uint8 tensor
         The same without a mask, mirrored alike: what the teacher sees.
+    is_masked : bool
+        Whether the picture wears a mask.
     label : int
         The identity.
     entry, used : int
@@ -49,6 +51,7 @@ class Sample(NamedTuple):
 
     picture: Tensor
     clean: Tensor
+    is_masked: bool
     label: int
     entry: int
     used: int
@@ -94,9 +97,10 @@ class Samples(Dataset[Sample]):
             except ImageError as error:
                 fault = error
                 continue
+            wears_mask = picture is not clean
             if self.flip and rng.random() < 0.5:
                 clean, picture = clean[:, ::-1], picture[:, ::-1]
-            return Sample(_planes(picture), _planes(clean), person.label, entry, used)
+            return Sample(_planes(picture), _planes(clean), wears_mask, person.label, entry, used)
         raise ImageError(f"{_SUBSTITUTES} pictures in a row cannot be read, the last: {fault}")
 
     def name(self, entry: int) -> str:
@@ -175,7 +179,7 @@ class HeldOut(Dataset[HeldOutCrops]):
 
 
 def crops_of(collection: Collection, person: Person, is_masked: bool, rng: np.random.Generator) -> tuple[Image, Image]:
-    """The crop (112, 112, 3) of an original, and the crop to learn from, which may be the same.
+    """The crop (112, 112, 3) of an original, and the crop to learn from, which is the same where it wears no mask.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """Margins on the angle between an embedding and its identity's centre, and softmax over all identities or a sample.
 
     cosine = normalised embeddings x normalised centres       # (B, C)
-    cosine[target] <- psi(m1 * angle + m2) - m3
+    cosine[target] <- psi(m1 * angle + m2) - m3               # less a further margin where a mask is worn
     loss = cross entropy of s * cosine
 
 References
@@ -41,8 +41,12 @@ class Margin(NamedTuple):
     m3: float
 
 
-def with_margin(cosine: Tensor, labels: Tensor, margin: Margin, rows: Tensor | None = None) -> Tensor:
+def with_margin(
+    cosine: Tensor, labels: Tensor, margin: Margin, rows: Tensor | None = None, further: Tensor | None = None
+) -> Tensor:
     """Cosines (B, C) with the margin on those of the labels (B,), or of the labels (R,) of some rows.
+
+    What is `further` (B,) is taken off these cosines as well, as m3 is.
 
     The gradient is that of the formula: d/dcos of cos(angle + m2) is sin(angle + m2) / sin(angle). InsightFace's
     ``CombinedMarginLoss`` applies an angular margin without gradient and lets 1 through instead: the same loss up to
@@ -52,7 +56,8 @@ def with_margin(cosine: Tensor, labels: Tensor, margin: Margin, rows: Tensor | N
     """
     rows = torch.arange(len(labels), device=labels.device) if rows is None else rows
     target = cosine[rows, labels]  # (R,)
-    return cosine.index_put((rows, labels), margined(target, margin))
+    target = margined(target, margin)
+    return cosine.index_put((rows, labels), target if further is None else target - further[rows])
 
 
 def margined(target: Tensor, margin: Margin) -> Tensor:
@@ -100,7 +105,13 @@ class Centres(nn.Module):
         self.scale = scale
         self._rank, self._world = rank, world
 
-    def forward(self, embeddings: Tensor, labels: Tensor, classes: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        classes: Tensor | None = None,
+        further: Tensor | None = None,
+    ) -> Tensor:
         """The loss of each embedding of all processes (B,), the same in all of them.
 
         Its gradient reaches the embeddings of this process `world` times as large, because gradients of the network
@@ -115,6 +126,8 @@ class Centres(nn.Module):
         classes : (K,) tensor, optional
             The sorted identities that take part in the softmax, every label of all processes among them; all by
             default.
+        further : (B / world,) float tensor, optional
+            A margin of each embedding's own, besides that of all: it adds to m3.
         """
         weight: Tensor = self.weight  # (K', E)
         own = None
@@ -124,6 +137,8 @@ class Centres(nn.Module):
             weight = functional.embedding(own, weight, sparse=True)
         everywhere = split.gathered(embeddings.float(), self._rank, self._world)  # (B, E)
         places = split.gathered(labels, self._rank, self._world) - self.first
+        if further is not None:
+            further = split.gathered(further, self._rank, self._world)  # (B,)
         rows = torch.nonzero((places >= 0) & (places < self.last - self.first)).squeeze(1)
         places = places[rows] if own is None else torch.searchsorted(own, places[rows])
         # Half precision cannot hold cosines that are to be multiplied by 64.
@@ -131,7 +146,7 @@ class Centres(nn.Module):
             cosine = functional.linear(
                 functional.normalize(everywhere), functional.normalize(weight.float())
             )  # (B, K')
-            logits = self.scale * with_margin(cosine, places, self.margin, rows)
+            logits = self.scale * with_margin(cosine, places, self.margin, rows, further)
             if self._world == 1:
                 return functional.cross_entropy(logits, places, reduction="none")
             return split.cross_entropy(logits, rows, places)

@@ -48,6 +48,8 @@ class TrainSettings(Strict):
         What to start from, see `maskgen.train.bases.load`.
     margin : (m1, m2, m3)
         The target's cosine is cos(m1 * angle + m2) - m3; ArcFace is (1, 0.5, 0), CosFace (1, 0, 0.4).
+    masked_margin : float
+        What m3 is larger by for pictures that wear a mask: they must come closer to their identity than the others.
     scale : float
         s, what cosines are multiplied by.
     sample_rate : float
@@ -118,6 +120,7 @@ class TrainSettings(Strict):
     aligned: bool | None = None
     base: str
     margin: tuple[Positive, NotNegative, NotNegative] = MARGINS["arcface"]
+    masked_margin: NotNegative = 0.0
     scale: Positive = 64.0
     sample_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
     min_pictures: Count = 1

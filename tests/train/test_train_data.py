@@ -86,10 +86,9 @@ def test_of_several_copies_each_epoch_takes_one(tmp_path):
 def test_a_share_of_masked_copies_is_kept_in_every_epoch_of_the_same_length(augmented, share):
     samples = data.Samples(collect(augmented, holdout=0), 0, flip=False, mask_share=share)
     assert len(samples) == 36
-    masked = [
-        [not torch.equal(sample.picture, sample.clean) for sample in (samples[epoch, at] for at in range(36))]
-        for epoch in range(8)
-    ]
+    seen = [[samples[epoch, at] for at in range(36)] for epoch in range(8)]
+    masked = [[not torch.equal(sample.picture, sample.clean) for sample in samples] for samples in seen]
+    assert masked == [[sample.is_masked for sample in samples] for samples in seen]
     assert np.mean(masked) == pytest.approx(share, abs=0.08)
     if 0 < share < 1:
         assert len(set(map(tuple, masked))) == 8, "each epoch draws anew"
@@ -108,6 +107,7 @@ def test_the_teacher_sees_the_same_picture_without_its_mask(augmented):
     plain, worn = samples[0, 0], samples[0, 18]
     assert torch.equal(plain.picture, plain.clean)
     assert torch.equal(worn.clean, plain.clean)
+    assert (plain.is_masked, worn.is_masked) == (False, True)
     assert torch.equal(worn.picture[:, :56], worn.clean[:, :56])
     assert (worn.picture[:, 56:] == torch.tensor([120, 160, 200]).view(3, 1, 1)).all()
 
@@ -196,7 +196,9 @@ def test_masks_on_the_fly_need_no_detector(photographs, catalog_dir, monkeypatch
     monkeypatch.setattr(DetectorSpec, "build", lambda self: pytest.fail("a detector was built"))
     samples = samples_of(photographs, holdout=0, mask_prob=0.5, catalog=catalog_dir)
     assert len(samples) == 12
-    worn = [not torch.equal(s.picture, s.clean) for s in (samples[e, i] for e in range(10) for i in range(12))]
+    seen = [samples[epoch, at] for epoch in range(10) for at in range(12)]
+    worn = [not torch.equal(sample.picture, sample.clean) for sample in seen]
+    assert worn == [sample.is_masked for sample in seen]
     assert 0.35 < np.mean(worn) < 0.65
     assert torch.equal(samples[3, 7].picture, samples[3, 7].picture), "the same key gives the same mask"
 

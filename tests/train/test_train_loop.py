@@ -177,6 +177,15 @@ def test_every_kind_of_training_comes_to_an_end(learn, settings):
     assert all(np.isfinite(row.loss) for row in metrics.history)
 
 
+def test_a_masked_margin_is_m3_of_pictures_that_wear_a_mask_and_of_no_others(learn):
+    def losses(share, **values):
+        metrics = learn(f"{share}{values}", epochs=1, mask_share=share, lr=0.01, **values)
+        return [row.margin_loss for row in metrics.history]
+
+    assert losses(1, masked_margin=0.2) == pytest.approx(losses(1, margin=(1, 0.5, 0.2)), rel=1e-5)
+    assert losses(0, masked_margin=0.2) == losses(0, masked_margin=0)
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_centres_that_were_not_drawn_stay_where_they_are(optimizer):
     # A scale of 64 would saturate the softmax now and then: a gradient of 0 moves nothing.

@@ -56,6 +56,18 @@ def test_only_the_target_of_each_row_is_changed():
     assert torch.allclose(changed, expected)
 
 
+def test_a_further_margin_adds_to_m3_of_its_own_rows():
+    cosine, labels = torch.rand(4, 6, dtype=torch.float64), torch.tensor([0, 5, 2, 2])
+    further = torch.tensor([0, 0.3, 0, 0.1], dtype=torch.float64)
+    changed = with_margin(cosine, labels, COMBINED, further=further)
+    for row, m3 in enumerate(COMBINED.m3 + further):
+        expected = with_margin(cosine, labels, COMBINED._replace(m3=float(m3)))
+        assert torch.allclose(changed[row], expected[row])
+    some = with_margin(cosine, labels[1:3], COMBINED, torch.tensor([1, 2]), further)
+    assert torch.equal(some[1:3], changed[1:3])
+    assert torch.equal(some[0], cosine[0]), "a row whose label is not among them stays"
+
+
 def test_gradients_at_cosine_1_are_finite():
     cosine = torch.ones(3).requires_grad_()
     margined(cosine, Margin(*MARGINS["arcface"])).sum().backward()

@@ -43,7 +43,8 @@ def one_pass(rank, world):
         centres = Centres(IDENTITIES, EMBEDDING, MARGIN, 16.0, 3, rank, world)
         own = slice(rank * BATCH // world, (rank + 1) * BATCH // world)
         mine = embeddings[own].clone().requires_grad_()
-        losses = centres(mine, labels[own], None if classes is None else torch.tensor(classes))
+        further = 0.3 * (torch.arange(BATCH) % 3 == 0)
+        losses = centres(mine, labels[own], None if classes is None else torch.tensor(classes), further[own])
         (losses * torch.arange(1.0, BATCH + 1)).mean().backward()
         found[name] = (losses.detach(), mine.grad / world, centres.weight.grad.to_dense())
     return found
