@@ -120,7 +120,13 @@ class MaskMaker:
         seed : int
             0 or more; the same one gives the same.
         """
-        is_masked = bool(seen.faces) and np.random.default_rng([seed, 0]).random() < self.p
+        return self._params(seed, bool(seen.faces) and self._takes_part(seed))
+
+    def _takes_part(self, seed: int) -> bool:
+        """Whether a picture gets a mask if somebody is on it."""
+        return np.random.default_rng([seed, 0]).random() < self.p
+
+    def _params(self, seed: int, is_masked: bool) -> dict[str, Any]:
         return {
             "schema_version": SCHEMA_VERSION,
             "seed": f"{seed:x}",
@@ -205,9 +211,13 @@ class MaskMaker:
         """
         if key is None:
             raise no_key()
-        seen = self.look(picture_of(image).rgb, key)
+        seed, picture = self.seed_of(key), picture_of(image)
+        if self._cache is None and not self._takes_part(seed):
+            # Who is on it does not matter, and a network takes long to find out.
+            return self._params(seed, False) | {"key": key}
+        seen = self.look(picture.rgb, key)
         self._last = key, seen
-        return self.sample(seen, self.seed_of(key)) | {"key": key}
+        return self.sample(seen, seed) | {"key": key}
 
     def applied(self, image: Any, params: Mapping[str, Any]) -> Any:
         """A picture of any kind with what `params_of` drew for it."""

@@ -64,6 +64,18 @@ def test_a_share_of_the_pictures_gets_a_mask(catalog, cache):
     assert not (RandomMask(catalog, 0, cache)(PICTURE, KEYS[0]) != PICTURE).any()
 
 
+def test_a_detector_looks_only_at_pictures_that_take_part(catalog, monkeypatch):
+    looked = []
+    monkeypatch.setattr(
+        RandomMask, "_look_at", lambda self, image: looked.append(image) or look_at(image, FakeDetector())
+    )
+    assert all(RandomMask(catalog, 0, FakeDetector())(PICTURE, key) is PICTURE for key in KEYS)
+    assert not looked
+    some = RandomMask(catalog, 0.5, FakeDetector())
+    worn = sum((some(PICTURE, key) != PICTURE).any() for key in KEYS)
+    assert 0 < worn == len(looked) < len(KEYS)
+
+
 def test_seed_key_and_epoch_decide_and_nothing_else(catalog, cache):
     def pictures(seed=0, epoch=0, keys=KEYS):
         mask = RandomMask(catalog, 0.5, cache, seed=seed)
