@@ -157,9 +157,9 @@ def _train(accelerator: Any, settings: TrainSettings, out: Path, resume: bool, w
         )
     steps = settings.epochs * steps_an_epoch
     workers = loaders_of(settings)
-    held_out = data.validation(collection, settings.seed, workers, watch.held_out)
+    held_out, is_validated = _held_out(accelerator, collection, settings.seed, workers, watch)
     not_validated = None
-    if held_out is None and settings.holdout > 0:
+    if not is_validated and settings.holdout > 0:
         not_validated = collection.nobody_held_out or "the people held out have too few usable pictures for pairs"
         watch.warned(f"held out   nobody: {not_validated}")
     folder.begin(accelerator, settings, out, collection, checkpoint is not None)
@@ -188,7 +188,7 @@ def _train(accelerator: Any, settings: TrainSettings, out: Path, resume: bool, w
     progress = TrainState()
     if checkpoint is not None:
         progress = folder.load(accelerator, checkpoint, centres, centre_optimizer)
-    elif held_out is not None:
+    elif is_validated:
         progress = _validated(accelerator, learner, held_out, progress, 0, out, watch)
     watch.began(progress.step, steps, said_of(accelerator, workers))
 
@@ -257,7 +257,7 @@ def _train(accelerator: Any, settings: TrainSettings, out: Path, resume: bool, w
                 accelerator.log(row.model_dump(exclude={"step"}), step=step)
                 watch.logged(row, steps)
             is_epochs_end = step % steps_an_epoch == 0
-            if is_epochs_end and held_out is not None:
+            if is_epochs_end and is_validated:
                 progress = _validated(accelerator, learner, held_out, progress, step // steps_an_epoch, out, watch)
                 learner.train()
             if is_epochs_end or step % settings.checkpoint_every == 0:
@@ -321,6 +321,19 @@ def _teacher(settings: TrainSettings, backbone: Backbone) -> Backbone | None:
     return teacher
 
 
+def _held_out(
+    accelerator: Any, collection: Collection, seed: int, workers: int, watch: Watch
+) -> tuple[tuple[Pairs, Pictures] | None, bool]:
+    """The people held out, in the first process alone, which validates; and whether there are any, in every process."""
+    held_out = None
+    if accelerator.is_main_process:
+        held_out = data.validation(collection, seed, workers, watch.held_out)
+    shared = [held_out is not None]
+    if accelerator.num_processes > 1:
+        broadcast_object_list(shared)
+    return held_out, shared[0]
+
+
 def _centres_norm(accelerator: Any, centres: Centres) -> float:
     """The norm of the gradients of all centres; this process's are first brought to their true scale."""
     if accelerator.scaler is not None and centres.weight.grad is not None:
@@ -346,7 +359,7 @@ def _row(step: int, epoch: float, means: Float64Array, lr: float, norm: float, c
 def _validated(
     accelerator: Any,
     learner: Any,
-    held_out: tuple[Pairs, Pictures],
+    held_out: tuple[Pairs, Pictures] | None,
     progress: TrainState,
     epoch: int,
     out: Path,
@@ -357,6 +370,7 @@ def _validated(
     name = f"epoch {epoch}"
     shared: list[Validation | None] = [None]
     if accelerator.is_main_process:
+        assert held_out is not None
         validation = Validation(epoch=epoch, reports=tuple(validate(backbone, *held_out, name, watch.validating)))
         shared = [validation]
         watch.validated(validation)

@@ -328,9 +328,14 @@ def test_only_the_last_checkpoint_is_kept_and_it_is_whole(learn, tmp_path):
 SCRIPT = """
 import sys, torch
 from pathlib import Path
-from maskgen.train import loop
+from maskgen.train import data, loop
 from maskgen.train.settings import TrainSettings
 torch.set_num_threads(1)
+validation = data.validation
+def loaded(*given):
+    print("people held out are loaded", file=sys.stderr, flush=True)
+    return validation(*given)
+data.validation = loaded
 def logged(row, steps):
     if row.step == 5:
         sys.exit("stopped here")
@@ -354,6 +359,7 @@ def test_two_processes_give_the_loss_curve_of_one_and_one_goes_on_with_their_tra
         timeout=120,
     )
     assert "stopped here" in done.stderr, done.stderr[-2000:]
+    assert done.stderr.count("people held out are loaded") == 1, "one process validates"
     checkpoint = tmp_path / "both/checkpoints/step-000000004"
     assert len(list(checkpoint.glob("centres-*-of-2.pth"))) == 2
     both = learn("both", resume=True, **settings)
@@ -370,8 +376,8 @@ def test_two_processes_give_the_loss_curve_of_one_and_one_goes_on_with_their_tra
 def test_a_loss_that_is_no_number_stops_the_training_and_names_step_and_files(learn, tmp_path, monkeypatch):
     forward = loop.Centres.forward
 
-    def poisoned(self, embeddings, labels, classes):
-        losses = forward(self, embeddings, labels, classes)
+    def poisoned(self, *given):
+        losses = forward(self, *given)
         poisoned.calls += 1
         return losses * float("nan") if poisoned.calls == 3 else losses
 
