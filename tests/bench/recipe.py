@@ -27,7 +27,7 @@ from maskgen.evaluate import figures
 from maskgen.evaluate.bootstrap import Resampling
 from maskgen.evaluate.embed import Embedder, embeddings_of
 from maskgen.evaluate.pairs import draw_pairs
-from tests.bench.train_lfw import HEAD, HELD_OUT, SEED, copy_people, run
+from tests.bench.train_lfw import HELD_OUT, SCRATCH, SEED, SIZES, copy_people, run
 
 CONDITIONS: Final = ("none", "probe", "both")
 SCREENING, FINAL = (0, 1), (0, 1, 2, 3, 4)
@@ -82,6 +82,8 @@ RECIPES: Final = (
     *_levels("rate", "--lr", ["0.01", "0.1"]),
     *_levels("distill", "--distill", ["3", "30", "0"]),
     *_levels("batch norm", "--batch-norm", ["train"]),
+    *_levels("margin", "--margin", ["none", "cosface"]),
+    *_levels("masked margin", "--masked-margin", ["0.3", "0.7"]),
     *_levels("masked share", "--mask-share", ["0.75", "0.25"]),
     NO_MASKS,
     *_levels("clip", "--clip", ["50", "1"]),
@@ -226,17 +228,17 @@ class Bench:
     def learn(self, seed: int, recipe: Recipe | None) -> Path | None:
         """The folder of the network that a recipe makes of the base, or of the base; None if its loss is not finite."""
         base = self.work / f"base-s{seed}"
-        common = ["--resume", "--device", "cpu", "--workers", 0, "--seed", seed, *HEAD, *BATCH]
+        common = ["--resume", "--device", "cpu", "--workers", 0, "--seed", seed]
         if recipe is None:
             data, out = self.work / "learnt-copies", base
             options = ["--base", f"scratch:mbf:{self.width}", "--mask-prob", 0, "--epochs", self.epochs]
-            options += ["--faces", self.work / "faces"]
+            options += ["--faces", self.work / "faces", *SCRATCH, *BATCH]
         else:
             copies = COPIES[recipe.copies]
             data = self.augment(f"learnt-{recipe.copies.replace(' ', '-')}", "learnt", list(copies))
             out = self.work / f"{recipe.name}-s{seed}"
             own = [part for option in recipe.options.items() for part in option]
-            options = ["--base", base / "model.onnx", "--epochs", self.masked_epochs, *own]
+            options = ["--base", base / "model.onnx", "--epochs", self.masked_epochs, *SIZES, *BATCH, *own]
         try:
             run(self.work, out.name, ["train", data, "--out", out, *common, *options])
         except subprocess.CalledProcessError:
