@@ -27,7 +27,7 @@ from maskgen.evaluate import figures
 from maskgen.evaluate.bootstrap import Resampling
 from maskgen.evaluate.embed import Embedder, embeddings_of
 from maskgen.evaluate.pairs import draw_pairs
-from tests.bench.train_lfw import HELD_OUT, SCRATCH, SEED, SIZES, copy_people, run
+from tests.bench.train_lfw import COMMON, HELD_OUT, SCRATCH, SEED, copy_people, run
 
 CONDITIONS: Final = ("none", "probe", "both")
 SCREENING, FINAL = (0, 1), (0, 1, 2, 3, 4)
@@ -83,7 +83,8 @@ RECIPES: Final = (
     *_levels("distill", "--distill", ["3", "30", "0"]),
     *_levels("batch norm", "--batch-norm", ["train"]),
     *_levels("margin", "--margin", ["none", "cosface"]),
-    *_levels("masked margin", "--masked-margin", ["0.3", "0.7"]),
+    *_levels("masked margin", "--masked-margin", ["0.3"]),
+    *_levels("scale", "--scale", ["64"]),
     *_levels("masked share", "--mask-share", ["0.75", "0.25"]),
     NO_MASKS,
     *_levels("clip", "--clip", ["50", "1"]),
@@ -238,7 +239,7 @@ class Bench:
             data = self.augment(f"learnt-{recipe.copies.replace(' ', '-')}", "learnt", list(copies))
             out = self.work / f"{recipe.name}-s{seed}"
             own = [part for option in recipe.options.items() for part in option]
-            options = ["--base", base / "model.onnx", "--epochs", self.masked_epochs, *SIZES, *BATCH, *own]
+            options = ["--base", base / "model.onnx", "--epochs", self.masked_epochs, *COMMON, *BATCH, *own]
         try:
             run(self.work, out.name, ["train", data, "--out", out, *common, *options])
         except subprocess.CalledProcessError:

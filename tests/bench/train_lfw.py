@@ -26,10 +26,11 @@ from maskgen.evaluate.pairs import draw_pairs
 from maskgen.evaluate.results import EvalReport
 
 SEED = 0
-SIZES = ["--batch-size", "64", "--holdout", "0.05"]
-# A thousand identities of under four pictures are too few for a network from scratch to learn with a margin: a plain
-# softmax gets farther in this time. Fine-tuning takes the default.
-SCRATCH = ["--margin", "none", "--scale", "32", *SIZES]
+# A few thousand identities at most: the usual scale of 64 is for more (tests/bench/recipe.py).
+COMMON = ["--scale", "32", "--batch-size", "64", "--holdout", "0.05"]
+# Under four pictures each are too few for a network from scratch to learn with a margin: a plain softmax gets farther
+# in this time. Fine-tuning takes the default.
+SCRATCH = ["--margin", "none", *COMMON]
 HELD_OUT = 0.25
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -64,7 +65,7 @@ def main() -> None:
     unmasked += ["--out", work / "unmasked", "--epochs", given.epochs, *SCRATCH]
     run(work, "unmasked", [*unmasked, "--resume", "--device", "cpu", "--workers", 1])
     masked = ["train", work / "masked", "--base", work / "unmasked" / "model.onnx"]
-    masked += ["--out", work / "with-masks", "--epochs", given.masked_epochs, *SIZES]
+    masked += ["--out", work / "with-masks", "--epochs", given.masked_epochs, *COMMON]
     run(work, "with-masks", [*masked, "--resume", "--device", "cpu", "--workers", 1])
     models = ["--before", work / "unmasked" / "model.onnx", work / "with-masks" / "model.onnx"]
     masks = ["--mask", "none", "--mask", "probe", "--mask", "both"]
