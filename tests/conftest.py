@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import signal
 
 import pytest
 from catalogs import small_catalog
@@ -14,6 +15,10 @@ from maskgen.catalog.places import OWN_CATALOG_VARIABLE
 # How long an example takes says more about the machine and what else it does.
 settings.register_profile("maskgen", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=50)
 settings.load_profile("maskgen")
+
+# Whoever is started by a script in the background ignores Ctrl-C, and so do all that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_make_parametrize_id(val, argname):
