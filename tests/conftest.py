@@ -3,6 +3,7 @@
 import hashlib
 import os
 import signal
+import sys
 
 import pytest
 from catalogs import small_catalog
@@ -33,6 +34,16 @@ def caches(tmp_path_factory):
         for name in ("XDG_CACHE_HOME", "LOCALAPPDATA") if os.name == "nt" else ("XDG_CACHE_HOME",):
             patch.setenv(name, str(tmp_path_factory.mktemp("caches")))
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def networks_end_with_their_file():
+    """A process keeps the networks that it made: one that a test has replaced would serve the next file too."""
+    yield
+    kept = {"maskgen.recognition.faces": ("_detector", "_parser"), "maskgen.run.worker": ("_tools",)}
+    for module in kept.keys() & sys.modules.keys():
+        for name in kept[module]:
+            getattr(sys.modules[module], name).cache_clear()
 
 
 @pytest.fixture(scope="session", autouse=True)
