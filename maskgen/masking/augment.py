@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -22,7 +22,7 @@ from maskgen.detect import Detector
 from maskgen.face import Face
 from maskgen.face.head import head_to_image, pixels_per_mm
 from maskgen.images.checking import refuse_other
-from maskgen.masking import blend, choose, detail, fit, illuminant, light, mesh, occlude, straps, vary, warp, wear
+from maskgen.masking import blend, choose, detail, fit, illuminant, light, mesh, occlude, straps, tone, vary, warp, wear
 from maskgen.masking.recipe import PLAIN, Patterns, Recipe
 from maskgen.parse import Parser, Regions
 
@@ -310,7 +310,9 @@ def worn(
     placed = mesh.Placed.of(mesh.mesh_of(view), on_face, small_wh)
     on_it = None
     if drawn.wrinkling is not None and view.surface is not None:
-        on_it = detail.Detail(view.surface, drawn.wrinkling, straps.pulling(view, drawn.wrinkling.pulls))
+        # A colour that was asked for stays what it is.
+        wrinkling = replace(drawn.wrinkling, tone=tone.AS_IN_CATALOG) if drawn.is_changed else drawn.wrinkling
+        on_it = detail.Detail(view.surface, wrinkling, straps.pulling(view, wrinkling.pulls))
     # Straps pull corners out of the box.
     pull_mm = 0.0 if on_it is None else max((math.hypot(*corner.towards) for corner in on_it.corners), default=0.0)
     margin = pull_mm * pixels_per_mm(head_to_image(landmarks)) if pull_mm else 0.0

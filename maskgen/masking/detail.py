@@ -21,15 +21,17 @@ import numpy as np
 from maskgen.arrays import Float32Array, Image
 from maskgen.catalog.schema import Surface, Weave
 from maskgen.images import LUMA_WEIGHTS
-from maskgen.masking import cloth
+from maskgen.masking import cloth, folds, tone
 
 # Gain of the deepest creases and of the weave, as a deviation.
 _CREASE_GAIN: Final = 0.066
 _WEAVE_GAIN: Final[dict[Weave, float]] = {"nonwoven": 0.021, "woven": 0.036, "knit": 0.048, "smooth": 0.018}
 # Black cloth shows its folds by what it throws back, whatever its colour.
 _SHEEN: Final = 0.10
-# How far creases move what is on the cloth, and how far pleats lie from where they are in the catalog, as deviations.
+# How far creases move what is on the cloth, and how far pleats lie from where they are in the catalog, as deviations;
+# and from which strength on creases grow deeper only.
 _BENT_MM: Final = 0.6
+_MOST_BENT: Final = 1.25
 _ASTRAY_MM: Final = 1.7
 # Pleats are what of a texture is finer than so many millimetres; none is told deeper than so much of its brightness.
 _PLEAT_MM: Final = 9.0
@@ -71,6 +73,12 @@ class Wrinkling:
         How deep its pleats are in the middle, 1 for as in the catalog, and how much deeper at image right.
     pulls : (float, float, float, float)
         How hard straps pull at its corners, 0 to 1, in the order of `maskgen.catalog.schema.Corner`.
+    slid : (float, float, float, float)
+        How far its pleats have slid, -1 to 1: all of them, towards each other, and both more at image right.
+    tone : Tone
+        Of its cloth.
+    long_folds : tuple of folds.Fold
+        Long ones, from the nose down and from the sides inwards.
     """
 
     number: int
@@ -83,23 +91,30 @@ class Wrinkling:
     depth: float = 1.0
     uneven: float = 0.0
     pulls: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    slid: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    tone: tone.Tone = tone.AS_IN_CATALOG
+    long_folds: tuple[folds.Fold, ...] = ()
 
 
 def drawn(rng: np.random.Generator) -> Wrinkling:
-    """Creases and wear of one mask; fourteen numbers are drawn from the generator."""
-    which, side, across, down, strength, worn, faded = rng.random(7).tolist()
-    astray, depth, uneven, *pulls = rng.random(7).tolist()
+    """Creases, wear and tone of one mask; 36 numbers are drawn from the generator."""
+    numbers = rng.random(30).tolist()
+    which, side, across, down, strength, worn, faded, astray, depth, uneven, *others = numbers
+    pulls, slid, along = others[:4], [2 * one - 1 for one in others[4:8]], others[8:]
     return Wrinkling(
         number=min(int(which * cloth.CREASE_FIELDS), cloth.CREASE_FIELDS - 1),
         is_mirrored=side < 0.5,
         shift_mm=(16 * across - 8, 16 * down - 8),
-        strength=0.35 + 1.3 * strength,
+        strength=0.3 * 6**strength,
         worn=0.7 + 0.9 * worn,
         faded=0.95 + 0.07 * faded,
         astray=2 * astray - 1,
-        depth=0.4 + 1.05 * depth,
+        depth=0.3 + 1.5 * depth,
         uneven=0.9 * uneven - 0.45,
         pulls=(pulls[0], pulls[1], pulls[2], pulls[3]),
+        slid=(slid[0], slid[1], slid[2], slid[3]),
+        tone=tone.drawn(rng),
+        long_folds=folds.folds_of(along),
     )
 
 
@@ -168,10 +183,11 @@ class Detail:
         if creases > 0:
             level = cloth.level_of(mm_per_pixel, cloth.CREASE_LEVELS)
             fields = _on_creases(cloth.softened(chosen.number)[level].bends, chosen, level, across_mm, down_mm)
-            bent = _BENT_MM * chosen.strength * creases / cloth.PER_UNIT
+            bent = _BENT_MM * min(chosen.strength, _MOST_BENT) * creases / cloth.PER_UNIT
             astray = _ASTRAY_MM * chosen.astray * min(creases, 1.0) / cloth.PER_UNIT
             gains = np.array([[-bent if chosen.is_mirrored else bent, 0, 0], [0, bent, astray]], np.float32)
             moved += gains @ np.subtract(fields.reshape(-1, 3).T, np.float32(cloth.ZERO), dtype=np.float32)
+            moved[1] += min(creases, 1.0) * folds.slid_down(chosen.slid, across_mm, down_mm)
         if self.corners:
             moved -= _pulled(self.corners, across_mm, down_mm)
         moved = moved.reshape(2, *across_mm.shape)
@@ -179,7 +195,7 @@ class Detail:
         if self.surface.weave == "nonwoven" and creases > 0:
             # A print, which threads mean, would be taken for pleats.
             deeper = np.float32(chosen.uneven / 60)
-            depth = 1 + np.float32(creases) * (np.clip(chosen.depth + deeper * across_mm, 0.35, 1.7) - 1)
+            depth = 1 + np.float32(creases) * (np.clip(chosen.depth + deeper * across_mm, 0.25, 2.0) - 1)
         return Moves(moved[0], moved[1], depth)
 
     def gain(self, across_mm: Float32Array, down_mm: Float32Array, mm_per_pixel: float) -> Float32Array:
@@ -190,9 +206,12 @@ class Detail:
         gain *= np.float32(_CREASE_GAIN * chosen.strength * surface.creases)
         weave = _weave_on(surface.weave, chosen.number, across_mm, down_mm, mm_per_pixel)
         gain = np.asarray(cv2.scaleAdd(weave, _WEAVE_GAIN[surface.weave] * chosen.worn, gain), np.float32)
-        if mm_per_pixel < _FOLDS_UP_TO:
+        thin = min(surface.creases, 1.0)
+        if thin > 0 and chosen.long_folds:
+            gain += folds.light_on(chosen.long_folds, thin, across_mm, down_mm, mm_per_pixel)
+        if thin > 0 and mm_per_pixel < _FOLDS_UP_TO:
             for corner in self.corners:
-                _folded(gain, corner, across_mm, down_mm, surface.creases)
+                _folded(gain, corner, across_mm, down_mm, thin)
         return gain
 
     def over(
@@ -215,8 +234,9 @@ class Detail:
         stronger = 1 + _SHEEN / max(float(np.dot(colour, LUMA_WEIGHTS)) / max(opaque, 1e-6), _DARKEST)
         np.clip(gain, max(-0.45, -1 / stronger), 0.35, out=gain)
         factor = unit * self.wrinkling.faded
-        gain = cv2.addWeighted(gain, factor * stronger, gain, 0.0, factor)
-        gains = cv2.merge([gain, gain, gain, np.full_like(gain, unit)])
+        tones = self.wrinkling.tone.gains([channel / max(opaque, 1e-6) for channel in colour], self.surface.weave)
+        planes = [cv2.addWeighted(gain, factor * own * stronger, gain, 0.0, factor * own) for own in tones]
+        gains = cv2.merge([*planes, np.full_like(gain, unit)])
         return np.asarray(cv2.multiply(rgba, gains, dtype=cv2.CV_32F), np.float32)
 
 

@@ -43,6 +43,8 @@ class Fit:
         How far it is turned, clockwise on screen.
     uneven_mm : float
         How much lower it hangs at image right than in the middle.
+    aside_deg, below_deg : float
+        How far its sides, and all of its lower half, lie round the head towards image right.
     """
 
     width: float = 1.0
@@ -52,22 +54,26 @@ class Fit:
     slack_mm: float = 0.0
     tilt_deg: float = 0.0
     uneven_mm: float = 0.0
+    aside_deg: float = 0.0
+    below_deg: float = 0.0
 
 
 AS_IN_CATALOG: Final = Fit()
 
 
 def drawn(rng: np.random.Generator) -> Fit:
-    """How a mask sits; seven numbers are drawn from the generator."""
-    width, drop, taper, opened, slack, tilt, uneven = rng.random(7).tolist()
+    """How a mask sits; nine numbers are drawn from the generator."""
+    width, drop, taper, opened, slack, tilt, uneven, aside, below = rng.random(9).tolist()
     return Fit(
         width=_quantile(_WIDTH, width),
-        taper=0.93 + 0.14 * taper,
+        taper=0.93 + 0.27 * taper,
         drop_mm=_quantile(_DROP_MM, drop),
         opened_mm=-4.0 + 8.0 * opened,
         slack_mm=-2.0 + 6.0 * slack,
         tilt_deg=-3.0 + 6.0 * tilt,
         uneven_mm=-2.5 + 5.0 * uneven,
+        aside_deg=-3.0 + 6.0 * aside,
+        below_deg=-4.0 + 8.0 * below,
     )
 
 
@@ -97,7 +103,13 @@ def fitted(points: Float32Array, names: tuple[str, ...], fit: Fit, landmarks_68:
     if fit == AS_IN_CATALOG:
         return points
     home = _home(names)
-    turned = home.turns @ (1.0, fit.width - 1, fit.taper - 1)
+    turned = home.turns @ (
+        1.0,
+        fit.width - 1,
+        fit.taper - 1,
+        math.radians(fit.aside_deg),
+        math.radians(fit.below_deg),
+    )
     traits = (1.0, math.radians(fit.tilt_deg), fit.drop_mm, fit.opened_mm, fit.uneven_mm, fit.slack_mm)
     shift = (home.shifts @ traits).reshape(-1, 3)
     shift[:, 0] += home.radius * np.sin(turned)
@@ -129,8 +141,9 @@ class _Home:
     ----------
     radius : (K,) array
         About the head's axis, millimetres; 0 where they stay whatever the mask does.
-    turns : (K, 3) array
-        Their angle about it, radians, and how far a wider mask and one of wider lower corners turns them.
+    turns : (K, 5) array
+        Their angle about it, radians, and how far a wider mask, one of wider lower corners, and one of which the sides
+        or the lower half lie aside turns them.
     shifts : (3 K, 6) array
         How far tilt, radians, and drop, opening, hanging and slack, millimetres, move them; first, for 1, how far from
         the points on the axis of which the radius tells.
@@ -148,7 +161,8 @@ def _home(names: tuple[str, ...]) -> _Home:
     x, y, z = on_head(names).T
     angle, nothing = np.arctan2(x, z - AXIS_Z_MM), np.zeros(len(names))
     # Nothing changes in the middle, all of it beyond the cheeks.
-    outside = angle * np.clip(np.abs(np.degrees(angle)) / 25, 0, 1)
+    beside = np.clip(np.abs(np.degrees(angle)) / 25, 0, 1)
+    outside = angle * beside
     below = np.clip((y - 30) / 70, 0, 1)
     upper = np.clip(1 - (y - 30) / 110, 0.25, 1)
     lower = np.clip((y - 45) / 75, 0, 1)
@@ -160,6 +174,6 @@ def _home(names: tuple[str, ...]) -> _Home:
     shifts = np.stack([right, down, forwards], axis=1) * moves[:, None, None]
     return _Home(
         np.hypot(x, z - AXIS_Z_MM) * moves,
-        np.stack([angle, outside, outside * below], axis=1),
+        np.stack([angle, outside, outside * below, beside * moves, np.clip((y - 60) / 50, 0, 1) * moves], axis=1),
         shifts.reshape(-1, 6),
     )

@@ -17,12 +17,12 @@ import numpy as np
 
 from maskgen.arrays import Float32Array, Image
 from maskgen.catalog.schema import Wear
-from maskgen.images import LUMA, LUMA_WEIGHTS
+from maskgen.images import LUMA
 from maskgen.masking import detail, fit, straps
 from maskgen.masking.recipe import Patterns, Recipe
+from maskgen.masking.tone import TO_YIQ
 from maskgen.masking.wear import drawn as drawn_wear
 
-_TO_YIQ: Final = np.array([LUMA_WEIGHTS, [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
 # Straps are thinner than this share of a mask's width, cloth is not.
 _STRAP_SHARE: Final = 0.07
 # Brightest and darkest that a recolored cloth may be in the middle.
@@ -184,7 +184,7 @@ def recolored(texture: Float32Array, cloth: Float32Array, recolor: Recolor) -> F
     chroma = recolor.saturation * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     in_yiq = np.eye(3)
     in_yiq[1:, 1:] = chroma
-    matrix = (np.linalg.inv(_TO_YIQ) @ in_yiq @ _TO_YIQ).astype(np.float32)
+    matrix = (np.linalg.inv(TO_YIQ) @ in_yiq @ TO_YIQ).astype(np.float32)
     changed = gain * (rgb @ matrix.T)
     strength = float(np.clip((middle - _TINTED_FROM) / 0.2, 0, 1))
     changed = changed * (1 - strength * (1 - np.array(recolor.tint, np.float32)))

@@ -15,11 +15,12 @@ from maskgen.catalog.store import Catalog
 from maskgen.catalog.view import View
 from maskgen.face import HeadPose
 from maskgen.face.head import points_on_face
-from maskgen.masking import cloth, detail, fit, vary
+from maskgen.masking import cloth, detail, fit, folds, vary
 from maskgen.masking.augment import mask_faces, observe, worn
 from maskgen.masking.recipe import PLAIN_LOOK, Look, Recipe
 from maskgen.masking.straps import pulling
 
+STILL = (0.0, 0.0, 0.0, 0.0)
 LARGE, SMALL = 7.0, 1.75  # pixels per millimetre of faces of 1,000 and 250 pixels
 
 
@@ -95,6 +96,9 @@ def test_sitting_as_in_the_catalog_moves_nothing():
         ("uneven_mm", 2.0, "14", 1, 1),
         ("uneven_mm", 2.0, "2", 1, -1),
         ("tilt_deg", 3.0, "14", 1, 1),
+        ("aside_deg", 3.0, "2", 0, 1),
+        ("aside_deg", 3.0, "14", 0, 1),
+        ("below_deg", 4.0, "8", 0, 1),
     ],
 )
 def test_each_trait_moves_the_mask_as_its_name_says(trait, value, name, axis, sign):
@@ -270,6 +274,59 @@ def test_pleats_lie_otherwise_on_each_face_and_each_end_otherwise():
     assert ends > 0.7
 
 
+def test_pleats_slide_in_the_middle_and_stay_where_they_are_welded():
+    calm = replace(detail.drawn(np.random.default_rng(6)), strength=0.0, astray=0.0)
+    middle, side = [], []
+    for slid in ((1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1)):
+        down = np.abs(moves(replace(calm, slid=slid)).down_mm)
+        middle.append(down[20:100, 80:140].max())
+        side.append(down[20:100, [110 - 62, 110 + 62]].max())
+    assert min(middle) > 1.0
+    assert max(side) < 0.4 * max(middle)
+    # The edges of the mask stay: only what lies between them slides.
+    assert np.abs(moves(replace(calm, slid=(1, 1, 1, 1))).down_mm[:12]).max() < 0.1
+
+
+def test_a_long_fold_is_lit_on_one_side_and_in_shade_on_the_other():
+    calm = replace(detail.drawn(np.random.default_rng(6)), strength=0.0, worn=0.0, long_folds=())
+    fold = folds.Fold((0.0, 20.0), np.radians(90), 0.2)
+    light = gain(replace(calm, long_folds=(fold,))) - gain(calm)
+    # It runs down the middle: clockwise of its way is image left.
+    row = light[55]
+    edge = int(np.abs(np.diff(row)).argmax())
+    assert row[edge - 4 : edge].max() < -0.1 < 0.1 < row[edge + 2 : edge + 6].min()
+    assert np.abs(light[:, :60]).max() < 0.01
+    assert not light[:15].any()
+
+
+@pytest.mark.parametrize("mm_per_pixel", [0.2, 0.7, 1.5, 3.0])
+def test_long_folds_are_the_same_on_faces_of_all_sizes(mm_per_pixel):
+    count = round(120 / mm_per_pixel)
+    where = (np.arange(count, dtype=np.float32) + 0.5) * np.float32(mm_per_pixel)
+    across, down = np.meshgrid(where - 60, where)
+    chosen = replace(detail.drawn(np.random.default_rng(1)), strength=0.0, worn=0.0)
+    chosen = replace(chosen, long_folds=(folds.Fold((0.0, 30.0), np.radians(80), 0.2),))
+    light = detail.Detail(Surface(weave="smooth"), chosen).gain(across, down, mm_per_pixel)
+    one = cv2.resize(light, (60, 60), interpolation=cv2.INTER_AREA)
+    fine = np.arange(480, dtype=np.float32) / 4 + 0.125
+    exact = detail.Detail(Surface(weave="smooth"), chosen).gain(*np.meshgrid(fine - 60, fine), 0.25)
+    other = cv2.resize(exact, (60, 60), interpolation=cv2.INTER_AREA)
+    assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.95
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (3, 1), (2, 40)])
+def test_long_folds_are_drawn_on_a_strip_of_a_large_face(shape):
+    fold = folds.Fold((0.0, 30.0), 1.5, 0.2)
+    places = np.zeros(shape, np.float32), np.full(shape, 60, np.float32)
+    assert folds.light_on([fold], 1.0, *places, 0.1).shape == shape
+
+
+def test_many_masks_have_long_folds_and_some_have_none():
+    counts = [len(detail.drawn(np.random.default_rng(seed)).long_folds) for seed in range(400)]
+    assert 0.02 < counts.count(0) / 400 < 0.2
+    assert 1.5 < np.mean(counts) < 2.5
+
+
 def test_stiff_masks_keep_their_form():
     stiff = moves(detail.drawn(np.random.default_rng(3)), creases=0.0)
     assert not stiff.down_mm.any()
@@ -278,7 +335,7 @@ def test_stiff_masks_keep_their_form():
 
 
 def test_what_is_printed_on_cloth_moves_where_the_cloth_creases():
-    chosen = replace(detail.drawn(np.random.default_rng(4)), astray=0.0)
+    chosen = replace(detail.drawn(np.random.default_rng(4)), astray=0.0, slid=STILL)
     bent, flat = moves(chosen), moves(replace(chosen, strength=0.0))
     assert not flat.across_mm.any()
     moved = np.hypot(bent.across_mm, bent.down_mm)
@@ -329,7 +386,7 @@ def test_folds_at_a_corner_are_drawn_where_pixels_are_fine_enough_to_show_them(m
 
 
 def test_cloth_is_moved_towards_the_ear_most_at_the_corner_and_not_far_from_it():
-    calm = replace(detail.drawn(np.random.default_rng(6)), strength=0.0, astray=0.0)
+    calm = replace(detail.drawn(np.random.default_rng(6)), strength=0.0, astray=0.0, slid=STILL)
     moved = moves(calm, corners=(detail.Corner(40.0, 50.0, (3.0, -4.0)), detail.Corner(-40.0, 50.0, (-2.0, 0.0))))
     assert (moved.across_mm[50, 150], moved.down_mm[50, 150]) == pytest.approx((-3, 4), abs=0.01)
     assert (moved.across_mm[50, 70], moved.down_mm[50, 70]) == pytest.approx((2, 0), abs=0.01)
