@@ -25,6 +25,7 @@ from maskgen.masking import cloth, folds, tone
 
 # Gain of the deepest creases and of the weave, as a deviation.
 _CREASE_GAIN: Final = 0.066
+_CRUMPLED: Final = 0.6
 _WEAVE_GAIN: Final[dict[Weave, float]] = {"nonwoven": 0.021, "woven": 0.036, "knit": 0.048, "smooth": 0.018}
 # Black cloth shows its folds by what it throws back, whatever its colour.
 _SHEEN: Final = 0.10
@@ -109,7 +110,7 @@ def drawn(rng: np.random.Generator) -> Wrinkling:
         worn=0.7 + 0.9 * worn,
         faded=0.95 + 0.07 * faded,
         astray=2 * astray - 1,
-        depth=0.3 + 1.5 * depth,
+        depth=0.3 + 1.35 * depth,
         uneven=0.9 * uneven - 0.45,
         pulls=(pulls[0], pulls[1], pulls[2], pulls[3]),
         slid=(slid[0], slid[1], slid[2], slid[3]),
@@ -195,7 +196,7 @@ class Detail:
         if self.surface.weave == "nonwoven" and creases > 0:
             # A print, which threads mean, would be taken for pleats.
             deeper = np.float32(chosen.uneven / 60)
-            depth = 1 + np.float32(creases) * (np.clip(chosen.depth + deeper * across_mm, 0.25, 2.0) - 1)
+            depth = 1 + np.float32(creases) * (np.clip(chosen.depth + deeper * across_mm, 0.25, 1.75) - 1)
         return Moves(moved[0], moved[1], depth)
 
     def gain(self, across_mm: Float32Array, down_mm: Float32Array, mm_per_pixel: float) -> Float32Array:
@@ -203,7 +204,9 @@ class Detail:
         chosen, surface = self.wrinkling, self.surface
         level = cloth.level_of(mm_per_pixel, cloth.CREASE_LEVELS)
         gain = _on_creases(cloth.softened(chosen.number)[level].shades, chosen, level, across_mm, down_mm)
-        gain *= np.float32(_CREASE_GAIN * chosen.strength * surface.creases)
+        # Stiff cloth does not crumple, whatever is done to it.
+        deep = min(chosen.strength, _CRUMPLED + surface.creases) * surface.creases
+        gain *= np.float32(_CREASE_GAIN * deep)
         weave = _weave_on(surface.weave, chosen.number, across_mm, down_mm, mm_per_pixel)
         gain = np.asarray(cv2.scaleAdd(weave, _WEAVE_GAIN[surface.weave] * chosen.worn, gain), np.float32)
         thin = min(surface.creases, 1.0)
