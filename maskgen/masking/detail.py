@@ -23,8 +23,8 @@ from maskgen.catalog.schema import Surface, Weave
 from maskgen.images import LUMA_WEIGHTS
 from maskgen.masking import cloth, folds, tone
 
-# Gain of the deepest creases and of the weave, as a deviation.
-_CREASE_GAIN: Final = 0.066
+# Gain of the deepest creases and of the weave, as a deviation: thin cloth has sharp creases, thick cloth has few.
+_CREASE_GAIN: Final[dict[Weave, float]] = {"nonwoven": 0.066, "woven": 0.050, "knit": 0.045, "smooth": 0.036}
 _CRUMPLED: Final = 0.6
 _WEAVE_GAIN: Final[dict[Weave, float]] = {"nonwoven": 0.021, "woven": 0.036, "knit": 0.048, "smooth": 0.018}
 # Black cloth shows its folds by what it throws back, whatever its colour.
@@ -110,7 +110,7 @@ def drawn(rng: np.random.Generator) -> Wrinkling:
         worn=0.7 + 0.9 * worn,
         faded=0.95 + 0.07 * faded,
         astray=2 * astray - 1,
-        depth=0.3 + 1.35 * depth,
+        depth=0.35 + 1.15 * depth,
         uneven=0.9 * uneven - 0.45,
         pulls=(pulls[0], pulls[1], pulls[2], pulls[3]),
         slid=(slid[0], slid[1], slid[2], slid[3]),
@@ -206,7 +206,7 @@ class Detail:
         gain = _on_creases(cloth.softened(chosen.number)[level].shades, chosen, level, across_mm, down_mm)
         # Stiff cloth does not crumple, whatever is done to it.
         deep = min(chosen.strength, _CRUMPLED + surface.creases) * surface.creases
-        gain *= np.float32(_CREASE_GAIN * deep)
+        gain *= np.float32(_CREASE_GAIN[surface.weave] * deep)
         weave = _weave_on(surface.weave, chosen.number, across_mm, down_mm, mm_per_pixel)
         gain = np.asarray(cv2.scaleAdd(weave, _WEAVE_GAIN[surface.weave] * chosen.worn, gain), np.float32)
         thin = min(surface.creases, 1.0)

@@ -41,6 +41,8 @@ _BEYOND: Final = 2
 # ones: 2.1 to 4.0 mm, sewn ones up to 6.7).
 _WIDTHS: Final = (0.75, 1.25)
 _BANDS: Final = (0.9, 1.9)
+# What a view says to be broader is a band already.
+_BROAD_MM: Final = 5.0
 # Millimetres that their ends lie higher or lower, and shares of their length that they hang lower.
 _HIGHER_MM: Final = 5.0
 _SLACKER: Final = (-0.02, 0.04)
@@ -204,7 +206,8 @@ def seen(
     width = view.straps.width_mm * pixels_per_mm(camera)
     if hold is not None:
         points += (ways.bends @ np.array([[hold.slacker], [hold.higher_mm]], np.float32)) * camera[:, 1]
-        is_band = view.surface is not None and view.surface.weave != "nonwoven" and view.straps.kind == "ear"
+        is_sewn = view.surface is not None and view.surface.weave != "nonwoven" and view.straps.kind == "ear"
+        is_band = is_sewn and view.straps.width_mm < _BROAD_MM
         narrowest, widest = _BANDS if is_band else _WIDTHS
         width *= narrowest + hold.width * (widest - narrowest)
     on_image = unshrunk(points, step)

@@ -23,7 +23,7 @@ _ROWS, _BACK = TO_YIQ.tolist(), np.linalg.inv(TO_YIQ).tolist()
 # No channel becomes so much weaker or stronger.
 _GAINS: Final = (0.72, 1.3)
 # More masks are paler than the catalog's than are more colourful; 1 for as many.
-_PALER: Final = 1.3
+_PALER: Final = 1.35
 # What black cloth throws back has no hue.
 _SHEEN: Final = 0.03
 

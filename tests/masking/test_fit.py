@@ -321,6 +321,17 @@ def test_long_folds_are_drawn_on_a_strip_of_a_large_face(shape):
     assert folds.light_on([fold], 1.0, *places, 0.1).shape == shape
 
 
+def test_sewn_cloth_and_stiff_cloth_crumple_less():
+    chosen = replace(detail.drawn(np.random.default_rng(3)), strength=1.7, worn=0.0, long_folds=())
+
+    def depth(weave, creases):
+        return float(detail.Detail(Surface(weave=weave, creases=creases), chosen).gain(*places()).std())
+
+    assert depth("smooth", 0.8) < 0.7 * depth("nonwoven", 0.8)
+    assert depth("woven", 0.8) < 0.9 * depth("nonwoven", 0.8)
+    assert depth("nonwoven", 0.4) < 0.45 * depth("nonwoven", 0.8)
+
+
 def test_many_masks_have_long_folds_and_some_have_none():
     counts = [len(detail.drawn(np.random.default_rng(seed)).long_folds) for seed in range(400)]
     assert 0.02 < counts.count(0) / 400 < 0.2

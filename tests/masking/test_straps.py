@@ -284,6 +284,16 @@ def test_straps_are_as_wide_as_on_real_masks(weave):
     assert in_mm.std() > 0.3
 
 
+@pytest.mark.parametrize("weave", ["woven", "smooth"])
+def test_a_broad_band_is_not_made_broader_still(weave):
+    face = turned(0)
+    view = view_for(face)
+    view = replace(view, straps=Straps(kind="ear", width_mm=7.0), surface=Surface(weave=weave))
+    widest = straps.Hold(1.0, 0.0, 0.0)
+    found = straps.seen(view, view.points, face.landmarks_68, photograph(face), hold=widest)
+    assert max(one.width for one in found) / pixels_per_mm(head_to_image(face.landmarks_68)) < 9
+
+
 def test_straps_pull_at_the_corners_of_a_mask_towards_the_ears():
     face = turned(0)
     view = view_for(face)
