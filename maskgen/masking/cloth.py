@@ -39,7 +39,9 @@ _SIDES: Final = 1.8
 # it stands off the face.
 _ASIDE: Final = 1.0
 _TENTS: Final = 0.5
+# How even the light on the faces between creases is, and how much there is of it, against that on the creases.
 _FACETED: Final = 1.2
+_FACES: Final = 1.4
 
 
 @cache
@@ -55,26 +57,26 @@ def creases_of(number: int) -> Float32Array:
     fields = [
         _blurred(rng.standard_normal((height, width)), *size) for size in ((20.0, 7.0), (7.0, 16.0), (10.0, 10.0))
     ]
-    relief = 1.1 * np.maximum(np.maximum(fields[0], fields[1]), fields[2])
+    slack = 1.1 * np.maximum(np.maximum(fields[0], fields[1]), fields[2])
+    pulls = np.zeros_like(slack)
     # Pulls: from the sides and the corners inwards.
     for _ in range(int(rng.integers(12, 22))):
         side = rng.choice([-1.0, 1.0])
         start = np.array([width / 2 + side * rng.uniform(48, 78), rng.uniform(45, 145)])
-        goal = np.array([width / 2 + side * rng.uniform(-5, 40), start[1] + rng.uniform(-32, 32)])
+        goal = np.array([width / 2 + side * rng.uniform(-18, 40), start[1] + rng.uniform(-32, 32)])
         broad, depth = rng.uniform(1.6, 4.0), rng.uniform(0.6, 2.0) * rng.choice([-1, 1], p=[0.3, 0.7])
         low, high = (np.floor(edge).astype(int) for edge in (np.minimum(start, goal) - 9, np.maximum(start, goal) + 10))
         near = slice(max(low[1], 0), max(high[1], 0)), slice(max(low[0], 0), max(high[0], 0))
-        relief[near] += _pull(columns[near], rows[near], start, goal, broad, depth)
-    light = cv2.Sobel(relief.astype(np.float32), cv2.CV_32F, 0, 1) / 8
-    # From above, and from one side more than from the other.
-    light += rng.uniform(-_ASIDE, _ASIDE) * cv2.Sobel(relief.astype(np.float32), cv2.CV_32F, 1, 0) / 8
-    light += _TENTS * _blurred(rng.standard_normal((height, width)), 5.0, 14.0) * light.std()
-    light -= 0.5 * (cv2.GaussianBlur(relief, (0, 0), 3.0) - relief).astype(np.float32)
-    light -= light.mean()
+        pulls[near] += _pull(columns[near], rows[near], start, goal, broad, depth)
+    aside = rng.uniform(-_ASIDE, _ASIDE)
+    faces, sharp = (_lit(part.astype(np.float32), aside) for part in (slack, pulls))
+    faces += _TENTS * _blurred(rng.standard_normal((height, width)), 5.0, 14.0) * faces.std()
+    # Cloth lies in flat faces between its creases: they are lit or not, and little between.
+    faces = np.tanh(_FACETED * _unit(faces))
+    light = _unit(_FACES * _unit(faces) + _unit(sharp))
+    relief = slack + pulls
     wander = 5 * _blurred(rng.standard_normal((height, 1)), 1.0, 14.0)
-    # Cloth lies in flat faces between its creases: it is lit or not, and little between.
-    faces = np.tanh(_FACETED * light / light.std())
-    shades = np.clip(faces / faces.std() + _sides(columns, rows, rng.uniform(0, _SIDES), wander), -3, 3)
+    shades = np.clip(light + _sides(columns, rows, rng.uniform(0, _SIDES), wander), -3, 3)
     soft = cv2.GaussianBlur(relief, (0, 0), 1.5).astype(np.float32)
     right, down = (cv2.Sobel(soft, cv2.CV_32F, *axis) / 8 for axis in ((1, 0), (0, 1)))
     spread = np.sqrt((right.var() + down.var()) / 2)
@@ -119,6 +121,13 @@ def softened(number: int) -> tuple[Creases, ...]:
 def level_of(cells_per_pixel: float, levels: int) -> int:
     """Which of the fields that are ever coarser by halves has about a cell for each pixel."""
     return min(max(round(math.log2(max(cells_per_pixel, 1e-3))), 0), levels - 1)
+
+
+def _lit(relief: Float32Array, aside: float) -> Float32Array:
+    """Light on a relief (h, w): from above, and from one side more than from the other; hollows lie in shade."""
+    down, right = (cv2.Sobel(relief, cv2.CV_32F, *axis) / 8 for axis in ((0, 1), (1, 0)))
+    light: Float32Array = down + aside * right - 0.5 * (cv2.GaussianBlur(relief, (0, 0), 3.0) - relief)
+    return light
 
 
 def _sides(x: Float32Array, y: Float32Array, strength: float, wander: Float32Array) -> Float32Array:

@@ -24,7 +24,7 @@ from maskgen.images import LUMA_WEIGHTS
 from maskgen.masking import cloth, folds, tone
 
 # Gain of the deepest creases and of the weave, as a deviation: thin cloth has sharp creases, thick cloth has few.
-_CREASE_GAIN: Final[dict[Weave, float]] = {"nonwoven": 0.066, "woven": 0.050, "knit": 0.045, "smooth": 0.036}
+_CREASE_GAIN: Final[dict[Weave, float]] = {"nonwoven": 0.072, "woven": 0.050, "knit": 0.045, "smooth": 0.036}
 _CRUMPLED: Final = 0.6
 _WEAVE_GAIN: Final[dict[Weave, float]] = {"nonwoven": 0.021, "woven": 0.036, "knit": 0.048, "smooth": 0.018}
 # Black cloth shows its folds by what it throws back, whatever its colour.
@@ -110,7 +110,7 @@ def drawn(rng: np.random.Generator) -> Wrinkling:
         worn=0.7 + 0.9 * worn,
         faded=0.95 + 0.07 * faded,
         astray=2 * astray - 1,
-        depth=0.35 + 1.15 * depth,
+        depth=0.55 + 0.95 * depth,
         uneven=0.9 * uneven - 0.45,
         pulls=(pulls[0], pulls[1], pulls[2], pulls[3]),
         slid=(slid[0], slid[1], slid[2], slid[3]),

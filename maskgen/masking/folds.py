@@ -25,8 +25,8 @@ _SLID_MM: Final = (6.0, 3.5)
 _LONG_MM: Final = 78.0
 _BROAD_MM: Final = 9.0
 _THICK_MM: Final = 2.2
-_TENT_GAIN: Final = 0.20
-_SIDE_GAIN: Final = 0.17
+_TENT_GAIN: Final = 0.24
+_SIDE_GAIN: Final = 0.21
 
 
 @dataclass(frozen=True)
