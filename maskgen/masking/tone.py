@@ -8,6 +8,7 @@ Colours are sRGB values as they are stored, 0 to 1.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import mul
 from typing import Final, NamedTuple
@@ -63,8 +64,8 @@ class Tone:
     cast: float = 0.0
     cast_angle: float = 0.0
 
-    def gains(self, rgb: tuple[float, float, float], weave: Weave) -> tuple[float, float, float]:
-        """Gains of the channels of cloth of a colour; its luma stays about what it is."""
+    def gains(self, rgb: Sequence[float], weave: Weave) -> tuple[float, float, float]:
+        """Gains of the three channels of cloth of a colour (3,); its luma stays about what it is."""
         reach = _DYED if weave == "nonwoven" else _SEWN
         luma, i, q = (sum(map(mul, row, rgb)) for row in _ROWS)
         turn, more = math.radians(reach.turn_deg * self.turn), math.exp(reach.saturation * self.saturation)
