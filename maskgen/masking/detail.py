@@ -27,6 +27,8 @@ from maskgen.masking import cloth, folds, tone
 _CREASE_GAIN: Final[dict[Weave, float]] = {"nonwoven": 0.072, "woven": 0.050, "knit": 0.045, "smooth": 0.036}
 _CRUMPLED: Final = 0.6
 _WEAVE_GAIN: Final[dict[Weave, float]] = {"nonwoven": 0.021, "woven": 0.036, "knit": 0.048, "smooth": 0.018}
+# Where a pixel covers more millimetres, what is left of a weave is less than two grey levels.
+_WEAVE_UP_TO: Final[dict[Weave, float]] = {"nonwoven": 0.95, "woven": math.inf, "knit": math.inf, "smooth": 1.9}
 # Black cloth shows its folds by what it throws back, whatever its colour.
 _SHEEN: Final = 0.10
 # How far creases move what is on the cloth, and how far pleats lie from where they are in the catalog, as deviations;
@@ -207,8 +209,9 @@ class Detail:
         # Stiff cloth does not crumple, whatever is done to it.
         deep = min(chosen.strength, _CRUMPLED + surface.creases) * surface.creases
         gain *= np.float32(_CREASE_GAIN[surface.weave] * deep)
-        weave = _weave_on(surface.weave, chosen.number, across_mm, down_mm, mm_per_pixel)
-        gain = np.asarray(cv2.scaleAdd(weave, _WEAVE_GAIN[surface.weave] * chosen.worn, gain), np.float32)
+        if mm_per_pixel < _WEAVE_UP_TO[surface.weave]:
+            weave = _weave_on(surface.weave, chosen.number, across_mm, down_mm, mm_per_pixel)
+            gain = np.asarray(cv2.scaleAdd(weave, _WEAVE_GAIN[surface.weave] * chosen.worn, gain), np.float32)
         thin = min(surface.creases, 1.0)
         if thin > 0 and chosen.long_folds:
             gain += folds.light_on(chosen.long_folds, thin, across_mm, down_mm, mm_per_pixel)

@@ -24,7 +24,7 @@ _SLID_MM: Final = (6.0, 3.5)
 # that light, as logarithms, from the nose and from the sides.
 _LONG_MM: Final = 78.0
 _BROAD_MM: Final = 9.0
-_THICK_MM: Final = 2.2
+_THICK_MM: Final = 3.0
 _TENT_GAIN: Final = 0.24
 _SIDE_GAIN: Final = 0.21
 

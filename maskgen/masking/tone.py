@@ -25,6 +25,8 @@ _ROWS, _BACK = TO_YIQ.tolist(), np.linalg.inv(TO_YIQ).tolist()
 _GAINS: Final = (0.72, 1.3)
 # More masks are paler than the catalog's than are more colourful; 1 for as many.
 _PALER: Final = 1.35
+# Nothing becomes more colourful than so, as a length in YIQ.
+_MOST_COLOURFUL: Final = 0.21
 # What black cloth throws back has no hue.
 _SHEEN: Final = 0.03
 
@@ -69,6 +71,8 @@ class Tone:
         reach = _DYED if weave == "nonwoven" else _SEWN
         luma, i, q = (sum(map(mul, row, rgb)) for row in _ROWS)
         turn, more = math.radians(reach.turn_deg * self.turn), math.exp(reach.saturation * self.saturation)
+        # What is colourful is made no gaudier.
+        more = min(more, max(_MOST_COLOURFUL / max(math.hypot(i, q), 1e-6), 1.0))
         cos, sin, cast = more * math.cos(turn), more * math.sin(turn), reach.cast * self.cast * luma
         yiq = (
             luma,

@@ -57,6 +57,11 @@ def test_sewn_cloth_keeps_its_colour_better():
     assert spread[1] < 0.7 * spread[0]
 
 
+def test_strong_blue_is_not_made_gaudy():
+    chroma = [np.hypot(*(toned(rgb) @ tone.TO_YIQ.T)[:, 1:].T).max() for rgb in (BLUE, (0.45, 0.67, 0.83))]
+    assert max(chroma) < 0.22
+
+
 def test_as_in_the_catalog_changes_nothing():
     assert tone.AS_IN_CATALOG.gains(BLUE, "nonwoven") == pytest.approx((1, 1, 1))
 
