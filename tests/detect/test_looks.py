@@ -6,14 +6,28 @@ import pytest
 from photographs import astronaut, shipped
 
 from maskgen.detect import FaceDetector
-from maskgen.detect.networks import BoxNetwork
+from maskgen.detect.ladder import Glimpse
+from maskgen.detect.networks import NOBODY, BoxNetwork
 from maskgen.masking.recipe import central
 
 SIDE = 250
 
 
+def without_glimpses():
+    """A detector that takes no look at a small size for enough."""
+    detector = FaceDetector()
+    detector._ladder.glimpse = lambda image: Glimpse(0, NOBODY, NOBODY)
+    return detector
+
+
 @pytest.fixture(scope="module")
 def exhaustive():
+    return without_glimpses()
+
+
+@pytest.fixture(scope="module")
+def complete():
+    """The detector as it is by default: it finds tiny bystanders too."""
     return FaceDetector()
 
 
@@ -54,17 +68,26 @@ def test_one_large_sure_face_takes_one_glimpse(quick, looks):
     assert looks == [128]
 
 
-def test_a_glimpse_finds_the_points_that_the_ladder_finds(quick, exhaustive):
+@pytest.mark.parametrize("side", [112, 250, 480])
+def test_small_pictures_are_glimpsed_at_where_bystanders_count_too(complete, looks, side):
+    assert len(complete.detect(portrait(side))) == 1
+    assert looks == [224]
+
+
+@pytest.mark.parametrize("name", ["quick", "complete"])
+def test_a_glimpse_finds_the_points_that_the_ladder_finds(name, exhaustive, request):
+    detector = request.getfixturevalue(name)
     for picture in (portrait(), portrait(200), portrait(300), np.ascontiguousarray(portrait()[:, ::-1])):
-        (one,), (other,) = quick.detect(picture), exhaustive.detect(picture)
+        (one,), (other,) = detector.detect(picture), exhaustive.detect(picture)
         eyes = np.linalg.norm(other.landmarks_68[36] - other.landmarks_68[45])
         assert np.linalg.norm(one.landmarks_68 - other.landmarks_68, axis=1).mean() < 0.03 * eyes
 
 
+@pytest.mark.parametrize("name", ["quick", "complete"])
 @pytest.mark.parametrize("share", [0.11, 0.12, 0.14])
-def test_a_glimpse_loses_no_second_face_and_keeps_the_order(quick, exhaustive, share):
+def test_a_glimpse_loses_no_second_face_and_keeps_the_order(name, exhaustive, share, request):
     picture = with_another(share)
-    some, all_of_them = quick.detect(picture), exhaustive.detect(picture)
+    some, all_of_them = request.getfixturevalue(name).detect(picture), exhaustive.detect(picture)
     assert len(some) == len(all_of_them) == 2
     middles, others = (
         np.array([face.bbox.reshape(2, 2).mean(axis=0) for face in faces]) for faces in (some, all_of_them)
@@ -72,13 +95,34 @@ def test_a_glimpse_loses_no_second_face_and_keeps_the_order(quick, exhaustive, s
     assert np.abs(middles - others).max() < 8
 
 
-def test_tiny_bystanders_are_found_where_they_count(exhaustive):
-    assert len(exhaustive.detect(with_another(0.08))) == 2
+@pytest.mark.parametrize("share", [0.08, 0.09, 0.1])
+@pytest.mark.parametrize("centre", [(0.9, 0.2), (0.9, 0.4), (0.05, 0.05)])
+def test_tiny_bystanders_are_found_where_they_count(complete, exhaustive, share, centre):
+    picture = with_another(share, centre)
+    assert len(complete.detect(picture)) == len(exhaustive.detect(picture)) == 2
 
 
-def test_crowds_are_looked_at_as_closely_as_ever(quick, exhaustive):
+def test_crowds_are_looked_at_as_closely_as_ever(quick, complete, exhaustive):
     group = cv2.resize(shipped("t1.jpg"), (300, 208), interpolation=cv2.INTER_AREA)
-    assert len(quick.detect(group)) == len(exhaustive.detect(group)) >= 6
+    faces = exhaustive.detect(group)
+    assert len(quick.detect(group)) == len(faces) >= 6
+    assert [face.bbox.tolist() for face in complete.detect(group)] == [face.bbox.tolist() for face in faces]
+
+
+@pytest.mark.parametrize("sides", [(120, 124), (124, 120)])
+def test_of_two_faces_as_good_as_alike_a_closer_look_tells_the_larger(complete, exhaustive, looks, sides):
+    picture = np.full((SIDE, SIDE, 3), 127, np.uint8)
+    for left, side in zip((0, 126), sides, strict=True):
+        picture[60 : 60 + side, left : left + side] = portrait(side)
+    boxes = [face.bbox.tolist() for face in complete.detect(picture)]
+    assert 320 in looks
+    assert boxes == [face.bbox.tolist() for face in exhaustive.detect(picture)]
+
+
+def test_who_trusts_only_the_surest_gets_no_less_sure_ones_from_a_glimpse():
+    (face,) = FaceDetector().detect(portrait())
+    assert FaceDetector(threshold=0.999).detect(portrait()) == []
+    assert face.score < 0.999
 
 
 def test_a_large_face_at_the_edge_leaves_the_central_one_to_be_found(quick, looks):

@@ -9,7 +9,8 @@ import pytest
 from insightface.app.common import Face as InsightFace
 
 from maskgen.detect import FaceDetector
-from maskgen.detect.networks import BOX, KEYPOINTS, BoxNetwork, PointNetwork
+from maskgen.detect.ladder import Glimpse
+from maskgen.detect.networks import BOX, KEYPOINTS, NOBODY, BoxNetwork, PointNetwork
 from maskgen.packs.find import pack_dir
 from maskgen.packs.session import face_analysis
 
@@ -53,13 +54,18 @@ def test_on_five_hundred_photographs_boxes_and_points_are_those_of_insightface()
 
 
 @pytest.mark.long
-def test_in_five_hundred_photographs_a_glimpse_loses_nobody_and_keeps_the_order():
-    quick, exhaustive = FaceDetector(bystanders=False), FaceDetector()
+@pytest.mark.parametrize("bystanders", [False, True])
+def test_in_five_hundred_photographs_a_glimpse_loses_nobody_and_keeps_the_order(bystanders):
+    quick, exhaustive = FaceDetector(bystanders=bystanders), FaceDetector()
+    exhaustive._ladder.glimpse = lambda image: Glimpse(0, NOBODY, NOBODY)
     shifts = []
     for picture in people(3, 10):
         some, everybody = quick.detect(picture), exhaustive.detect(picture)
-        assert len(some) == len(everybody)
-        assert all(moved(face, other) < 0.15 for face, other in zip(some, everybody, strict=True))
+        # A glimpse may be surer of a face than a closer look is, and find one more.
+        places = [int(np.argmin([moved(face, other) for face in some])) for other in everybody]
+        assert all(moved(some[place], other) < 0.15 for place, other in zip(places, everybody, strict=True))
+        assert places == sorted(set(places))
+        assert bystanders or len(some) == len(everybody)
         shifts.append(moved(some[0], everybody[0]))
     assert len(shifts) >= 500
     assert np.median(shifts) < 0.01
