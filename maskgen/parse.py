@@ -224,18 +224,11 @@ def on_image(
 
 def network_input(crop: Image) -> Float32Array:
     """(1, 3, 128, 128) in [-1, 1] of an RGB crop."""
-    planes = np.empty((1, 3, *crop.shape[:2]), np.float32)
-    for number, plane in enumerate(cv2.split(crop)):
-        planes[0, number] = plane
-    planes -= np.float32(127.5)
-    planes *= np.float32(1 / 128)
-    return planes
+    return np.asarray(cv2.dnn.blobFromImage(crop, 1 / 128, None, (127.5, 127.5, 127.5)), np.float32)
 
 
 def _softmax(scores: Float32Array) -> Float32Array:
-    highest = scores[0]
-    for plane in scores[1:]:
-        highest = np.maximum(highest, plane)
-    shares: Float32Array = np.exp(scores - highest)
+    shares: Float32Array = scores - scores.max(axis=0)
+    np.exp(shares, out=shares)
     shares /= shares.sum(axis=0)
     return shares

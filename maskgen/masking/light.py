@@ -259,13 +259,16 @@ def _near(image: Image, points: Float32Array, size: float) -> _Near:
 
 def _bounds(points: Float32Array, margin: int = 0, size_wh: tuple[int, int] | None = None) -> tuple[slice, slice]:
     """Rows and columns that hold some points (P, 2), pixels, and a margin, as far as an image reaches."""
-    low = np.maximum(np.floor(points.min(axis=0)) - margin, 0).astype(int)
-    high = np.maximum(np.ceil(points.max(axis=0)) + 1 + margin, 0).astype(int)
-    if size_wh is not None:
-        # At least a pixel, for a face that lies outside.
-        low = np.minimum(low, np.array(size_wh) - 1)
-        high = np.maximum(np.minimum(high, size_wh), low + 1)
-    return slice(low[1], high[1]), slice(low[0], high[0])
+    spans = list[slice]()
+    for axis, (lowest, highest) in enumerate(zip(points.min(axis=0).tolist(), points.max(axis=0).tolist(), strict=True)):
+        low = max(math.floor(lowest) - margin, 0)
+        high = max(math.ceil(highest) + 1 + margin, 0)
+        if size_wh is not None:
+            # At least a pixel, for a face that lies outside.
+            low = min(low, size_wh[axis] - 1)
+            high = max(min(high, size_wh[axis]), low + 1)
+        spans.append(slice(low, high))
+    return spans[1], spans[0]
 
 
 def light_on(
@@ -387,21 +390,22 @@ def _blur_in(grey: Float32Array) -> float | None:
     if min(grey.shape) < _SMALLEST_EYE + 2 * _RIM:
         return None
     inside = slice(_RIM, -_RIM), slice(_RIM, -_RIM)
-    before, after = (_gradient(one)[inside].ravel() for one in (grey, cv2.GaussianBlur(grey, (0, 0), 1.0)))
+    before, after = (_steepness(one)[inside].ravel() for one in (grey, cv2.GaussianBlur(grey, (0, 0), 1.0)))
     rank = round(0.9 * (before.size - 1))
     least = np.partition(before, rank)[rank]
-    if least < _FAINTEST_EDGE:
+    if least < _FAINTEST_EDGE**2:
         return None
     strong = np.flatnonzero(before >= least)
-    ratios = before[strong] / np.maximum(after[strong], 1e-3)
+    ratios = before[strong] / np.maximum(after[strong], 1e-6)
     middle = len(ratios) // 2
     ratio = float(np.partition(ratios, middle)[middle])
-    return 1 / math.sqrt(max(ratio**2 - 1, 1e-2))
+    return 1 / math.sqrt(max(ratio - 1, 1e-2))
 
 
 def _around(image: Image, points: Float32Array) -> Float32Array | None:
     """(h, w) brightness around points, 0 to 255; None if that is too little to measure on."""
-    margin = round(0.25 * float(np.ptp(points[:, 0]))) + _RIM
+    along = points[:, 0].tolist()
+    margin = round(0.25 * (max(along) - min(along))) + _RIM
     rows, columns = _bounds(points, margin, (image.shape[1], image.shape[0]))
     return _grey(image, rows, columns)
 
@@ -430,8 +434,11 @@ def _grey(image: Image, rows: slice, columns: slice) -> Float32Array | None:
     return grey
 
 
-def _gradient(patch: Float32Array) -> Float32Array:
+def _steepness(patch: Float32Array) -> Float32Array:
+    """(h, w) the square of how steep the brightness is."""
     along, down = cv2.Sobel(patch, cv2.CV_32F, 1, 0), cv2.Sobel(patch, cv2.CV_32F, 0, 1)
     # Not cv2.magnitude: its last bit depends on where in memory the arrays lie.
-    magnitude: Float32Array = np.sqrt(along * along + down * down)
-    return magnitude
+    along *= along
+    down *= down
+    along += down
+    return np.asarray(along, np.float32)

@@ -25,7 +25,7 @@ import numpy as np
 from maskgen.arrays import BoolArray, Float32Array, Image, IntArray
 from maskgen.face import Face
 from maskgen.masking.warp import Overlay, shrunk, shrunk_map
-from maskgen.parse import CROP_SIDE, Kind, Regions, grid_map, on_image, upright_crop, window_of
+from maskgen.parse import CROP_SIDE, GRID_SIDE, Kind, Regions, grid_map, on_image, upright_crop, window_of
 
 IN_FRONT: Final[tuple[Kind, ...]] = ("hair", "glasses", "hat", "other")
 COVERED: Final = 0.5
@@ -35,6 +35,8 @@ _RADIUS: Final = 2
 _SAME_COLOUR: Final = 5e-4
 # Nothing is drawn from the second share on, all of it up to the first: an unsure network does not cut holes.
 _RAMP: Final = (0.4, 0.8)
+# Shares that are so small make no difference far below the ramp.
+_FAINT: Final = 0.05
 # Something of which the network is nowhere surer, or that is no larger, in cells, is a shadow or a crease.
 _PEAK: Final = 0.7
 _SMALLEST: Final = 12
@@ -118,36 +120,50 @@ class Visible:
 def visible_of(image: Image, face: Face, regions: Regions) -> Visible | None:
     """Where a mask may be drawn on a bare photograph (H, W, 3); None if nothing lies in front anywhere near."""
     worn = regions.of("glasses", "hat")
-    within = _on_grid(face.landmarks_68, regions)
     turned = min(max((abs(face.pose.yaw) - _TURNED_DEG[0]) / (_TURNED_DEG[1] - _TURNED_DEG[0]), 0.0), 1.0)
-    front = _not_worn(regions, face, within, 1 - _DOUBTED * turned)
+    front = _not_worn(regions, face, 1 - _DOUBTED * turned)
     # What looks like glasses below the tip of the nose is something else.
     tip = max(round(float(_cells(face.landmarks_68[[30]], regions)[0, 1])), 0)
     front[tip:] += worn[tip:]
     worn[tip:] = 0
-    front = _sure(_from_beyond(front, within) + worn)
+    front = _sure(_from_beyond(front, face, regions) + worn)
     front[:_FOREHEAD_ROWS] = 0
-    if not (front > _RAMP[0] / 2).any():
+    if front.max() <= _RAMP[0] / 2:
         return None
-    matrix, crop, side = regions.image_to_crop, regions.crop, front.shape[0]
-    small = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA) * np.float32(1 / 255)
-    model = guided(small, front)
+    matrix, crop = regions.image_to_crop, regions.crop
+    small = cv2.resize(crop, (GRID_SIDE, GRID_SIDE), interpolation=cv2.INTER_AREA)
+    rows, columns = _reached(front)
+    model = guided(small[rows, columns] * np.float32(1 / 255), front[rows, columns])
     finer = _finer(matrix)
     if finer > 1:
         matrix = matrix * np.float32(finer)
         matrix[:, 2] += np.float32((finer - 1) / 2)
         crop = upright_crop(image, matrix, finer * CROP_SIDE)
+    per_cell = len(crop) // GRID_SIDE
+    there = tuple(slice(span.start * per_cell, span.stop * per_cell) for span in (rows, columns))
     # numpy sums a last axis of four slowly; the fourth channel of the pixels is 255.
-    pixels = cv2.cvtColor(crop, cv2.COLOR_RGB2RGBA)
-    placed = cv2.resize(model, crop.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    pixels = cv2.cvtColor(np.ascontiguousarray(crop[there]), cv2.COLOR_RGB2RGBA)
+    placed = cv2.resize(model, pixels.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     # 0 to 255, as the pixels are, and from high to low.
     low, high = _ramp(regions)
     gain = 1 / (high - low)
     to_shown = np.array([[-gain] * 4 + [255 * gain * high]], np.float32)
     shown = cv2.transform(cv2.multiply(placed, pixels, dtype=cv2.CV_32F), to_shown)
-    values = cv2.convertScaleAbs(cv2.max(shown, 0.0))
-    values[: _FOREHEAD_ROWS // 2 * len(values) // side] = 255
-    return Visible(np.asarray(values, np.uint8), matrix, window_of(matrix, image.shape, len(values)))
+    values = np.full(crop.shape[:2], 255, np.uint8)
+    values[there] = cv2.convertScaleAbs(cv2.max(shown, 0.0))
+    values[: _FOREHEAD_ROWS // 2 * per_cell] = 255
+    return Visible(values, matrix, window_of(matrix, image.shape, len(values)))
+
+
+def _reached(front: Float32Array) -> tuple[slice, slice]:
+    """Rows and columns of the grid beyond which shares (64, 64), seen through the filter, are as good as none."""
+    left, top, width, height = cv2.boundingRect((front > _FAINT).view(np.uint8))
+    # The model reaches as far as both of its blurs, and between cells.
+    reach = 2 * _RADIUS + 1
+    return (
+        slice(max(top - reach, 0), min(top + height + reach, GRID_SIDE)),
+        slice(max(left - reach, 0), min(left + width + reach, GRID_SIDE)),
+    )
 
 
 def opened(visible: Visible, paths: Sequence[tuple[Float32Array, float]]) -> Visible:
@@ -196,14 +212,18 @@ def guided(guide: Float32Array, share: Float32Array) -> Float32Array:
         What is to follow the edges of the guide.
     """
     r, g, b = cv2.split(guide)
-    mean = _blurred(cv2.merge([r, g, b, share]))
-    squares = _blurred(cv2.merge([r * r, r * g, r * b, g * g]))
-    more = _blurred(cv2.merge([g * b, b * b, r * share, g * share]))
-    last = _blurred(b * share)
-    mr, mg, mb, ms = cv2.split(mean)
-    rr, rg, rb = squares[..., 0] - mr * mr + _SAME_COLOUR, squares[..., 1] - mr * mg, squares[..., 2] - mr * mb
-    gg, gb, bb = squares[..., 3] - mg * mg + _SAME_COLOUR, more[..., 0] - mg * mb, more[..., 1] - mb * mb + _SAME_COLOUR
-    rs, gs, bs = more[..., 2] - mr * ms, more[..., 3] - mg * ms, last - mb * ms
+    products = [r * r, r * g, r * b, g * g, g * b, b * b, r * share, g * share, b * share]
+    mr, mg, mb, ms, rr, rg, rb, gg, gb, bb, rs, gs, bs = cv2.split(_blurred(cv2.merge([r, g, b, share, *products])))
+    # Less the products of the means: covariances.
+    rr += _SAME_COLOUR - mr * mr
+    gg += _SAME_COLOUR - mg * mg
+    bb += _SAME_COLOUR - mb * mb
+    rg -= mr * mg
+    rb -= mr * mb
+    gb -= mg * mb
+    rs -= mr * ms
+    gs -= mg * ms
+    bs -= mb * ms
     # Cramer's rule on the symmetric 3x3 covariances.
     cof_rr, cof_rg, cof_rb = gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg
     cof_gg, cof_gb, cof_bb = rr * bb - rb * rb, rb * rg - rr * gb, rr * gg - rg * rg
@@ -293,16 +313,15 @@ def covered_share(regions: Regions, face: Face) -> float:
     """How much of the mouth is hidden by something in front of it, 0 to 1."""
     # A closed mouth is a line: a little more than it, and at least some cells.
     inside = _on_grid(face.landmarks_68[48:60], regions, higher=1.3)
-    within = _on_grid(face.landmarks_68, regions)
-    hidden = (regions.of("glasses", "hat") + _not_worn(regions, face, within, 1.0))[inside]
+    hidden = (regions.of("glasses", "hat") + _not_worn(regions, face, 1.0))[inside]
     return float(hidden.mean()) if hidden.size else 0.0
 
 
-def _not_worn(regions: Regions, face: Face, within: BoolArray, believed: float) -> Float32Array:
+def _not_worn(regions: Regions, face: Face, believed: float) -> Float32Array:
     """(h, w) shares of hair, and as far as they are believed of other things, in front of a face.
 
     A profile stands before the background, of which the network takes a part for something in front: what lies on the
-    far side and hardly reaches onto the face, which is `within`, cannot hide the mask there.
+    far side and hardly reaches onto the face cannot hide the mask there.
     """
     yaw = face.pose.yaw
     front: Float32Array = regions.of("hair") + np.float32(believed) * regions.of("other")
@@ -314,19 +333,25 @@ def _not_worn(regions: Regions, face: Face, within: BoolArray, believed: float) 
     bridge, chin = _cells(face.landmarks_68[[27, 8]], regions)
     # A positive yaw turns the nose to image right.
     beyond = ((columns - bridge[0]) * (chin[1] - bridge[1]) - (rows - bridge[1]) * (chin[0] - bridge[0])) * np.sign(yaw)
+    within = _on_grid(face.landmarks_68, regions)
     is_beside = (islands.count(beyond > 0) > islands.area / 2) & (islands.count(within) < _REACHES * islands.area)
     return islands.only(front, ~is_beside)
 
 
-def _from_beyond(front: Float32Array, within: BoolArray) -> Float32Array:
-    """The shares without islands that are part of the face: small, and `within` it (h, w) on all sides."""
+def _from_beyond(front: Float32Array, face: Face, regions: Regions) -> Float32Array:
+    """The shares without islands that are part of the face: small, and within it on all sides."""
     islands = _Islands.of(front, _RAMP[0])
+    if islands.are_none:
+        return front
+    within = _on_grid(face.landmarks_68, regions)
     return islands.only(front, (islands.count(~within) > 0) | (islands.area > _ENCLOSED * within.sum()))
 
 
 def _sure(front: Float32Array) -> Float32Array:
     """The shares without islands of which the network is not sure."""
     islands = _Islands.of(front, _RAMP[0])
+    if islands.are_none:
+        return front
     return islands.only(front, (islands.count(front >= _PEAK) > 0) & (islands.area >= _SMALLEST))
 
 
@@ -347,8 +372,13 @@ class _Islands:
 
     @classmethod
     def of(cls, shares: Float32Array, level: float) -> _Islands:
-        _, numbers, statistics, _ = cv2.connectedComponentsWithStats((shares > level).astype(np.uint8))
+        _, numbers, statistics, _ = cv2.connectedComponentsWithStats((shares > level).view(np.uint8))
         return cls(numbers, statistics[:, cv2.CC_STAT_AREA])
+
+    @property
+    def are_none(self) -> bool:
+        """Whether there is nothing but the sea."""
+        return len(self.area) == 1
 
     def count(self, where: BoolArray) -> IntArray:
         """(N,) cells of each piece that are such."""
@@ -364,11 +394,12 @@ class _Islands:
 def _on_grid(points: Float32Array, regions: Regions, higher: float = 1.0) -> BoolArray:
     """(h, w) the cells that lie between some points (N, 2), pixels of the image, which are made so much higher."""
     cells = _cells(points, regions)
-    middle = cells.mean(axis=0)
-    cells = middle + (cells - middle) * np.array([1.0, higher], np.float32)
-    inside = np.zeros(regions.shares.shape[1:], np.uint8)
-    cv2.fillConvexPoly(inside, cv2.convexHull(np.round(cells).astype(np.int32)), 1)
-    return inside > 0
+    if higher != 1:
+        middle = cells[:, 1].mean()
+        cells[:, 1] = middle + (cells[:, 1] - middle) * np.float32(higher)
+    inside = np.zeros((GRID_SIDE, GRID_SIDE), np.uint8)
+    cv2.fillConvexPoly(inside, cv2.convexHull(np.rint(cells).astype(np.int32)), 1)
+    return inside.view(bool)
 
 
 def _cells(points: Float32Array, regions: Regions) -> Float32Array:
