@@ -20,7 +20,7 @@ _SMALL_FACE: Final = 40
 # Larger pictures are looked at in twice the size too.
 _MIDDLING: Final = 480
 # The input of a glimpse at pictures whose longer side has up to so many pixels; 0 where it would save nothing.
-_GLIMPSES: Final = ((256, 128), (320, 160), (_MIDDLING, 0), (np.inf, 320))
+_GLIMPSES: Final = ((256, 128), (320, 160), (_MIDDLING, 192), (np.inf, 320))
 # The same where bystanders count: of faces a twelfth as long as the picture, it misses one in 40 that 320 pixels show,
 # and of those a tenth as long, one in 90.
 _CLOSER_GLIMPSES: Final = ((_MIDDLING, 224), (np.inf, 0))

@@ -6,6 +6,7 @@ before and after the sessions is done anew, because its loops in Python cost as 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
@@ -52,7 +53,7 @@ class BoxNetwork:
         image : (H, W, 3) uint8 array
             RGB.
         sides : sequence of int
-            Widths and heights of the input, multiples of the greatest stride.
+            Longer sides of the input, multiples of the greatest stride.
         threshold : float
             The lowest score that counts.
         """
@@ -62,7 +63,7 @@ class BoxNetwork:
     def candidates(self, image: Image, side: int, threshold: float) -> Float32Array:
         """Detections (K, 15) at one input size, of which several may be of one face."""
         model = self._model
-        size_wh = self.fixed_wh or (side, side)
+        size_wh = self.input_wh(image, side)
         canvas, scale = _fitted(image, size_wh)
         session = model._session_for_input_size(size_wh)
         outputs = session.run(model.output_names, {model.input_name: _input_of(canvas, model)})
@@ -81,6 +82,14 @@ class BoxNetwork:
         together[:, BOX] /= scale
         together[:, KEYPOINTS] /= scale
         return together
+
+    def input_wh(self, image: Image, side: int) -> tuple[int, int]:
+        """Width and height of an input of a longer side for an image (H, W, 3): no wider or higher than it needs."""
+        if self.fixed_wh is not None:
+            return self.fixed_wh
+        stride, longer = max(self._model._feat_stride_fpn), max(image.shape[:2])
+        height, width = (min(math.ceil(length * side / longer / stride) * stride, side) for length in image.shape[:2])
+        return width, height
 
     def merged(self, candidates: Sequence[Float32Array]) -> Float32Array:
         """Detections (K, 15), surest first, without those that overlap a surer one."""
@@ -165,7 +174,7 @@ def _input_of(rgb: Image, model: Any) -> Float32Array:
     return np.asarray(blob, getattr(model, "input_dtype", np.float32))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _centres(size_wh: tuple[int, int], stride: int, anchors: int) -> Float32Array:
     """(N, 2) the places of the input that a stride's predictions count from."""
     rows, columns = size_wh[1] // stride, size_wh[0] // stride

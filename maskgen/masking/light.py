@@ -260,7 +260,9 @@ def _near(image: Image, points: Float32Array, size: float) -> _Near:
 def _bounds(points: Float32Array, margin: int = 0, size_wh: tuple[int, int] | None = None) -> tuple[slice, slice]:
     """Rows and columns that hold some points (P, 2), pixels, and a margin, as far as an image reaches."""
     spans = list[slice]()
-    for axis, (lowest, highest) in enumerate(zip(points.min(axis=0).tolist(), points.max(axis=0).tolist(), strict=True)):
+    for axis, (lowest, highest) in enumerate(
+        zip(points.min(axis=0).tolist(), points.max(axis=0).tolist(), strict=True)
+    ):
         low = max(math.floor(lowest) - margin, 0)
         high = max(math.ceil(highest) + 1 + margin, 0)
         if size_wh is not None:

@@ -134,9 +134,10 @@ def test_a_large_face_at_the_edge_leaves_the_central_one_to_be_found(quick, look
     assert central(faces, (SIDE, SIDE)) == 0
 
 
-def test_large_pictures_get_no_glimpse(quick, looks):
-    quick.detect(portrait(400))
-    assert min(looks) >= 320
+@pytest.mark.parametrize(("side", "glimpse"), [(256, 128), (300, 160), (400, 192), (600, 320)])
+def test_the_larger_a_picture_the_closer_the_glimpse(quick, looks, side, glimpse):
+    assert len(quick.detect(portrait(side))) == 1
+    assert looks == [glimpse]
 
 
 # ---- lying heads

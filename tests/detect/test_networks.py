@@ -1,5 +1,6 @@
 """What comes before and after InsightFace's sessions gives what InsightFace gives, whatever the pack."""
 
+import numpy as np
 import onnx
 import pytest
 from insightface.app.common import Face
@@ -34,13 +35,22 @@ def compare_boxes(model, has_keypoints=True):
     for picture in pictures():
         bgr = picture[..., ::-1].copy()
         for sides, threshold in LOOKS:
-            theirs, keypoints = model.detect(bgr, [(side, side) for side in sides], det_thresh=threshold)
+            sizes_wh = [ours.input_wh(picture, side) for side in sides]
+            theirs, keypoints = model.detect(bgr, sizes_wh, det_thresh=threshold)
             seen = ours.look(picture, sides, threshold)
             assert_allclose(seen[:, :5], theirs, atol=1e-3)
             if has_keypoints:
                 assert_allclose(seen[:, KEYPOINTS], keypoints.reshape(-1, 10), atol=1e-3)
             found += len(seen)
     assert found > 20
+
+
+@pytest.mark.parametrize(
+    ("shape", "size_wh"),
+    [((300, 300), (320, 320)), ((300, 400), (320, 256)), ((400, 300), (256, 320)), ((5, 900), (320, 32))],
+)
+def test_inputs_are_no_wider_or_higher_than_a_picture_needs(bundled, shape, size_wh):
+    assert BoxNetwork(bundled["detection"]).input_wh(np.zeros((*shape, 3), np.uint8), 320) == size_wh
 
 
 def test_boxes_and_keypoints_are_those_of_insightface(bundled):
