@@ -280,7 +280,7 @@ def test_what_is_measured_does_not_depend_on_where_in_memory_arrays_lie(monkeypa
     measured = set()
     for offset in range(0, 64, 4):
         monkeypatch.setattr(light.cv2, "Sobel", lambda patch, kind, x, y, at=offset: moved(slopes[x], at))
-        measured.add(light._gradient(slopes[0]).tobytes())
+        measured.add(light._steepness(slopes[0]).tobytes())
     assert len(measured) == 1
 
 

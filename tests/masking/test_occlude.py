@@ -102,6 +102,19 @@ def test_where_nothing_lies_in_front_nothing_is_filtered():
     assert visible_of(image, FACE, unsure) is None
 
 
+@pytest.mark.parametrize("columns", [slice(217, 260), slice(0, 150), slice(190, 400)])
+@pytest.mark.parametrize("rows", [slice(180, 260), slice(300, 400)])
+def test_what_is_filtered_is_all_that_can_be_seen_of_it(rows, columns, monkeypatch):
+    image, thing = two_tones(217), np.zeros((400, 400), bool)
+    thing[rows, columns] = True
+    regions = regions_of(image, ("hair", thing))
+    seen = visible_of(image, FACE, regions)
+    monkeypatch.setattr(occlude, "_reached", lambda front: (slice(0, GRID_SIDE), slice(0, GRID_SIDE)))
+    whole = visible_of(image, FACE, regions)
+    assert whole.values.min() < 50
+    assert np.abs(seen.values.astype(int) - whole.values).max() <= 1
+
+
 @pytest.mark.parametrize(("share", "reach", "stays"), [(0.65, 60, False), (0.95, 3, False), (0.95, 60, True)])
 def test_islands_that_are_small_or_unsure_are_drawn_over(share, reach, stays):
     image, island = two_tones(400), np.zeros((400, 400), bool)
