@@ -14,7 +14,7 @@ from maskgen import run
 from maskgen.catalog.places import OWN_CATALOG_VARIABLE
 
 # How long an example takes says more about the machine and what else it does.
-settings.register_profile("maskgen", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=50)
+settings.register_profile("maskgen", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=30)
 settings.load_profile("maskgen")
 
 # Whoever is started by a script in the background ignores Ctrl-C, and so do all that they start.

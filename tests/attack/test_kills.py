@@ -11,7 +11,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 @pytest.fixture(scope="module")
 def attack(tmp_path_factory):
-    return Attack(tmp_path_factory.mktemp("kills"), number=12)
+    return Attack(tmp_path_factory.mktemp("kills"), number=8)
 
 
 @pytest.mark.parametrize(("way", "share"), [("parent", 0.3), ("group", 0.7), ("worker", 0.6), ("terminate", 0.05)])
