@@ -14,7 +14,7 @@ def attack(tmp_path_factory):
     return Attack(tmp_path_factory.mktemp("kills"), number=8)
 
 
-@pytest.mark.parametrize(("way", "share"), [("parent", 0.3), ("group", 0.7), ("worker", 0.6), ("terminate", 0.05)])
+@pytest.mark.parametrize(("way", "share"), [("parent", 0.3), ("worker", 0.6)])
 def test_a_killed_run_is_made_good_by_the_next(attack, way, share):
     assert attack.once(way, attack.seconds * share).faults == ()
 

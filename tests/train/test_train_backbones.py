@@ -2,6 +2,7 @@
 """Recognition networks: from ONNX and .pth to torch and back, nothing lost."""
 
 import inspect
+import shutil
 import warnings
 
 import numpy as np
@@ -27,6 +28,20 @@ SPECS = {
 }
 
 
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """Writes the ONNX file of a network of a name to a path; each is exported once."""
+    made = {}
+
+    def write(name, path):
+        if name not in made:
+            made[name] = tmp_path_factory.mktemp(name) / "whole.onnx"
+            export.write_onnx(lived_in(SPECS[name]), made[name])
+        shutil.copy(made[name], path)
+
+    return write
+
+
 def difference(one, other):
     noise = torch.randn(2, 3, 112, 112, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
@@ -46,8 +61,8 @@ def test_a_network_survives_onnx_and_back(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["iresnet", "mbf"])
-def test_batch_norms_after_convolutions_are_folded_on_export(name, tmp_path):
-    export.write_onnx(lived_in(SPECS[name]), tmp_path / "a.onnx")
+def test_batch_norms_after_convolutions_are_folded_on_export(name, tmp_path, exported):
+    exported(name, tmp_path / "a.onnx")
     nodes = onnx.load(tmp_path / "a.onnx").graph.node
     convolved = {node.output[0] for node in nodes if node.op_type == "Conv"}
     assert not [node for node in nodes if node.op_type == "BatchNormalization" and node.input[0] in convolved]
@@ -87,8 +102,8 @@ def test_a_graph_that_flattens_by_its_own_shape_maps_too(tmp_path):
     assert difference(bases.load(str(tmp_path / "a.onnx")), network) < 1e-4
 
 
-def test_another_epsilon_is_taken_into_the_statistics(tmp_path):
-    export.write_onnx(lived_in(SPECS["iresnet"]), tmp_path / "a.onnx")
+def test_another_epsilon_is_taken_into_the_statistics(tmp_path, exported):
+    exported("iresnet", tmp_path / "a.onnx")
     model = onnx.load(tmp_path / "a.onnx")
     for node in model.graph.node:
         for attribute in node.attribute:
@@ -186,8 +201,8 @@ def append(graph):
     ],
 )
 @pytest.mark.parametrize("name", ["iresnet", "mbf"])
-def test_the_first_node_that_does_not_fit_is_named(name, edit, type_name, tmp_path):
-    export.write_onnx(lived_in(SPECS[name]), tmp_path / "a.onnx")
+def test_the_first_node_that_does_not_fit_is_named(name, edit, type_name, tmp_path, exported):
+    exported(name, tmp_path / "a.onnx")
     edited(tmp_path / "a.onnx", edit)
     with pytest.raises(ModelError, match=rf"a.onnx: node \d+ 'strange_one' \({type_name}\) does not fit: expected"):
         graph.backbone_of_onnx(tmp_path / "a.onnx")
@@ -252,9 +267,9 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("name", ["iresnet", "mbf"])
-def test_a_malformed_graph_is_one_error_that_names_the_file(name, fault, tmp_path):
+def test_a_malformed_graph_is_one_error_that_names_the_file(name, fault, tmp_path, exported):
     edit, match = FAULTS[fault]
-    export.write_onnx(lived_in(SPECS[name]), tmp_path / "a.onnx")
+    exported(name, tmp_path / "a.onnx")
     model = onnx.load(tmp_path / "a.onnx")
     edit(model.graph)
     (tmp_path / "a.onnx").write_bytes(model.SerializeToString())
@@ -263,8 +278,8 @@ def test_a_malformed_graph_is_one_error_that_names_the_file(name, fault, tmp_pat
         graph.backbone_of_onnx(tmp_path / "a.onnx")
 
 
-def test_a_version_of_the_operators_that_there_is_not_is_one_error(tmp_path):
-    export.write_onnx(lived_in(SPECS["mbf"]), tmp_path / "a.onnx")
+def test_a_version_of_the_operators_that_there_is_not_is_one_error(tmp_path, exported):
+    exported("mbf", tmp_path / "a.onnx")
     model = onnx.load(tmp_path / "a.onnx")
     model.opset_import[0].version = 9999
     (tmp_path / "a.onnx").write_bytes(model.SerializeToString())
@@ -280,9 +295,9 @@ def test_a_long_chain_of_nodes_that_change_nothing_is_looked_through(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["iresnet", "mbf"])
-def test_a_file_with_random_faults_is_mapped_or_refused(name, tmp_path):
+def test_a_file_with_random_faults_is_mapped_or_refused(name, tmp_path, exported):
     path = tmp_path / "a.onnx"
-    export.write_onnx(lived_in(SPECS[name]), path)
+    exported(name, path)
     whole, rng = path.read_bytes(), np.random.default_rng(0)
     refused = 0
     for number in range(200):
@@ -325,8 +340,8 @@ def test_a_network_of_another_family_is_refused(tmp_path):
         bases.load(str(tmp_path / "a.onnx"))
 
 
-def test_a_mapping_that_computes_something_else_is_found_out(tmp_path):
-    export.write_onnx(lived_in(SPECS["mbf"]), tmp_path / "a.onnx")
+def test_a_mapping_that_computes_something_else_is_found_out(tmp_path, exported):
+    exported("mbf", tmp_path / "a.onnx")
     with pytest.raises(ModelError, match="differ by"):
         bases.check(lived_in(SPECS["mbf"], seed=1), tmp_path / "a.onnx")
 
@@ -380,8 +395,8 @@ def test_a_pack_stands_for_its_recogniser(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["iresnet", "mbf"])
-def test_revived_batch_norms_change_no_output_and_have_true_statistics(name, tmp_path):
-    export.write_onnx(lived_in(SPECS[name]), tmp_path / "a.onnx")
+def test_revived_batch_norms_change_no_output_and_have_true_statistics(name, tmp_path, exported):
+    exported(name, tmp_path / "a.onnx")
     network, before = (graph.backbone_of_onnx(tmp_path / "a.onnx") for _ in range(2))
     pictures = torch.randn(8, 3, 112, 112, generator=torch.Generator().manual_seed(2))
     bases.revive_batch_norms(network, pictures)
