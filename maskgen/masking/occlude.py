@@ -1,14 +1,8 @@
 """What lies in front of a face, where a mask may not be drawn: hair, hands, glasses, microphones; and what a mask does
 to the light where it meets the skin.
 
-The network sees a small crop. A guided filter [1]_ carries what it says to the pixels of the picture, so that the
-edge of a mask runs where the edge of the hair does. Its linear model is fitted in the cells of the crop and applied to
-the pixels, as in the fast guided filter [2]_.
-
-References
-----------
-.. [1] K. He, J. Sun, X. Tang, "Guided Image Filtering", PAMI 35 (2013).
-.. [2] K. He, J. Sun, "Fast Guided Filter", arXiv:1505.00996 (2015).
+The network sees a small crop. A guided filter carries what it says to the pixels of the picture, so that the edge of a
+mask runs where the edge of the hair does: see `maskgen.masking.matte`.
 """
 
 from __future__ import annotations
@@ -24,15 +18,13 @@ import numpy as np
 
 from maskgen.arrays import BoolArray, Float32Array, Image, IntArray
 from maskgen.face import Face
+from maskgen.masking.matte import REACH, guided
 from maskgen.masking.warp import Overlay, shrunk, shrunk_map
 from maskgen.parse import CROP_SIDE, GRID_SIDE, Kind, Regions, grid_map, on_image, upright_crop, window_of
 
 IN_FRONT: Final[tuple[Kind, ...]] = ("hair", "glasses", "hat", "other")
 COVERED: Final = 0.5
 """A face is covered if that share of its mouth, or more, is hidden by something."""
-# Cells of the crop, and the softness of the filter: colours that differ less do not count as an edge.
-_RADIUS: Final = 2
-_SAME_COLOUR: Final = 5e-4
 # Nothing is drawn from the second share on, all of it up to the first: an unsure network does not cut holes.
 _RAMP: Final = (0.4, 0.8)
 # Shares that are so small make no difference far below the ramp.
@@ -158,8 +150,8 @@ def visible_of(image: Image, face: Face, regions: Regions) -> Visible | None:
 def _reached(front: Float32Array) -> tuple[slice, slice]:
     """Rows and columns of the grid beyond which shares (64, 64), seen through the filter, are as good as none."""
     left, top, width, height = cv2.boundingRect((front > _FAINT).view(np.uint8))
-    # The model reaches as far as both of its blurs, and between cells.
-    reach = 2 * _RADIUS + 1
+    # Values lie between cells too.
+    reach = REACH + 1
     return (
         slice(max(top - reach, 0), min(top + height + reach, GRID_SIDE)),
         slice(max(left - reach, 0), min(left + width + reach, GRID_SIDE)),
@@ -199,39 +191,6 @@ def tucked(overlay: Overlay, regions: Regions, face: Face) -> Overlay:
     clothed = np.clip((cells - _COLLAR[0]) / (_COLLAR[1] - _COLLAR[0]), 0, 1)
     shown = (1 - below * clothed).astype(np.float32)
     return replace(overlay, rgba=overlay.rgba * cv2.merge([shown] * 4))
-
-
-def guided(guide: Float32Array, share: Float32Array) -> Float32Array:
-    """(h, w, 4) a, b of the model share = a . guide + b that holds around each cell.
-
-    Parameters
-    ----------
-    guide : (h, w, 3) float32 array
-        RGB, 0 to 1.
-    share : (h, w) float32 array
-        What is to follow the edges of the guide.
-    """
-    r, g, b = cv2.split(guide)
-    products = [r * r, r * g, r * b, g * g, g * b, b * b, r * share, g * share, b * share]
-    mr, mg, mb, ms, rr, rg, rb, gg, gb, bb, rs, gs, bs = cv2.split(_blurred(cv2.merge([r, g, b, share, *products])))
-    # Less the products of the means: covariances.
-    rr += _SAME_COLOUR - mr * mr
-    gg += _SAME_COLOUR - mg * mg
-    bb += _SAME_COLOUR - mb * mb
-    rg -= mr * mg
-    rb -= mr * mb
-    gb -= mg * mb
-    rs -= mr * ms
-    gs -= mg * ms
-    bs -= mb * ms
-    # Cramer's rule on the symmetric 3x3 covariances.
-    cof_rr, cof_rg, cof_rb = gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg
-    cof_gg, cof_gb, cof_bb = rr * bb - rb * rb, rb * rg - rr * gb, rr * gg - rg * rg
-    scale = 1 / (rr * cof_rr + rg * cof_rg + rb * cof_rb)
-    ar = (cof_rr * rs + cof_rg * gs + cof_rb * bs) * scale
-    ag = (cof_rg * rs + cof_gg * gs + cof_gb * bs) * scale
-    ab = (cof_rb * rs + cof_gb * gs + cof_bb * bs) * scale
-    return _blurred(cv2.merge([ar, ag, ab, ms - ar * mr - ag * mg - ab * mb]))
 
 
 @dataclass(frozen=True)
@@ -414,9 +373,3 @@ def _ramp(regions: Regions) -> tuple[float, float]:
     enlarged = float(np.hypot(*regions.image_to_crop[0, :2])) - 1
     more = min(max(enlarged, 0.0) * _SMALLER, 0.15)
     return _RAMP[0] + more, _RAMP[1] + more
-
-
-def _blurred(cells: Float32Array) -> Float32Array:
-    side = 2 * _RADIUS + 1
-    blurred: Float32Array = cv2.blur(cells, (side, side), borderType=cv2.BORDER_REPLICATE)
-    return blurred

@@ -16,7 +16,8 @@ from maskgen.detect import FaceDetector
 from maskgen.face import HeadPose
 from maskgen.masking import occlude
 from maskgen.masking.augment import augment_image, mask_faces, observe
-from maskgen.masking.occlude import Visible, covered_share, guided, visible_of
+from maskgen.masking.matte import guided
+from maskgen.masking.occlude import Visible, covered_share, visible_of
 from maskgen.masking.recipe import Recipe
 from maskgen.masking.warp import Overlay
 from maskgen.parse import CROP_SIDE, GRID_SIDE, KINDS, FaceParser, Regions, face_crop, grid_map, upright_crop
