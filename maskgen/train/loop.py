@@ -217,7 +217,9 @@ def _train(accelerator: Any, settings: TrainSettings, out: Path, resume: bool, w
                     with torch.no_grad(), accelerator.autocast():
                         goals = teacher(to_input(batch.clean.to(accelerator.device)))  # (B, E)
                 embeddings = learner(pictures)  # (B, E)
-                further = settings.masked_margin * batch.is_masked.to(accelerator.device, torch.float32)  # (B,)
+                further = None
+                if settings.masked_margin:
+                    further = settings.masked_margin * batch.is_masked.to(accelerator.device, torch.float32)  # (B,)
                 margin_loss = centres(embeddings, labels, drawn, further).mean()
                 distance = distances(embeddings, goals).mean()
                 loss = margin_loss + settings.distill_weight * distance
