@@ -36,10 +36,12 @@ def _training(epochs: int, peak: float) -> Callable[[Callable[..., None]], Calla
         click.option("--epochs", default=epochs, show_default=True),
         click.option("--start", type=click.Path(exists=True, path_type=Path), help="Weights to begin with."),
         click.option("--peak", default=peak, show_default=True, help="Highest learning rate."),
+        click.option("--device", default="cpu", show_default=True, help="Where the network learns: cpu or cuda."),
+        click.option("--workers", default=1, show_default=True, help="Processes that prepare pictures."),
         # Two threads would wait for each other whenever another process takes a core; network and loader fill two
         # cores.
         click.option(
-            "--threads", default=1, show_default=True, help="Cores for the network; the loader takes one more."
+            "--threads", default=1, show_default=True, help="Cores for the network; each worker takes one more."
         ),
     )
 
@@ -88,12 +90,12 @@ def head(data: Path) -> None:
 
 @main.command()
 @_training(epochs=140, peak=4e-3)
-def landmarks(data: Path, work: Path, epochs: int, start: Path | None, peak: float) -> None:
+def landmarks(data: Path, work: Path, epochs: int, start: Path | None, peak: float, device: str, workers: int) -> None:
     """Train the landmark network."""
     from maskgen.packtraining.data import landmark_set
     from maskgen.packtraining.landmarks import train
 
-    train(landmark_set(data), work, epochs, start, peak=peak)
+    train(landmark_set(data), work, epochs, start, peak=peak, device=device, workers=workers)
 
 
 @main.command()
@@ -125,7 +127,16 @@ def mine(data: Path, work: Path, model: str, windows: int) -> None:
 @main.command()
 @_training(epochs=60, peak=3e-3)
 @click.option("--negatives", type=click.Path(exists=True, file_okay=False, path_type=Path), help="What 'mine' wrote.")
-def detector(data: Path, work: Path, epochs: int, start: Path | None, peak: float, negatives: Path | None) -> None:
+def detector(
+    data: Path,
+    work: Path,
+    epochs: int,
+    start: Path | None,
+    peak: float,
+    device: str,
+    workers: int,
+    negatives: Path | None,
+) -> None:
     """Train the face detector."""
     import cv2
 
@@ -136,19 +147,19 @@ def detector(data: Path, work: Path, epochs: int, start: Path | None, peak: floa
     pictures = canvases.training_pictures(data)
     if negatives is not None:
         pictures["negatives"] = canvases.negatives(negatives)
-    training.train(pictures, work, epochs, start, peak=peak)
+    training.train(pictures, work, epochs, start, peak=peak, device=device, workers=workers)
 
 
 @main.command()
 @_training(epochs=40, peak=4e-3)
-def parsing(data: Path, work: Path, epochs: int, start: Path | None, peak: float) -> None:
+def parsing(data: Path, work: Path, epochs: int, start: Path | None, peak: float, device: str, workers: int) -> None:
     """Train the network that tells what lies in front of a face."""
     import cv2
 
     from maskgen.packtraining.parsing import train
 
     cv2.setNumThreads(1)
-    train(data, work, epochs, start, peak=peak)
+    train(data, work, epochs, start, peak=peak, device=device, workers=workers)
 
 
 @main.command()

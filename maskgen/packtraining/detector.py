@@ -99,7 +99,7 @@ def losses(
     score = torch.cat(outputs[0:3], dim=1).float().squeeze(2)  # (B, A)
     distance = torch.cat(outputs[3:6], dim=1).float()  # (B, A, 4)
     offset = torch.cat(outputs[6:9], dim=1).float()  # (B, A, 10)
-    anchor_boxes, strides = (torch.from_numpy(a) for a in anchors(side))
+    anchor_boxes, strides = (torch.from_numpy(a).to(score.device) for a in anchors(side))
     centre = (anchor_boxes[:, :2] + anchor_boxes[:, 2:]) / 2
     positive = label == 1
     rows = positive.nonzero()[:, 1]
@@ -147,6 +147,8 @@ def train(
     side: int = 256,
     batch: int = 32,
     peak: float = 3e-3,
+    device: str = "cpu",
+    workers: int = 1,
 ) -> DetectorNet:
     """Train, or go on from ``work/detector_last.pt``; the EMA weights go to ``work/detector.pt``.
 
@@ -163,18 +165,20 @@ def train(
         steps=epochs * (len(data) // batch),
         warm_up=0.08,
         clip=5.0,
+        device=device,
     )
     started = time.monotonic()
     while trainer.epoch < epochs:
         data.epoch = trainer.epoch
         loader = torch.utils.data.DataLoader(
-            data, batch, drop_last=True, num_workers=1, multiprocessing_context="fork", prefetch_factor=4
+            data, batch, drop_last=True, num_workers=workers, multiprocessing_context="fork", prefetch_factor=4
         )
         trainer.net.train()
         sums = np.zeros(3)
-        for image, label, box, keypoints in loader:
+        for batched in loader:
+            image, label, box, keypoints = (part.to(trainer.device) for part in batched)
             x = ((image.permute(0, 3, 1, 2).float() - 127.5) / 128).to(memory_format=torch.channels_last)
-            with torch.autocast("cpu", torch.bfloat16):
+            with trainer.autocast():
                 outputs = trainer.net(x)  # nine of (B, anchors, 1 | 4 | 10)
             parts = losses(outputs, label, box, keypoints, side)
             trainer.step(parts[0] + 2 * parts[1] + parts[2])

@@ -115,7 +115,7 @@ class LandmarkNet(nn.Module):
         up = self.lateral[0](at_12) + F.interpolate(up, scale_factor=2.0, mode="nearest")
         scores = self.heat(self.smooth(up)).flatten(2)  # (B, points, cells)
         # In bfloat16 a coordinate is rounded to a third of a pixel: the last steps are float32.
-        with torch.autocast("cpu", enabled=False):
+        with torch.autocast(x.device.type, enabled=False):
             places = scores.float().softmax(dim=2) @ self.grid  # (B, points, 2)
             moves = self.points(self.bottleneck(features.float()))
             in_space = moves[:, :204].unflatten(1, (68, 3)) + F.pad(places[:, :68], (0, 1))
@@ -301,7 +301,14 @@ def point_weights() -> Tensor:
 
 
 def train(
-    faces: LandmarkSet, work: Path, epochs: int, start: Path | None = None, batch: int = 128, peak: float = 4e-3
+    faces: LandmarkSet,
+    work: Path,
+    epochs: int,
+    start: Path | None = None,
+    batch: int = 128,
+    peak: float = 4e-3,
+    device: str = "cpu",
+    workers: int = 1,
 ) -> LandmarkNet:
     """Train, or go on from ``work/landmarks_last.pt``; the EMA weights go to ``work/landmarks.pt``.
 
@@ -322,8 +329,9 @@ def train(
         steps=epochs * (len(rows) // batch),
         warm_up=0.1,
         clip=1.0,
+        device=device,
     )
-    weights = point_weights()
+    weights = point_weights().to(trainer.device)
     started = time.monotonic()
     while trainer.epoch < epochs:
         data.epoch = trainer.epoch
@@ -333,14 +341,15 @@ def train(
             data,
             batch,
             drop_last=True,
-            num_workers=1,
+            num_workers=workers,
             multiprocessing_context="fork",
         )
         trainer.net.train()
         losses = []
         for images, targets in loader:
-            with torch.autocast("cpu", torch.bfloat16):
-                output = trainer.net.from_96(images.to(memory_format=torch.channels_last))  # (B, OUTPUTS)
+            images, targets = images.to(trainer.device, memory_format=torch.channels_last), targets.to(trainer.device)
+            with trainer.autocast():
+                output = trainer.net.from_96(images)  # (B, OUTPUTS)
             loss = (F.smooth_l1_loss(output.float(), targets, beta=0.008, reduction="none") * weights).mean()
             trainer.step(loss)
             losses.append(float(loss.detach()))
@@ -356,11 +365,12 @@ def train(
 def predict(net: LandmarkNet, images: list[Image]) -> tuple[Float32Array, Float32Array]:
     """Points in pixels of 96x96 pictures: (N, 68, 3), (N, 106, 2)."""
     net.eval()
+    device = next(net.parameters()).device
     outputs = []
     with torch.no_grad():
         for start in range(0, len(images), 256):
             batch = torch.stack([to_tensor(im) for im in images[start : start + 256]])
-            outputs.append(net.from_96(batch.to(memory_format=torch.channels_last)).numpy())
+            outputs.append(net.from_96(batch.to(device, memory_format=torch.channels_last)).cpu().numpy())
     flat = np.concatenate(outputs)
     p68 = flat[:, :204].reshape(-1, 68, 3) * np.float32(48)
     p68[..., :2] += 48 - 0.25

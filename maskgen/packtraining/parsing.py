@@ -155,7 +155,15 @@ def samples(data: Path, count: int) -> list[Float32Array]:
     return [mixed[item][0].numpy() for item in range(count)]
 
 
-def train(data: Path, work: Path, epochs: int, start: Path | None = None, peak: float = 4e-3) -> ParsingNet:
+def train(
+    data: Path,
+    work: Path,
+    epochs: int,
+    start: Path | None = None,
+    peak: float = 4e-3,
+    device: str = "cpu",
+    workers: int = 1,
+) -> ParsingNet:
     """Train, or go on from ``work/parsing_last.pt``; the EMA weights go to ``work/parsing.pt``.
 
     A fresh training begins with the weights of ``start``, where given. ``work/guessed.npz`` holds portraits that a
@@ -179,15 +187,17 @@ def train(data: Path, work: Path, epochs: int, start: Path | None = None, peak: 
         steps=epochs * 64,
         warm_up=0.1,
         clip=1.0,
+        device=device,
     )
     started = time.monotonic()
     while trainer.epoch < epochs:
         mixed.epoch = trainer.epoch
-        loader = torch.utils.data.DataLoader(mixed, _BATCH, num_workers=1, multiprocessing_context="fork")
+        loader = torch.utils.data.DataLoader(mixed, _BATCH, num_workers=workers, multiprocessing_context="fork")
         trainer.net.train()
         losses = []
         for images, shares in loader:
-            loss = loss_of(trainer.net(images.to(memory_format=torch.channels_last)), shares)
+            images = images.to(trainer.device, memory_format=torch.channels_last)
+            loss = loss_of(trainer.net(images), shares.to(trainer.device))
             trainer.step(loss)
             losses.append(float(loss.detach()))
         trainer.end_epoch()
@@ -232,11 +242,13 @@ def _with_guess(portrait: Portrait, shares: Float32Array) -> Portrait:
 def predict(net: ParsingNet, images: Sequence[Image]) -> Float32Array:
     """Shares (N, 6, 64, 64) of crops (128, 128, 3)."""
     net.eval()
+    device = next(net.parameters()).device
     shares = []
     with torch.no_grad():
         for first in range(0, len(images), 64):
             batch = torch.stack([to_tensor(image) for image in images[first : first + 64]])
-            shares.append(net(batch.to(memory_format=torch.channels_last)).softmax(dim=1).numpy())
+            batch = batch.to(device, memory_format=torch.channels_last)
+            shares.append(net(batch).softmax(dim=1).cpu().numpy())
     return np.concatenate(shares)
 
 

@@ -34,11 +34,15 @@ class Trainer(Generic[Net]):
         Share of the steps in which the learning rate rises.
     clip : float
         Gradients are cut to this norm.
+    device : str
+        Where the network learns: ``cpu``, or ``cuda``.
 
     Attributes
     ----------
     epoch : int
         Epochs that are done.
+    device : torch.device
+        Where the network is.
     """
 
     def __init__(
@@ -52,13 +56,15 @@ class Trainer(Generic[Net]):
         steps: int,
         warm_up: float,
         clip: float,
+        device: str = "cpu",
     ) -> None:
         if start is not None:
             # If the network has grown since, its new layers keep their initial weights.
-            strange = net.load_state_dict(torch.load(start, weights_only=True), strict=False).unexpected_keys
+            strange = net.load_state_dict(_load(start), strict=False).unexpected_keys
             if strange:
                 raise ValueError(f"{start}: weights of another network, with {some_of(strange, 3)}")
-        self.net: Net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.device = torch.device(device)
+        self.net: Net = net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.checkpoint, self.weights, self.clip, self.epoch = checkpoint, weights, clip, 0
         self._average = torch.optim.swa_utils.AveragedModel(
             self.net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True
@@ -74,7 +80,7 @@ class Trainer(Generic[Net]):
             "schedule": self._schedule,
         }
         if checkpoint.exists():
-            state: dict[str, Any] = torch.load(checkpoint, weights_only=True)
+            state: dict[str, Any] = _load(checkpoint)
             for name, part in self._parts.items():
                 part.load_state_dict(state[name])
             self.epoch = state["epoch"]
@@ -83,6 +89,10 @@ class Trainer(Generic[Net]):
     def average(self) -> Net:
         """The network with averaged weights."""
         return cast(Net, self._average.module)
+
+    def autocast(self) -> torch.autocast:
+        """Under it, the network computes in bfloat16."""
+        return torch.autocast(self.device.type, torch.bfloat16)
 
     def step(self, loss: Tensor) -> None:
         """One step down a loss."""
@@ -99,4 +109,10 @@ class Trainer(Generic[Net]):
         torch.save(
             {name: part.state_dict() for name, part in self._parts.items()} | {"epoch": self.epoch}, self.checkpoint
         )
-        torch.save(self.average.state_dict(), self.weights)
+        torch.save({name: value.cpu() for name, value in self.average.state_dict().items()}, self.weights)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    """What lies in a file, wherever it was written."""
+    loaded: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return loaded
