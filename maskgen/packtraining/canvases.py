@@ -31,7 +31,8 @@ from maskgen.packtraining.data import (
     read,
     scene_number,
 )
-from maskgen.packtraining.landmarks import to_tensor, wear_mask
+from maskgen.packtraining.landmarks import to_tensor
+from maskgen.packtraining.worn import wear_mask
 
 SMALLEST_FACE: Final = 9.0  # px on the canvas; smaller faces count neither as faces nor as background
 KEYPOINT_MIRROR: Final = [1, 0, 2, 4, 3]

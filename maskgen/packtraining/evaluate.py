@@ -29,7 +29,7 @@ from maskgen.packtraining.data import (
     scene_number,
 )
 from maskgen.packtraining.failures import Failures
-from maskgen.packtraining.landmarks import wear_mask
+from maskgen.packtraining.worn import wear_mask
 
 Figures = dict[str, float]
 

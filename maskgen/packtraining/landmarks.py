@@ -19,15 +19,12 @@ from torch.nn import functional as F  # noqa: N812
 
 from maskgen.arrays import Float32Array, Float64Array, Image, IntArray
 from maskgen.catalog.store import Catalog
-from maskgen.face import Face
-from maskgen.face.landmarks import INDEX_106_OF_68, MIRROR_68, MIRROR_106, bbox_of_points, keypoints_of
+from maskgen.face.landmarks import INDEX_106_OF_68
 from maskgen.face.pose import pose_from_68
-from maskgen.masking import blend, choose
-from maskgen.masking.augment import worn
-from maskgen.masking.light import appearance_of
-from maskgen.masking.straps import Photograph
+from maskgen.packtraining.batches import degrade, place
 from maskgen.packtraining.data import CROP_OVER_BOX, CROP_SIDE, LandmarkSet
 from maskgen.packtraining.trainer import Trainer
+from maskgen.packtraining.worn import Worn, wear_mask
 
 INPUT_SIDE: Final = 192
 WORK_SIDE: Final = 96
@@ -36,6 +33,8 @@ CROP_FACTOR: Final = 1.5  # InsightFace crops 1.5 times the longer side of the b
 # The points of the 106 that the 68 lack; the others share one output.
 EXTRA_106: Final = tuple(sorted(set(range(106)) - set(INDEX_106_OF_68)))
 OUTPUTS: Final = 68 * 3 + len(EXTRA_106) * 2
+_MASKED_SHARE: Final = 0.5
+_FRAME: Final = WORK_SIDE / (CROP_SIDE * CROP_FACTOR / CROP_OVER_BOX)  # pixels the network sees per crop pixel, in use
 
 
 def conv(channels_in: int, channels_out: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
@@ -122,138 +121,79 @@ class LandmarkNet(nn.Module):
             return torch.cat([in_space.flatten(1), moves[:, 204:] + places[:, 68:].flatten(1)], dim=1)
 
 
-def targets_of(points_68: Float32Array, points_106: Float32Array) -> Float32Array:
-    """Network outputs (OUTPUTS,) for points in pixels of the 96x96 picture."""
-    # A pixel centre x of the 96 picture lies at 2 x + 0.5 of the 192 picture, whose outputs are x / 96 - 1.
-    p68 = points_68.astype(np.float32) * np.float32(2 / 96)
-    p68[:, :2] += 0.5 / 96 - 1
-    extra = points_106[list(EXTRA_106)] * np.float32(2 / 96) + np.float32(0.5 / 96 - 1)
-    return np.concatenate([p68.ravel(), extra.ravel()])
+def targets_of(p68: Tensor, p106: Tensor) -> Tensor:
+    """Network outputs (B, OUTPUTS) for points (B, 68, 3) and (B, 106, 2) in pixels of the 96x96 picture."""
+    # A pixel's middle x of the 96 picture lies at 2 x + 0.5 of the 192 picture, whose outputs are x / 96 - 1.
+    middle = 0.5 / WORK_SIDE - 1
+    in_space = p68 * (2 / WORK_SIDE) + p68.new_tensor([middle, middle, 0])
+    extra = p106[:, list(EXTRA_106)] * (2 / WORK_SIDE) + middle
+    return torch.cat([in_space.flatten(1), extra.flatten(1)], dim=1)
 
 
-def paint_mask(crop: Image, points: Float32Array, rng: np.random.Generator) -> Image:
-    """A crude mask over the lower face, so that the network learns to find faces that wear one."""
-    top = rng.uniform(27.2, 30.0) if rng.random() < 0.85 else rng.uniform(30.0, 33.0)
-    upper = points[int(top)] + (points[int(top) + 1] - points[int(top)]) * (top % 1) if top < 30 else points[33]
-    first = int(rng.integers(1, 4))
-    jaw = points[first : 17 - first].copy()
-    centre = points[[30, 33, 62]].mean(axis=0)
-    jaw = centre + (jaw - centre) * rng.uniform(0.98, 1.1, (len(jaw), 1)).astype(np.float32)
-    jaw[:, 1] += rng.uniform(0, 3)
-    cheek = rng.uniform(0.25, 0.6)
-    side_left = jaw[0] * (1 - cheek) + upper * cheek + np.array([0, rng.uniform(-1, 6)], np.float32)
-    side_right = jaw[-1] * (1 - cheek) + upper * cheek + np.array([0, rng.uniform(-1, 6)], np.float32)
-    outline = np.concatenate([jaw, side_right[None], upper[None], side_left[None]])
-    alpha = np.zeros(crop.shape[:2], np.uint8)
-    cv2.fillPoly(alpha, [np.round(outline * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    if rng.random() < 0.5:
-        alpha = cv2.GaussianBlur(alpha, (0, 0), float(rng.uniform(0.5, 1.5)))
-    colour = _mask_colour(rng)
-    layer = np.broadcast_to(colour, crop.shape).astype(np.float32)
-    grey = cv2.GaussianBlur(crop.astype(np.float32).mean(axis=2), (0, 0), float(rng.uniform(4, 12)))
-    shading = grey / max(float(grey[alpha > 0].mean()) if (alpha > 0).any() else 1.0, 1.0)
-    strength = float(rng.uniform(0, 1))
-    layer = layer * np.asarray(1 - strength + strength * shading)[..., None]
-    if rng.random() < 0.5:  # pleats, folds, prints
-        rows = np.arange(crop.shape[0])[:, None] * math.cos(a := rng.uniform(-0.5, 0.5))
-        wave = np.sin((rows + np.arange(crop.shape[1])[None] * math.sin(a)) * rng.uniform(0.2, 1.5))
-        layer = layer * (1 + rng.uniform(0, 0.2) * wave[..., None])
-    if rng.random() < 0.3:
-        layer = layer + rng.normal(0, rng.uniform(2, 25), crop.shape)
-    opacity = (alpha.astype(np.float32) / 255)[..., None]
-    return np.clip(crop * (1 - opacity) + layer * opacity, 0, 255).astype(np.uint8)
+class Crops:
+    """Batches of crops on the device that learns: bare and masked, turned, moved, resized, mirrored and degraded.
 
-
-def wear_mask(crop: Image, points: Float32Array, catalog: Catalog, rng: np.random.Generator) -> Image:
-    """The crop as ``maskgen augment`` would mask it; painted crudely now and then, and where no view fits the pose."""
-    face = Face(bbox_of_points(points), keypoints_of(points), points, pose_from_68(points))
-    view = choose.choose(catalog, face, rng)
-    if view is None or rng.random() < 0.3:
-        return paint_mask(crop, points[:, :2], rng)
-    bare = Photograph(crop, appearance_of(crop, face))
-    overlay = worn(view, face, (crop.shape[1], crop.shape[0]), photograph=bare)
-    return blend.over(crop, overlay, bare.appearance, rng).image
-
-
-def _mask_colour(rng: np.random.Generator) -> Float32Array:
-    common = np.array([[140, 190, 220], [235, 235, 235], [30, 30, 32], [120, 180, 160], [200, 160, 170]], np.float32)
-    if rng.random() < 0.7:
-        return np.clip(common[rng.integers(len(common))] + rng.normal(0, 20, 3), 0, 255).astype(np.float32)
-    return rng.uniform(0, 255, 3).astype(np.float32)
-
-
-class Augmented(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
-    """Crops turned, moved, resized, mirrored, masked and degraded; each pass draws anew.
-
-    Attributes
+    Parameters
     ----------
-    epoch : int
-        The pass.
-    harshness : float
-        Pictures are degraded this much, 1 or less.
+    faces : LandmarkSet
+        What to draw from.
+    copies : int
+        How many masked crops of each face there may be.
+    device : torch.device
+        Where the batches are made.
     """
 
-    def __init__(self, faces: LandmarkSet, rows: IntArray, catalog: Catalog, seed: int) -> None:
-        self.faces, self.rows, self.catalog, self.seed = faces, rows, catalog, seed
-        self.epoch, self.harshness = 0, 1.0
+    def __init__(self, faces: LandmarkSet, copies: int, device: torch.device) -> None:
+        self._device = device
+        self._crops = torch.from_numpy(faces.crops).permute(0, 3, 1, 2).contiguous().to(device)
+        self._worn = torch.zeros((copies, *self._crops.shape), dtype=torch.uint8, device=device)
+        self._copies = torch.zeros(len(faces.crops), dtype=torch.int64, device=device)
+        self._p68 = torch.from_numpy(faces.points_68).to(device)
+        self._p106 = torch.from_numpy(faces.points_106).to(device)
 
-    def __len__(self) -> int:
-        return len(self.rows)
+    def take(self, copy: int, rows: IntArray, crops: Image) -> None:
+        """Draw from some masked crops (R, 128, 128, 3) of the faces of some rows too; copies come in order."""
+        there = torch.from_numpy(rows).to(self._device)
+        self._worn[copy, there] = torch.from_numpy(crops).to(self._device).permute(0, 3, 1, 2)
+        self._copies[there] = copy + 1
 
-    def __getitem__(self, item: int) -> tuple[Tensor, Tensor]:
-        row = int(self.rows[item])
-        rng = np.random.default_rng((self.seed, self.epoch, item))
-        crop = self.faces.crops[row]
-        p68, p106 = self.faces.points_68[row], self.faces.points_106[row]
-        if rng.random() < 0.45:
-            crop = wear_mask(crop, p68, self.catalog, rng)
-        scale = WORK_SIDE / (CROP_SIDE * CROP_FACTOR / CROP_OVER_BOX) * float(np.exp(rng.normal(0, 0.1)))
-        angle = float(rng.normal(0, 12) if rng.random() < 0.9 else rng.uniform(-60, 60))
-        shift = rng.uniform(-0.09, 0.09, 2) * WORK_SIDE
-        image, p68, p106 = place(crop, p68, p106, scale, angle, shift, bool(rng.random() < 0.5))
-        return to_tensor(degrade(image, rng, self.harshness)), torch.from_numpy(targets_of(p68, p106))
+    def batch(self, rows: IntArray, harshness: float) -> tuple[Tensor, Tensor]:
+        """Pictures (B, 3, 96, 96) in [-1, 1] of the faces of some rows, and what the network is to say of them.
+
+        The less harsh, 1 to 0, the nearer to what a detector gives: upright, in one size, sharp and in plain light.
+        """
+        here, number = torch.from_numpy(rows).to(self._device), len(rows)
+        uniform = torch.rand(number, 5, device=self._device)
+        normal = torch.randn(number, 2, device=self._device)
+        worn = self._worn[(uniform[:, 0] * self._copies[here]).long(), here]
+        is_worn = (uniform[:, 1] < _MASKED_SHARE) & (self._copies[here] > 0)
+        crops = torch.where(is_worn[:, None, None, None], worn, self._crops[here]).float()
+        turned = uniform[:, 2] < 0.1 * harshness
+        angle = torch.where(turned, 60 * (2 * torch.rand_like(normal[:, 0]) - 1), (5 + 7 * harshness) * normal[:, 0])
+        images, p68, p106 = place(
+            crops,
+            self._p68[here],
+            self._p106[here],
+            _FRAME * ((0.04 + 0.06 * harshness) * normal[:, 1]).exp(),
+            angle,
+            (2 * uniform[:, 3:] - 1) * (0.09 * WORK_SIDE),
+            torch.rand_like(uniform[:, 0]) < 0.5,
+            WORK_SIDE,
+        )
+        return (degrade(images, harshness) - 127.5) / 128, targets_of(p68, p106)
 
 
 def samples(faces: LandmarkSet, count: int) -> list[Float32Array]:
     """Some (3, 96, 96) pictures as training sees them."""
     rows = np.random.default_rng(0).permutation(np.flatnonzero(~faces.held_out))[:count]
-    data = Augmented(faces, rows, Catalog.load(), seed=1)
-    return [data[i][0].numpy() for i in range(len(rows))]
-
-
-def place(
-    crop: Image,
-    p68: Float32Array,
-    p106: Float32Array,
-    scale: float,
-    angle_deg: float,
-    shift: Float64Array,
-    mirror: bool,
-) -> tuple[Image, Float32Array, Float32Array]:
-    """The 96x96 picture and its points: turned clockwise, resized, moved, mirrored."""
-    c, s = scale * math.cos(math.radians(angle_deg)), scale * math.sin(math.radians(angle_deg))
-    centre, middle = (CROP_SIDE - 1) / 2, (WORK_SIDE - 1) / 2
-    matrix = np.array([[c, -s, 0], [s, c, 0]], np.float32)
-    matrix[:, 2] = middle + shift - matrix[:, :2] @ np.array([centre, centre], np.float32)
-    image = cv2.warpAffine(crop, matrix, (WORK_SIDE, WORK_SIDE), flags=cv2.INTER_LINEAR)
-    q68 = np.concatenate([p68[:, :2] @ matrix[:, :2].T + matrix[:, 2], p68[:, 2:] * np.float32(scale)], axis=1)
-    q106 = p106 @ matrix[:, :2].T + matrix[:, 2]
-    if mirror:
-        image = np.ascontiguousarray(image[:, ::-1])
-        q68, q106 = q68[list(MIRROR_68)], q106[list(MIRROR_106)]
-        q68[:, 0], q106[:, 0] = WORK_SIDE - 1 - q68[:, 0], WORK_SIDE - 1 - q106[:, 0]
-    return image, q68.astype(np.float32), q106.astype(np.float32)
-
-
-def degrade(image: Image, rng: np.random.Generator, harshness: float = 1.0) -> Image:
-    """Colour, light, blur, small size, noise and erased blocks, each now and then; more often if harsher."""
-    x = photographed(image, rng, harshness)
-    if rng.random() < 0.35 * harshness:
-        w, h = rng.integers(8, 44, 2)
-        left, top = rng.integers(-8, WORK_SIDE, 2)
-        block = x[max(top, 0) : max(top + h, 0), max(left, 0) : max(left + w, 0)]
-        block[:] = rng.uniform(0, 255, 3) if rng.random() < 0.5 else rng.uniform(0, 255, block.shape)
-    return x
+    crops = Crops(faces, 1, torch.device("cpu"))
+    worn = Worn(faces, rows, 1, 1)
+    for made in worn.finished(wait=True):
+        crops.take(*made)
+    worn.end()
+    with torch.random.fork_rng([]):
+        torch.manual_seed(1)
+        return list(crops.batch(rows, 1.0)[0].numpy())
 
 
 def photographed(image: Image, rng: np.random.Generator, harshness: float = 1.0) -> Image:
@@ -300,26 +240,30 @@ def point_weights() -> Tensor:
     return torch.from_numpy(np.concatenate([w.ravel(), np.full(len(EXTRA_106) * 2, 0.7, np.float32)]))
 
 
+def loss_of(outputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """Mean weighted distance of outputs (B, OUTPUTS) from targets, squared where it is under a third of a pixel."""
+    return (F.smooth_l1_loss(outputs.float(), targets, beta=0.008, reduction="none") * weights).mean()
+
+
 def train(
     faces: LandmarkSet,
     work: Path,
     epochs: int,
     start: Path | None = None,
-    batch: int = 128,
+    batch: int = 256,
     peak: float = 4e-3,
     device: str = "cpu",
     workers: int = 1,
+    copies: int = 4,
 ) -> LandmarkNet:
     """Train, or go on from ``work/landmarks_last.pt``; the EMA weights go to ``work/landmarks.pt``.
 
     A fresh training begins with the weights of ``start``, where given.
     """
     torch.manual_seed(0)
-    catalog = Catalog.load()
-    catalog.preload()
     rows = np.flatnonzero(~faces.held_out)
     often = turned_weights(faces, rows)
-    data = Augmented(faces, rows, catalog, seed=0)
+    worn = Worn(faces, rows, copies, workers)  # before the device is touched, which is not to be forked
     trainer = Trainer(
         LandmarkNet(),
         start,
@@ -331,79 +275,75 @@ def train(
         clip=1.0,
         device=device,
     )
+    crops = Crops(faces, copies, trainer.device)
     weights = point_weights().to(trainer.device)
     started = time.monotonic()
     while trainer.epoch < epochs:
-        data.epoch = trainer.epoch
-        data.harshness = 1 - 0.6 * trainer.epoch / epochs  # milder towards the end, because whole pictures are judged
-        data.rows = np.random.default_rng(trainer.epoch).choice(rows, len(rows), p=often)
-        loader = torch.utils.data.DataLoader(
-            data,
-            batch,
-            drop_last=True,
-            num_workers=workers,
-            multiprocessing_context="fork",
-        )
+        harshness = 1 - 0.6 * trainer.epoch / epochs  # milder towards the end, because whole pictures are judged
+        drawn = np.random.default_rng(trainer.epoch).choice(rows, len(rows), p=often)
         trainer.net.train()
         losses = []
-        for images, targets in loader:
-            images, targets = images.to(trainer.device, memory_format=torch.channels_last), targets.to(trainer.device)
+        for number in range(len(rows) // batch):
+            for made in worn.finished():
+                crops.take(*made)
+            images, targets = crops.batch(drawn[number * batch : (number + 1) * batch], harshness)
             with trainer.autocast():
-                output = trainer.net.from_96(images)  # (B, OUTPUTS)
-            loss = (F.smooth_l1_loss(output.float(), targets, beta=0.008, reduction="none") * weights).mean()
+                outputs = trainer.net.from_96(images.contiguous(memory_format=torch.channels_last))
+            loss = loss_of(outputs, targets, weights)
             trainer.step(loss)
-            losses.append(float(loss.detach()))
+            losses.append(loss.detach())
         trainer.end_epoch()
-        report = evaluate(trainer.average, faces, catalog) if trainer.epoch in (*range(0, epochs, 10), epochs) else {}
+        report = evaluate(trainer.average, faces) if trainer.epoch in (*range(0, epochs, 10), epochs) else {}
         print(
-            f"epoch {trainer.epoch}/{epochs} loss {np.mean(losses):.5f} {time.monotonic() - started:.0f}s {report}",
+            f"epoch {trainer.epoch}/{epochs} loss {torch.stack(losses).mean():.5f} "
+            f"{time.monotonic() - started:.0f}s {report}",
             flush=True,
         )
+    worn.end()
     return trainer.average
 
 
-def predict(net: LandmarkNet, images: list[Image]) -> tuple[Float32Array, Float32Array]:
-    """Points in pixels of 96x96 pictures: (N, 68, 3), (N, 106, 2)."""
+@torch.no_grad()
+def predict(net: LandmarkNet, images: Tensor) -> Tensor:
+    """Outputs (N, OUTPUTS) for pictures (N, 3, 96, 96), 0 to 255."""
     net.eval()
     device = next(net.parameters()).device
-    outputs = []
-    with torch.no_grad():
-        for start in range(0, len(images), 256):
-            batch = torch.stack([to_tensor(im) for im in images[start : start + 256]])
-            outputs.append(net.from_96(batch.to(device, memory_format=torch.channels_last)).cpu().numpy())
-    flat = np.concatenate(outputs)
-    p68 = flat[:, :204].reshape(-1, 68, 3) * np.float32(48)
-    p68[..., :2] += 48 - 0.25
-    p106 = np.zeros((len(flat), 106, 2), np.float32)
-    p106[:, list(INDEX_106_OF_68)] = p68[..., :2]
-    p106[:, list(EXTRA_106)] = flat[:, 204:].reshape(len(flat), -1, 2) * 48 + (48 - 0.25)
-    return p68, p106
+    parts = ((part.to(device) - 127.5) / 128 for part in images.split(256))
+    return torch.cat([net.from_96(part.contiguous(memory_format=torch.channels_last)).cpu() for part in parts])
 
 
-def evaluate(net: LandmarkNet, faces: LandmarkSet, catalog: Catalog) -> dict[str, float]:
+def evaluate(net: LandmarkNet, faces: LandmarkSet) -> dict[str, float]:
     """Mean held-out error in per cent of the distance between the outer eye corners, plain and wearing a mask."""
     figures: dict[str, float] = {}
     rows = np.flatnonzero(faces.held_out)
+    catalog = Catalog.load()
     for name in ("plain", "masked"):
-        images, truth, truth_106 = [], [], []
-        for row in rows:
-            rng = np.random.default_rng((1, int(row)))
-            crop, p68, p106 = faces.crops[row], faces.points_68[row], faces.points_106[row]
-            if name == "masked":
-                crop = wear_mask(crop, p68, catalog, rng)
-            scale = WORK_SIDE / (CROP_SIDE * CROP_FACTOR / CROP_OVER_BOX) * float(np.exp(rng.normal(0, 0.04)))
-            shift = rng.normal(0, 0.02, 2) * WORK_SIDE
-            image, q68, q106 = place(crop, p68, p106, scale, float(rng.normal(0, 4)), shift, False)
-            images.append(image)
-            truth.append(q68)
-            truth_106.append(q106)
-        p68, p106 = predict(net, images)
-        t68, t106 = np.stack(truth), np.stack(truth_106)
+        crops = faces.crops[rows]
+        if name == "masked":
+            crops = np.stack(
+                [
+                    wear_mask(crop, p68, catalog, np.random.default_rng((1, int(row))))
+                    for crop, p68, row in zip(crops, faces.points_68[rows], rows, strict=True)
+                ]
+            )
+        chance = torch.Generator().manual_seed(1)
+        normal = torch.randn(len(rows), 4, generator=chance)
+        images, p68, p106 = place(
+            torch.from_numpy(crops).permute(0, 3, 1, 2).float(),
+            torch.from_numpy(faces.points_68[rows]),
+            torch.from_numpy(faces.points_106[rows]),
+            _FRAME * (0.04 * normal[:, 0]).exp(),
+            4 * normal[:, 1],
+            0.02 * WORK_SIDE * normal[:, 2:],
+            torch.zeros(len(rows), dtype=torch.bool),
+            WORK_SIDE,
+        )
+        off = (predict(net, images) - targets_of(p68, p106)) * (WORK_SIDE / 2)
+        distances = [off[:, :204].unflatten(1, (68, 3))[..., :2], off[:, 204:].unflatten(1, (-1, 2))]
         # Turned faces have a short eye line in the picture; the distance in space does not shrink.
-        eyes = np.linalg.norm(t68[:, 36] - t68[:, 45], axis=1)
-        error = np.linalg.norm(p68[..., :2] - t68[..., :2], axis=2) / eyes[:, None]
-        figures[name] = round(100 * float(error.mean()), 2)
-        figures[f"{name}_jaw"] = round(100 * float(error[:, :17].mean()), 2)
-        figures[f"{name}_nose"] = round(100 * float(error[:, 27:36].mean()), 2)
-        figures[f"{name}_106"] = round(100 * float((np.linalg.norm(p106 - t106, axis=2) / eyes[:, None]).mean()), 2)
+        eyes = (p68[:, 36] - p68[:, 45]).norm(dim=1)
+        error = 100 * torch.cat(distances, dim=1).norm(dim=2) / eyes[:, None]
+        for key, part in ((name, error[:, :68]), (f"{name}_jaw", error[:, :17]), (f"{name}_nose", error[:, 27:36])):
+            figures[key] = round(float(part.mean()), 2)
+        figures[f"{name}_extra"] = round(float(error[:, 68:].mean()), 2)
     return figures

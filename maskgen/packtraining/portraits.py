@@ -17,7 +17,7 @@ from maskgen.face import Face, HeadPose
 from maskgen.face.landmarks import keypoints_of
 from maskgen.masking.augment import mask_faces, observe
 from maskgen.packtraining.data import read
-from maskgen.packtraining.landmarks import paint_mask
+from maskgen.packtraining.worn import paint_mask
 from maskgen.parse import CROP_SIDE, KINDS, face_crop
 
 MARGIN: Final = 1.25

@@ -16,7 +16,7 @@ from torch import nn
 
 from maskgen.detect import FaceDetector
 from maskgen.face import Face, HeadPose
-from maskgen.packtraining import anchors, canvases, data, detector, export, failures, landmarks
+from maskgen.packtraining import anchors, batches, canvases, data, detector, export, failures, landmarks, worn
 from maskgen.packtraining.trainer import Trainer
 
 
@@ -36,25 +36,107 @@ def export_of(work, pack):
     export.export(work, pack, crops, squares)
 
 
+def points_of(pose, centre=(64, 55)):
+    """A batch of one: 68 points with depth, and 106 points."""
+    p68 = np.concatenate([face_at(pose, 0.4, centre).landmarks, np.ones((68, 1), np.float32)], axis=1)
+    p106 = face_at(pose, 0.4, centre, scheme=106).landmarks
+    return (torch.from_numpy(p.astype(np.float32))[None] for p in (p68, p106))
+
+
 @given(poses(yaw=60, pitch=30, roll=30))
 def test_targets_are_what_insightface_turns_back_into_points(pose):
-    p68 = np.concatenate([face_at(pose, 0.3, (48, 40)).landmarks, np.ones((68, 1), np.float32)], axis=1)
-    p106 = face_at(pose, 0.3, (48, 40), scheme=106).landmarks
-    targets = landmarks.targets_of(p68, p106)
-    in_192 = (targets[:204].reshape(68, 3)[:, :2] + 1) * 96  # insightface/model_zoo/landmark.py
-    assert in_192 == pytest.approx(p68[:, :2] * 2 + 0.5, abs=1e-3)
+    p68, p106 = points_of(pose, (48, 40))
+    targets = landmarks.targets_of(p68, p106)[0]
+    in_space, extra = targets[:204].unflatten(0, (68, 3)), targets[204:].unflatten(0, (-1, 2))
+    # insightface/model_zoo/landmark.py, in the picture of 192 pixels
+    assert ((in_space[:, :2] + 1) * 96).numpy() == pytest.approx(p68[0, :, :2].numpy() * 2 + 0.5, abs=1e-3)
+    assert ((extra + 1) * 96).numpy() == pytest.approx(p106[0, list(landmarks.EXTRA_106)].numpy() * 2 + 0.5, abs=1e-3)
+    assert (in_space[:, 2] * 96).numpy() == pytest.approx(p68[0, :, 2].numpy() * 2, abs=1e-3)
+
+
+def placed(crops, points, scale=1.0, angle=0.0, shift=(0.0, 0.0), mirror=False, side=96):
+    return batches.place(
+        crops,
+        *points,
+        torch.tensor([scale]),
+        torch.tensor([angle]),
+        torch.tensor([shift]),
+        torch.tensor([mirror]),
+        side,
+    )
 
 
 def test_mirrored_pictures_have_mirrored_points():
-    rng = np.random.default_rng(0)
-    crop = rng.integers(0, 255, (128, 128, 3), dtype=np.uint8)
-    p68 = np.concatenate([face_at(HeadPose(20, 0, 0), 0.4, (64, 55)).landmarks, np.zeros((68, 1), np.float32)], axis=1)
-    p106 = face_at(HeadPose(20, 0, 0), 0.4, (64, 55), scheme=106).landmarks
-    plain = landmarks.place(crop, p68, p106, 1.0, 0.0, np.zeros(2), False)
-    mirrored = landmarks.place(crop, p68, p106, 1.0, 0.0, np.zeros(2), True)
-    assert np.array_equal(mirrored[0], plain[0][:, ::-1])
-    assert mirrored[1][0, 0] == pytest.approx(95 - plain[1][16, 0])
-    assert mirrored[2][1, 0] == pytest.approx(95 - plain[2][17, 0])
+    crop = torch.rand(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    points = list(points_of(HeadPose(20, 0, 0)))
+    plain, mirrored = (placed(crop, points, mirror=mirror) for mirror in (False, True))
+    assert torch.allclose(mirrored[0], plain[0].flip(3), atol=1e-5)
+    assert float(mirrored[1][0, 0, 0]) == pytest.approx(95 - float(plain[1][0, 16, 0]), abs=1e-4)
+    assert float(mirrored[2][0, 1, 0]) == pytest.approx(95 - float(plain[2][0, 17, 0]), abs=1e-4)
+
+
+@given(
+    st.floats(0.6, 1.3),
+    st.floats(-50, 50),
+    st.tuples(st.floats(-9, 9), st.floats(-9, 9)),
+    st.booleans(),
+)
+def test_points_go_where_the_pixels_go_that_they_lie_on(scale, angle, shift, mirror):
+    points = list(points_of(HeadPose(0, 0, 0), (60, 60)))
+    number = 30  # the tip of the nose
+    x, y = (round(float(value)) for value in points[0][0, number, :2])
+    points[0][0, number, :2] = torch.tensor([x, y])
+    spot = np.exp(-((np.arange(128) - y)[:, None] ** 2 + (np.arange(128) - x)[None] ** 2) / (2 * 2.5**2))
+    crop = torch.from_numpy(spot.astype(np.float32)).expand(1, 3, -1, -1)
+    image, p68, _ = placed(crop, points, scale, angle, shift, mirror)
+    rows, columns = np.mgrid[:96, :96]
+    weight = image[0, 0].numpy()
+    middle = [(weight * way).sum() / weight.sum() for way in (columns, rows)]
+    assert middle == pytest.approx(p68[0, number, :2].tolist(), abs=0.1)
+
+
+def test_a_degraded_picture_is_still_one_and_milder_ones_change_less():
+    torch.manual_seed(0)
+    images = torch.rand(64, 3, 96, 96) * 255
+    changes = []
+    for harshness in (0.0, 0.3, 1.0):
+        changed = batches.degrade(images, harshness)
+        assert changed.shape == images.shape
+        assert 0 <= float(changed.min()) <= float(changed.max()) <= 255
+        changes.append(float((changed - images).abs().mean()))
+    assert changes[0] == 0 < changes[1] < changes[2]
+
+
+def faces_of(number):
+    """Faces on grey, all alike."""
+    p68, p106 = (np.repeat(points.numpy(), number, axis=0) for points in points_of(HeadPose(0, 0, 0), (64, 40)))
+    grey = np.full((number, 128, 128, 3), 127, np.uint8)
+    return data.LandmarkSet(grey, p68, p106, np.zeros(number, bool))
+
+
+def test_masked_crops_are_drawn_once_they_are_made_and_bare_ones_until_then():
+    faces = faces_of(4)
+    rows = np.array([1, 3])
+    masked = worn.Worn(faces, rows, 2, 1)
+    made = list(masked.finished(wait=True))
+    masked.end()
+    assert [(copy, there.tolist()) for copy, there, _ in made] == [(0, [1, 3]), (1, [1, 3])]
+    assert all((crop != 127).any() for _, _, crops in made for crop in crops)
+    assert (made[0][2] != made[1][2]).any()
+    crops = landmarks.Crops(faces, 2, torch.device("cpu"))
+    torch.manual_seed(0)
+    tell = faces.crops[0, 0, 0, 0] / 128 - 127.5 / 128
+
+    def is_bare(rows):
+        return (crops.batch(np.array(rows), 0.0)[0] - tell).abs().amax(dim=(1, 2, 3)) < 1.1  # black beyond the edge
+
+    assert float(crops.batch(rows, 0.0)[0].std()) < 0.5
+    for one in made:
+        crops.take(*one)
+    images = crops.batch(np.repeat([0, 1], 40), 0.0)[0][:, :, 60:80, 40:56]  # where the mouth is
+    spread = images.flatten(1).std(dim=1)
+    assert float(spread[:40].max()) < 0.2
+    assert 10 < int((spread[40:] > 0.02).sum()) < 40
 
 
 def test_the_exported_pack_says_what_the_network_says(work, tmp_path):
@@ -187,7 +269,7 @@ def test_a_painted_mask_covers_the_mouth_and_not_the_eyes():
     points = face_at(HeadPose(0, 0, 0), 0.5, (64, 45)).landmarks
     crop = np.full((128, 128, 3), 127, np.uint8)
     changed = [
-        np.abs(landmarks.paint_mask(crop, points, np.random.default_rng(s)).astype(int) - crop).sum(axis=2) > 0
+        np.abs(worn.paint_mask(crop, points, np.random.default_rng(s)).astype(int) - crop).sum(axis=2) > 0
         for s in range(20)
     ]
     x, y = (int(v) for v in points[62])
