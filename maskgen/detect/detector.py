@@ -66,6 +66,7 @@ class DetectorSpec:
     device: Device = "cpu"
     bystanders: bool = True
     small_faces: bool = False
+    central: bool = True
 
     def build(self) -> Detector:
         """A detector.
@@ -82,6 +83,7 @@ class DetectorSpec:
             device=self.device,
             bystanders=self.bystanders,
             small_faces=self.small_faces,
+            central=self.central,
         )
 
     def parser(self) -> Parser:
@@ -125,6 +127,9 @@ class FaceDetector:
         small picture of one large face costs a quarter.
     small_faces : bool
         Look through large pictures tile by tile, so that faces from about 36 pixels on are found in them.
+    central : bool
+        Find the face in the middle too where it is tiny beside a large one at the edge. Without bystanders and without
+        that, a picture of a large face anywhere costs a glimpse.
 
     Raises
     ------
@@ -149,6 +154,7 @@ class FaceDetector:
         threshold: float = 0.5,
         bystanders: bool = True,
         small_faces: bool = False,
+        central: bool = True,
     ) -> None:
         self.pack = pack_dir(model)
         self.sha256 = pack_sha256(self.pack)
@@ -163,7 +169,7 @@ class FaceDetector:
             )
         self._points = PointNetwork(models[task])
         self._boxes = BoxNetwork(models["detection"])
-        self._ladder = Ladder(self._boxes, threshold, bystanders=bystanders)
+        self._ladder = Ladder(self._boxes, threshold, bystanders=bystanders, central=central)
         self._ways = Ways(self._ladder, self._points)
 
     def detect(self, image: Image) -> list[Face]:
@@ -193,11 +199,10 @@ class FaceDetector:
         """
         reduced, scale = _reduced(image)
         glimpse = self._ladder.glimpse(reduced)
-        if self._ladder.is_all(glimpse, reduced):
-            found = glimpse.found
-        else:
+        found = self._ladder.all_in(glimpse, reduced)
+        if found is None:
             found = self._with_small(self._ladder.climb(reduced, glimpse), image, scale)
-        if max(surest(glimpse.found), surest(found)) >= SURE:
+        if max(surest(glimpse.found), surest(found)) >= SURE or self._ways.is_upright(reduced, found):
             return [_Sighting(one[BOX] * np.float32(scale), float(one[SCORE])) for one in found]
         if lean := self._ways.lean(reduced, found):
             # Large pictures are turned in the size that detection looks at, unless their tiles are looked at too.

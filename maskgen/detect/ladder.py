@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from maskgen.arrays import Float32Array, Image
-from maskgen.detect.networks import BOX, KEYPOINTS, NOBODY, SCORE, BoxNetwork
+from maskgen.detect.networks import BOX, KEYPOINTS, NOBODY, SCORE, BoxNetwork, Part
 
 SURE: Final = 0.85
 """No face that stands on its head reaches this score at an input of 128, and one upright face in twenty stays below."""
@@ -24,12 +24,27 @@ _GLIMPSES: Final = ((256, 128), (320, 160), (_MIDDLING, 192), (np.inf, 320))
 # The same where bystanders count: of faces a twelfth as long as the picture, it misses one in 40 that 320 pixels show,
 # and of those a tenth as long, one in 90.
 _CLOSER_GLIMPSES: Final = ((_MIDDLING, 224), (np.inf, 0))
-# Whatever scores this much in a glimpse may be a face, in a closer one the next; from the last score on it is one.
+# Whatever scores this much in a glimpse may be a face, in a closer one the next.
 _HINT: Final = 0.1
 _CLOSER_HINT: Final = 0.15
+# From this score on the surest thing in a glimpse is a face, and from the next one what is beside it.
 _LIKELY: Final = 0.7
+_LIKELIER: Final = 0.75
+# A close look at a hint shows so many longer sides of its box around the box, and finds it under a box that overlaps
+# the hint's by such a share.
+_AROUND: Final = 0.25
+_SAME: Final = 0.4
+# Seen so, it scores more than in the whole picture, never this much less, and 0.2 more where its edges are cut off: of
+# 260 things, all that scored 0.7 were faces in the whole picture, and none that scored under 0.5.
+_DOUBT: Final = 0.05
+# Such looks are worth their while up to this share of a look at all of the picture; each one costs the next share
+# however little it shows.
+_WORTH: Final = 0.6
+_START: Final = 0.13
 # Of two faces, the one that covers so many times as much of a glimpse is the larger one.
 _LARGER: Final = 1.25
+# One is more central than another if their measures differ by this share of the larger one's area.
+_CENTRAL: Final = 0.2
 # What is smaller, in pixels of the glimpse, may have escaped it.
 _UNSEEN: Final = 13
 
@@ -62,12 +77,15 @@ class Ladder:
         Detections of a lower score are dropped.
     bystanders : bool
         Find faces too that are tiny beside a large one.
+    central : bool
+        Find the central face even if it is one of those.
     """
 
-    def __init__(self, boxes: BoxNetwork, threshold: float, *, bystanders: bool = True) -> None:
+    def __init__(self, boxes: BoxNetwork, threshold: float, *, bystanders: bool = True, central: bool = True) -> None:
         self.boxes = boxes
         self.threshold = threshold
         self.bystanders = bystanders
+        self.central = central
         # What a face must score that is looked for where none was seen.
         self.surer = threshold + (1 - threshold) / 3
 
@@ -84,26 +102,58 @@ class Ladder:
         candidates = self.boxes.candidates(image, side, _CLOSER_HINT if self.bystanders else _HINT)
         return Glimpse(side, candidates, sane(self.boxes.merged([candidates])))
 
-    def is_all(self, glimpse: Glimpse, image: Image) -> bool:
-        """Whether a glimpse of an image shows all there is to see: each hint of a face is a likely and large one.
+    def all_in(self, glimpse: Glimpse, image: Image) -> Float32Array | None:
+        """The faces (K, 15) of an image if a glimpse shows them all; None if only a look at all of it can tell.
 
-        With bystanders, the order of the faces must be clear too. Without them there must be no more than one hint, and
-        what may have escaped the glimpse must not be the central face: a few pixels may decide between several.
+        Whatever is no sure face beside a surer one is looked at closely by itself, if that takes less than a look at
+        the whole image. It must be clear which face is the largest, which the second largest and so on.
         """
-        if not len(glimpse.found) or glimpse.found[:, SCORE].min() < max(_LIKELY, self.threshold):
+        found, likely = glimpse.found, max(_LIKELY, self.threshold)
+        is_sure = found[:, SCORE] >= max(_LIKELIER, likely)
+        is_sure[:1] = found[:1, SCORE] >= likely
+        faces, hints = found[is_sure], found[~is_sure]
+        if not self._are_clear(faces, glimpse.side, image):
+            return None
+        if not len(hints):
+            return faces
+        side = 640 if max(image.shape[:2]) > _MIDDLING else 320
+        parts = [self.boxes.part(image, side, _grown(hint[BOX])) for hint in hints]
+        width, height = self.boxes.input_wh(image, side)
+        if sum(_START + _pixels(part) / (width * height) for part in parts) > _WORTH:
+            return None
+        settled = [faces]
+        candidates = self.boxes.candidates_in(image, side, parts, self.threshold - _DOUBT)
+        for hint, seen in zip(hints, candidates, strict=True):
+            best = _surest(seen[_overlaps(seen, hint) > _SAME])
+            if surest(best) >= max(_LIKELIER, likely):
+                settled.append(best)
+            elif len(best):
+                return None
+        found = sane(self.boxes.merged(settled))
+        return found if self._are_clear(found, glimpse.side, image) else None
+
+    def _are_clear(self, faces: Float32Array, side: int, image: Image) -> bool:
+        """Whether it is clear which of the faces in a glimpse is which, and that it can have missed none that counts.
+
+        Those of more than one may not be small, because a crowd may be beside them. Without bystanders, the largest
+        must be large in the glimpse. Where the central face counts, it must be the largest one, and more central than
+        whatever may have escaped: a few pixels may decide between several.
+        """
+        if not len(faces) or (len(faces) > 1 and not _are_apart(faces)):
+            return False
+        if (len(faces) > 1 or self.bystanders) and _is_crowded(faces, image):
             return False
         if self.bystanders:
-            return surest(glimpse.found) >= SURE and _are_apart(glimpse.found) and not _is_crowded(glimpse.found, image)
-        if len(glimpse.found) > 1:
+            return surest(faces) >= SURE
+        longer = max(image.shape[:2])
+        largest = faces[np.argsort(-_areas(faces))]
+        if (largest[0, 2:4] - largest[0, :2]).max() * side < _SMALL_FACE * longer:
             return False
-        height, width = image.shape[:2]
-        longer = max(height, width)
-        x1, y1, x2, y2 = glimpse.found[0, BOX].tolist()
-        if max(x2 - x1, y2 - y1) * glimpse.side < _SMALL_FACE * longer:
-            return False
-        off_centre = ((x1 + x2) / 2 - width // 2) ** 2 + ((y1 + y2) / 2 - height // 2) ** 2
-        # InsightFace's measure of the labelled face: see `maskgen.masking.recipe.central`.
-        return bool((x2 - x1) * (y2 - y1) - 2 * off_centre > (_UNSEEN * longer / glimpse.side) ** 2)
+        if not self.central:
+            return True
+        first, *others = _centralities(largest, image).tolist()
+        clear_by = _CENTRAL * float(_areas(largest[:1])[0])
+        return bool(first > max([(_UNSEEN * longer / side) ** 2, *(other + clear_by for other in others)]))
 
     def climb(self, image: Image, glimpse: Glimpse | None = None) -> Float32Array:
         """Detections (K, 15) at one input size after the other; what a glimpse has seen is not looked for again.
@@ -137,16 +187,53 @@ class Ladder:
         return sane(found)
 
 
+def _areas(found: Float32Array) -> Float32Array:
+    areas: Float32Array = (found[:, 2:4] - found[:, :2]).prod(axis=1)
+    return areas
+
+
 def _are_apart(found: Float32Array) -> bool:
     """Whether it is clear which of the detections is the largest, the second largest and so on."""
-    areas = np.sort((found[:, 2] - found[:, 0]) * (found[:, 3] - found[:, 1]))
+    areas = np.sort(_areas(found))
     return bool((areas[1:] > _LARGER * areas[:-1]).all())
+
+
+def _centralities(found: Float32Array, image: Image) -> Float32Array:
+    """InsightFace's measure of the labelled face, see `maskgen.masking.recipe.central`, of detections (K, 15)."""
+    middle = np.array([image.shape[1] // 2, image.shape[0] // 2], np.float32)
+    off = (found[:, :2] + found[:, 2:4]) / 2 - middle
+    measures: Float32Array = _areas(found) - 2 * (off**2).sum(axis=1)
+    return measures
+
+
+def _grown(box: Float32Array) -> Float32Array:
+    """A box (4,) and what is around it."""
+    margin = np.float32(_AROUND) * (box[2:] - box[:2]).max()
+    return np.concatenate([box[:2] - margin, box[2:] + margin])
 
 
 def _is_crowded(found: Float32Array, image: Image) -> bool:
     """Whether one of the detections in an image is so small that smaller ones may be beside it."""
     sides = (found[:, 2:4] - found[:, :2]).max(axis=1, initial=0)
     return bool((sides * 320 / max(image.shape[:2]) < _SMALL_FACE).any())
+
+
+def _pixels(part: Part) -> int:
+    rows, columns = part
+    return int((rows.stop - rows.start) * (columns.stop - columns.start))
+
+
+def _overlaps(found: Float32Array, one: Float32Array) -> Float32Array:
+    """(K,) intersection over union of detections (K, 15) and one (15,)."""
+    low, high = np.maximum(found[:, :2], one[:2]), np.minimum(found[:, 2:4], one[2:4])
+    shared = np.clip(high - low, 0, None).prod(axis=1)
+    shares: Float32Array = shared / (_areas(found) + _areas(one[None]) - shared)
+    return shares
+
+
+def _surest(found: Float32Array) -> Float32Array:
+    """The surest detection (1, 15), or none (0, 15)."""
+    return found[np.argsort(-found[:, SCORE], kind="stable")[:1]]
 
 
 def sane(found: Float32Array) -> Float32Array:

@@ -25,6 +25,11 @@ KEYPOINTS: Final = slice(5, 15)
 """The columns of a detection (15,): x1, y1, x2, y2; the score; x and y of five keypoints, NaN where there are none."""
 NOBODY: Final = np.empty((0, 15), np.float32)
 
+Part = tuple[slice, slice]
+"""Rows and columns of an input."""
+# A part of it has at least so many of the greatest strides.
+_LEAST_CELLS: Final = 3
+
 FIELD: Final = 1.5
 """What InsightFace's landmark networks see: a square of so many longer sides of the box."""
 # OpenCV warps no larger picture, pixels.
@@ -62,9 +67,30 @@ class BoxNetwork:
 
     def candidates(self, image: Image, side: int, threshold: float) -> Float32Array:
         """Detections (K, 15) at one input size, of which several may be of one face."""
+        canvas, scale = _fitted(image, self.input_wh(image, side))
+        return _in_picture(self._candidates(canvas, threshold), (0, 0), scale)
+
+    def candidates_in(self, image: Image, side: int, parts: Sequence[Part], threshold: float) -> list[Float32Array]:
+        """Detections (K, 15) in each of some parts of the input of a longer side: nearly what `candidates` finds there.
+
+        A face that is whole in its part scores as in the whole input or more; one that is cut off may not be found.
+        """
+        canvas, scale = _fitted(image, self.input_wh(image, side))
+        seen = [self._candidates(np.ascontiguousarray(canvas[part]), threshold) for part in parts]
+        starts = [(columns.start, rows.start) for rows, columns in parts]
+        return [_in_picture(found, start, scale) for found, start in zip(seen, starts, strict=True)]
+
+    def part(self, image: Image, side: int, box: Float32Array) -> Part:
+        """Rows and columns of the input of a longer side that show a box (4,) of an image, as far as it lies in it."""
+        width, height = size_wh = self.input_wh(image, side)
+        stride = max(self._model._feat_stride_fpn)
+        x1, y1, x2, y2 = (box * np.float32(_within(image, size_wh)[1] / image.shape[0])).tolist()
+        return _stretch(y1, y2, stride, height), _stretch(x1, x2, stride, width)
+
+    def _candidates(self, canvas: Image, threshold: float) -> Float32Array:
+        """Detections (K, 15) in an input (h, w, 3)."""
         model = self._model
-        size_wh = self.input_wh(image, side)
-        canvas, scale = _fitted(image, size_wh)
+        size_wh = canvas.shape[1], canvas.shape[0]
         session = model._session_for_input_size(size_wh)
         outputs = session.run(model.output_names, {model.input_name: _input_of(canvas, model)})
         if model.batched:
@@ -76,12 +102,7 @@ class BoxNetwork:
             if len(certain):
                 centres = _centres(size_wh, stride, model._num_anchors)[certain]
                 found.append(_decoded(scores.ravel()[certain], centres, [move[certain] * stride for move in moves]))
-        if not found:
-            return NOBODY
-        together = np.concatenate(found)
-        together[:, BOX] /= scale
-        together[:, KEYPOINTS] /= scale
-        return together
+        return np.concatenate(found) if found else NOBODY
 
     def input_wh(self, image: Image, side: int) -> tuple[int, int]:
         """Width and height of an input of a longer side for an image (H, W, 3): no wider or higher than it needs."""
@@ -154,17 +175,32 @@ class PointNetwork:
 
 def _fitted(image: Image, size_wh: tuple[int, int]) -> tuple[Image, float]:
     """The picture in the upper left of an input of that size, black beyond, and how many of its pixels make one."""
-    height, width = image.shape[:2]
-    ratio = height / width
-    if ratio > size_wh[1] / size_wh[0]:
-        within_wh = int(size_wh[1] / ratio), size_wh[1]
-    else:
-        within_wh = size_wh[0], int(size_wh[0] * ratio)
+    within_wh = _within(image, size_wh)
     resized = np.asarray(cv2.resize(image, within_wh), np.uint8)
     if within_wh != size_wh:
         beyond = 0, size_wh[1] - within_wh[1], 0, size_wh[0] - within_wh[0]
         resized = np.asarray(cv2.copyMakeBorder(resized, *beyond, cv2.BORDER_CONSTANT), np.uint8)
-    return resized, within_wh[1] / height
+    return resized, within_wh[1] / image.shape[0]
+
+
+def _within(image: Image, size_wh: tuple[int, int]) -> tuple[int, int]:
+    """Width and height of the picture in an input of that size."""
+    ratio = image.shape[0] / image.shape[1]
+    if ratio > size_wh[1] / size_wh[0]:
+        return int(size_wh[1] / ratio), size_wh[1]
+    return size_wh[0], int(size_wh[0] * ratio)
+
+
+def _stretch(low: float, high: float, stride: int, length: int) -> slice:
+    """The least stretch of an input that holds another one, as far as it lies in it; at least three strides.
+
+    It begins and ends with a stride: so the network sees the same in it as in the whole input.
+    """
+    cells = length // stride
+    start = min(max(math.floor(low / stride), 0), cells - 1)
+    stop = max(min(math.ceil(high / stride), cells), start + 1)
+    start = max(min(start, stop - _LEAST_CELLS), 0)
+    return slice(start * stride, min(max(stop, start + _LEAST_CELLS), cells) * stride)
 
 
 def _input_of(rgb: Image, model: Any) -> Float32Array:
@@ -191,6 +227,15 @@ def _decoded(scores: Float32Array, centres: Float32Array, moves: Sequence[Float3
     found[:, SCORE] = scores
     if len(moves) > 1:
         found[:, KEYPOINTS] = np.tile(centres, 5) + moves[1]
+    return found
+
+
+def _in_picture(found: Float32Array, start: tuple[int, int], scale: float) -> Float32Array:
+    """Detections (K, 15) in a part of the input that begins at some x, y, in the picture."""
+    for columns in (BOX, KEYPOINTS) if len(found) else ():
+        if any(start):
+            found[:, columns] += np.tile(np.array(start, np.float32), (columns.stop - columns.start) // 2)
+        found[:, columns] /= scale
     return found
 
 

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from maskgen.arrays import Float32Array, Float64Array, Image
-from maskgen.detect.ladder import SURE, Ladder, sane
+from maskgen.detect.ladder import SURE, Ladder, sane, surest
 from maskgen.detect.networks import BOX, SCORE, PointNetwork, upright
 from maskgen.parse import CROP_SIDE, upright_crop
 
@@ -26,6 +26,11 @@ _STEP: Final = 45
 # well over the other one when it is turned upright by its landmarks; three of seven false ones are under both.
 _HINT: Final = 0.3
 _CLEARER_HINT: Final = 0.4
+# Of 1300 people who stood, leant or lay and were found with the first of these scores or more, without being sure,
+# none who leant by more than 70 degrees scored by the second more than in the three other ways up; all but one did who
+# stood.
+_LIKELY: Final = 0.7
+_CLEARLY: Final = 0.1
 # What a closer look shows: a square of this many longer sides of the box.
 _CLOSER_FIELD: Final = 2.2
 # A face that is as sure as this less than another one, and upright, is upright.
@@ -46,6 +51,18 @@ class Ways:
     def __init__(self, ladder: Ladder, points: PointNetwork) -> None:
         self._ladder = ladder
         self._points = points
+
+    def is_upright(self, image: Image, found: Float32Array) -> bool:
+        """Whether the surest of the faces (K, 15) found in an image looks clearly less like one any other way up."""
+        if surest(found) < _LIKELY:
+            return False
+        box = found[found[:, SCORE].argmax(), BOX]
+        score = self._closer(image, box, 0.0)
+        if score >= SURE:
+            return True
+        # Upside down first: most of those that stand otherwise are found like this.
+        others = (self._closer(image, box, float(way)) for way in (180, 90, 270))
+        return score >= _HINT and all(other <= score - _CLEARLY for other in others)
 
     def lean(self, image: Image, found: Float32Array) -> int:
         """How far the heads of a picture lean, to 45 degrees.

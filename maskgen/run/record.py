@@ -79,6 +79,7 @@ def detectors_of(job: Job) -> DetectorSource:
         settings.device,
         bystanders=settings.faces == "all" or settings.small_faces,
         small_faces=settings.small_faces,
+        central=settings.faces == "central",
     )
 
 

@@ -6,8 +6,8 @@ import pytest
 from photographs import astronaut, shipped
 
 from maskgen.detect import FaceDetector
-from maskgen.detect.ladder import Glimpse
-from maskgen.detect.networks import NOBODY, BoxNetwork
+from maskgen.detect.ladder import SURE, Glimpse
+from maskgen.detect.networks import NOBODY, SCORE, BoxNetwork
 from maskgen.masking.recipe import central
 
 SIDE = 250
@@ -38,14 +38,19 @@ def quick():
 
 @pytest.fixture
 def looks(monkeypatch):
-    """The input sizes of all looks since."""
-    taken, look = [], BoxNetwork.candidates
+    """The input sizes of all looks since; of looks at parts of an input, "part" each."""
+    taken, look, look_in = [], BoxNetwork.candidates, BoxNetwork.candidates_in
 
     def counted(self, image, side, threshold):
         taken.append(side)
         return look(self, image, side, threshold)
 
+    def counted_in(self, image, side, parts, threshold):
+        taken.extend(["part"] * len(parts))
+        return look_in(self, image, side, parts, threshold)
+
     monkeypatch.setattr(BoxNetwork, "candidates", counted)
+    monkeypatch.setattr(BoxNetwork, "candidates_in", counted_in)
     return taken
 
 
@@ -125,6 +130,103 @@ def test_who_trusts_only_the_surest_gets_no_less_sure_ones_from_a_glimpse():
     assert face.score < 0.999
 
 
+# ---- hints beside a sure face
+
+
+@pytest.fixture(scope="module")
+def two_faces(exhaustive):
+    """A picture of a large face and a smaller one, and both as detections, the first one very sure."""
+    picture = with_another(0.2)
+    found = exhaustive._ladder.climb(picture)
+    found = found[np.argsort(-(found[:, 2:4] - found[:, :2]).prod(axis=1))]
+    assert len(found) == 2
+    found[0, SCORE] = 0.9
+    return picture, found
+
+
+def glimpse_of(*found):
+    return Glimpse(128, np.stack(found), np.stack(found))
+
+
+def hint(box, score=0.3):
+    one = np.full(15, np.nan, np.float32)
+    one[:4], one[SCORE] = box, score
+    return one
+
+
+def test_a_weak_hint_is_looked_at_by_itself_and_found_to_be_a_face(quick, looks, two_faces):
+    picture, (large, small) = two_faces
+    found = quick._ladder.all_in(glimpse_of(large, hint(small[:4] + 3)), picture)
+    assert looks == ["part"]
+    found = found[np.argsort(found[:, 0])]
+    assert np.abs(found[:, :4] - [large[:4], small[:4]]).max() < 3
+
+
+def test_a_weak_hint_is_looked_at_by_itself_and_found_to_be_nothing(quick, looks, two_faces):
+    picture, (large, _) = two_faces
+    found = quick._ladder.all_in(glimpse_of(large, hint([5, 190, 45, 245])), picture)
+    assert looks == ["part"]
+    assert found.tolist() == quick._ladder.boxes.merged([large[None]]).tolist()
+
+
+def test_many_hints_take_a_look_at_the_whole_picture(quick, looks, two_faces):
+    picture, (large, small) = two_faces
+    hints = [
+        hint(box) for box in (small[:4], [5, 190, 45, 245], [5, 5, 45, 45], [190, 190, 240, 245], [0, 90, 50, 150])
+    ]
+    assert quick._ladder.all_in(glimpse_of(large, *hints), picture) is None
+    assert looks == []
+
+
+def test_where_a_close_look_at_a_hint_leaves_a_doubt_the_whole_picture_is_looked_at(quick, two_faces, monkeypatch):
+    picture, (large, small) = two_faces
+    glimpse = glimpse_of(large, hint(small[:4]))
+    answers = {}
+    for score in (0.4, 0.47, 0.6, 0.7, 0.9):
+        monkeypatch.setattr(
+            BoxNetwork,
+            "candidates_in",
+            lambda self, image, side, parts, threshold, score=score: [
+                hint(small[:4], score)[None][score < threshold :]
+            ],
+        )
+        found = quick._ladder.all_in(glimpse, picture)
+        answers[score] = None if found is None else len(found)
+    assert answers == {0.4: 1, 0.47: None, 0.6: None, 0.7: None, 0.9: 2}
+
+
+def test_where_two_faces_are_as_good_as_alike_a_glimpse_is_not_enough(quick, looks, two_faces):
+    picture, (large, _) = two_faces
+    alike = hint(large[:4] - [90, 0, 90, 0], 0.9)
+    assert quick._ladder.all_in(glimpse_of(large, alike), picture) is None
+
+
+def test_the_largest_face_must_be_clearly_the_central_one_too(quick):
+    picture = portrait()
+    small, large = hint([85, 80, 165, 170], 0.9), hint([0, 0, 105, 110], 0.9)
+    assert quick._ladder.all_in(glimpse_of(large, small), picture) is None
+    far = hint([0, 0, 60, 62], 0.9)
+    assert len(quick._ladder.all_in(glimpse_of(small, far), picture)) == 2
+
+
+def test_small_faces_beside_a_large_one_may_be_a_crowd(quick):
+    faces = hint([85, 80, 165, 170], 0.9), hint([10, 10, 32, 35], 0.9)
+    assert quick._ladder.all_in(glimpse_of(*faces), portrait()) is None
+
+
+# ---- the central face
+
+
+@pytest.mark.parametrize(("central_counts", "glimpse_is_enough"), [(False, True), (True, False)])
+def test_a_large_face_far_from_the_middle_takes_a_glimpse_where_only_the_largest_counts(
+    looks, central_counts, glimpse_is_enough
+):
+    picture = np.full((SIDE, SIDE, 3), 127, np.uint8)
+    picture[:196, :196] = portrait(196)
+    assert len(FaceDetector(bystanders=False, central=central_counts).detect(picture)) == 1
+    assert (320 not in looks) == glimpse_is_enough
+
+
 def test_a_large_face_at_the_edge_leaves_the_central_one_to_be_found(quick, looks):
     # Whoever stands in the middle of such a picture is the labelled one, however small.
     picture = np.full((SIDE, SIDE, 3), 127, np.uint8)
@@ -158,6 +260,25 @@ def test_a_head_that_leans_anyhow_has_its_mouth_where_it_is(quick, angle_deg):
     assert off.mean() < 0.12
     between = (faces[0].pose.roll - upright.pose.roll - angle_deg + 180) % 360 - 180
     assert abs(between) < 6
+
+
+def blurred():
+    """The portrait, out of focus: a face of which nothing is sure."""
+    return cv2.GaussianBlur(portrait(), (0, 0), 3.5)
+
+
+def test_a_face_of_which_nothing_is_sure_is_upright_if_it_looks_less_like_one_any_other_way_up(quick, looks):
+    (face,) = quick.detect(blurred())
+    assert face.score < SURE
+    assert set(looks) == {128}
+    assert abs(face.pose.roll) < 15
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_face_of_which_nothing_is_sure_is_found_the_way_it_lies(quick, quarters):
+    (upright,) = quick.detect(blurred())
+    (face,) = quick.detect(np.ascontiguousarray(np.rot90(blurred(), -quarters)))
+    assert abs((face.pose.roll - upright.pose.roll - 90 * quarters + 180) % 360 - 180) < 8
 
 
 def test_where_the_upright_face_is_sure_nothing_is_turned(exhaustive, looks):

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 from onnx import TensorProto, helper
 from photographs import astronaut, shipped
 
-from maskgen.detect.networks import BOX, KEYPOINTS, BoxNetwork, PointNetwork
+from maskgen.detect.networks import BOX, KEYPOINTS, SCORE, BoxNetwork, PointNetwork
 from maskgen.packs.find import pack_dir
 from maskgen.packs.session import face_analysis
 
@@ -55,6 +55,46 @@ def test_inputs_are_no_wider_or_higher_than_a_picture_needs(bundled, shape, size
 
 def test_boxes_and_keypoints_are_those_of_insightface(bundled):
     compare_boxes(bundled["detection"])
+
+
+def test_all_of_an_input_in_parts_of_it_is_what_a_look_at_it_finds(bundled):
+    boxes = BoxNetwork(bundled["detection"])
+    for picture in pictures():
+        height, width = picture.shape[:2]
+        part = boxes.part(picture, 320, np.array([0, 0, width, height], np.float32))
+        assert part == tuple(slice(0, side) for side in boxes.input_wh(picture, 320)[::-1])
+        (seen,) = boxes.candidates_in(picture, 320, [part], 0.3)
+        assert_allclose(seen, boxes.candidates(picture, 320, 0.3), atol=1e-3)
+
+
+def test_a_face_is_found_in_a_part_of_the_input_where_and_as_surely_as_in_all_of_it(bundled):
+    boxes = BoxNetwork(bundled["detection"])
+    number = 0
+    for picture in pictures():
+        found = boxes.look(picture, [320], 0.5)
+        around = [one[BOX] + 0.25 * (one[2] - one[0]) * np.array([-1, -1, 1, 1], np.float32) for one in found]
+        parts = [boxes.part(picture, 320, box) for box in around]
+        for one, seen in zip(found, boxes.candidates_in(picture, 320, parts, 0.3), strict=True):
+            best = seen[np.abs(seen[:, BOX] - one[BOX]).max(axis=1).argmin()]
+            assert np.abs(best[BOX] - one[BOX]).max() < 0.1 * (one[2] - one[0])
+            assert abs(best[SCORE] - one[SCORE]) < 0.1
+            number += 1
+    assert number >= 8
+
+
+@pytest.mark.parametrize(
+    ("box", "rows", "columns"),
+    [
+        ([0, 0, 10, 10], (0, 96), (0, 96)),
+        ([240, 230, 300, 300], (224, 320), (224, 320)),
+        ([-40, 90, 30, 160], (96, 224), (0, 96)),
+        ([100, -90, 140, -60], (0, 96), (96, 192)),
+        ([-900, -900, 900, 900], (0, 320), (0, 320)),
+    ],
+)
+def test_parts_begin_and_end_with_a_stride_and_lie_in_the_input(bundled, box, rows, columns):
+    part = BoxNetwork(bundled["detection"]).part(np.zeros((250, 250, 3), np.uint8), 320, np.array(box, np.float32))
+    assert part == (slice(*rows), slice(*columns))
 
 
 @pytest.mark.parametrize("task", ["landmark_3d_68", "landmark_2d_106"])
