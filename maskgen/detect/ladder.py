@@ -19,7 +19,9 @@ SURE: Final = 0.85
 _SMALL_FACE: Final = 40
 # Larger pictures are looked at in twice the size too.
 _MIDDLING: Final = 480
-# The input of a glimpse at pictures whose longer side has up to so many pixels; 0 where it would save nothing.
+# The input of a glimpse at pictures whose longer side has up to so many pixels; 0 where it would save nothing. Boxes
+# from a glimpse lie 1 to 3 per cent of their size away from those that 320 pixels show. Of 300 people that no network
+# has learnt from, in pictures of 250, 300, 320 and 400, landmarks are off by 2.37 per cent of the eye distance in both.
 _GLIMPSES: Final = ((256, 128), (320, 160), (_MIDDLING, 192), (np.inf, 320))
 # The same where bystanders count: of faces a twelfth as long as the picture, it misses one in 40 that 320 pixels show,
 # and of those a tenth as long, one in 90.
@@ -27,15 +29,16 @@ _CLOSER_GLIMPSES: Final = ((_MIDDLING, 224), (np.inf, 0))
 # Whatever scores this much in a glimpse may be a face, in a closer one the next.
 _HINT: Final = 0.1
 _CLOSER_HINT: Final = 0.15
-# From this score on the surest thing in a glimpse is a face, and from the next one what is beside it.
+# From this score on the surest thing in a glimpse is a face.
 _LIKELY: Final = 0.7
-_LIKELIER: Final = 0.75
 # A close look at a hint shows so many longer sides of its box around the box, and finds it under a box that overlaps
 # the hint's by such a share.
 _AROUND: Final = 0.25
 _SAME: Final = 0.4
-# Seen so, it scores more than in the whole picture, never this much less, and 0.2 more where its edges are cut off: of
-# 260 things, all that scored 0.7 were faces in the whole picture, and none that scored under 0.5.
+# Seen so, it scores as in the whole picture or more: of 1057 hints in 693 pictures, 177 of them faces to a look at the
+# whole, one face scored less than 0.5, and whatever scored the first of these or more was a face. What scores as much as
+# the second less than a face is none.
+_LIKELIER: Final = 0.75
 _DOUBT: Final = 0.05
 # Such looks are worth their while up to this share of a look at all of the picture; each one costs the next share
 # however little it shows.
@@ -105,11 +108,11 @@ class Ladder:
     def all_in(self, glimpse: Glimpse, image: Image) -> Float32Array | None:
         """The faces (K, 15) of an image if a glimpse shows them all; None if only a look at all of it can tell.
 
-        Whatever is no sure face beside a surer one is looked at closely by itself, if that takes less than a look at
-        the whole image. It must be clear which face is the largest, which the second largest and so on.
+        What is beside the surest face, and not quite sure, is looked at closely by itself, if that takes less than a
+        look at the whole image. It must be clear which face is the largest, which the second largest and so on.
         """
         found, likely = glimpse.found, max(_LIKELY, self.threshold)
-        is_sure = found[:, SCORE] >= max(_LIKELIER, likely)
+        is_sure = found[:, SCORE] >= max(SURE, likely)
         is_sure[:1] = found[:1, SCORE] >= likely
         faces, hints = found[is_sure], found[~is_sure]
         if not self._are_clear(faces, glimpse.side, image):
