@@ -36,8 +36,8 @@ _LIKELY: Final = 0.7
 _AROUND: Final = 0.25
 _SAME: Final = 0.4
 # Seen so, it scores as in the whole picture or more: of 1057 hints in 693 pictures, 177 of them faces to a look at the
-# whole, one face scored less than 0.5, and whatever scored the first of these or more was a face. What scores as much as
-# the second less than a face is none.
+# whole, one face scored less than 0.5, and whatever scored the first of these or more was a face. What scores less than
+# a face by the second is none.
 _LIKELIER: Final = 0.75
 _DOUBT: Final = 0.05
 # Such looks are worth their while up to this share of a look at all of the picture; each one costs the next share
