@@ -229,7 +229,7 @@ def _pixels(part: Part) -> int:
 def _overlaps(found: Float32Array, one: Float32Array) -> Float32Array:
     """(K,) intersection over union of detections (K, 15) and one (15,)."""
     low, high = np.maximum(found[:, :2], one[:2]), np.minimum(found[:, 2:4], one[2:4])
-    shared = np.clip(high - low, 0, None).prod(axis=1)
+    shared = np.maximum(high - low, 0).prod(axis=1)
     shares: Float32Array = shared / (_areas(found) + _areas(one[None]) - shared)
     return shares
 

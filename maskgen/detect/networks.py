@@ -95,14 +95,15 @@ class BoxNetwork:
         outputs = session.run(model.output_names, {model.input_name: _input_of(canvas, model)})
         if model.batched:
             outputs = [output[0] for output in outputs]
-        found = []
-        for level, stride in enumerate(model._feat_stride_fpn):
-            scores, *moves = outputs[level :: model.fmc]
-            certain = np.flatnonzero(scores.ravel() >= threshold)
-            if len(certain):
-                centres = _centres(size_wh, stride, model._num_anchors)[certain]
-                found.append(_decoded(scores.ravel()[certain], centres, [move[certain] * stride for move in moves]))
-        return np.concatenate(found) if found else NOBODY
+        levels = model.fmc
+        scores = np.concatenate(outputs[:levels]).ravel()
+        certain = np.flatnonzero(scores >= threshold)
+        if not len(certain):
+            return NOBODY
+        centres, strides = _grid(size_wh, tuple(model._feat_stride_fpn), model._num_anchors)
+        starts = range(levels, len(outputs), levels)
+        moves = [np.concatenate(outputs[start : start + levels])[certain] * strides[certain] for start in starts]
+        return _decoded(scores[certain], centres[certain], moves)
 
     def input_wh(self, image: Image, side: int) -> tuple[int, int]:
         """Width and height of an input of a longer side for an image (H, W, 3): no wider or higher than it needs."""
@@ -210,13 +211,16 @@ def _input_of(rgb: Image, model: Any) -> Float32Array:
     return np.asarray(blob, getattr(model, "input_dtype", np.float32))
 
 
-@lru_cache(maxsize=256)
-def _centres(size_wh: tuple[int, int], stride: int, anchors: int) -> Float32Array:
-    """(N, 2) the places of the input that a stride's predictions count from."""
-    rows, columns = size_wh[1] // stride, size_wh[0] // stride
-    y, x = np.mgrid[:rows, :columns]
-    centres = np.stack([x, y], axis=-1).reshape(-1, 2).repeat(anchors, axis=0)
-    return (centres * stride).astype(np.float32)
+@lru_cache(maxsize=64)
+def _grid(size_wh: tuple[int, int], strides: tuple[int, ...], anchors: int) -> tuple[Float32Array, Float32Array]:
+    """(N, 2) the places of the input that predictions count from, and (N, 1) the stride of each."""
+    centres, steps = [], []
+    for stride in strides:
+        y, x = np.mgrid[: size_wh[1] // stride, : size_wh[0] // stride]
+        cells = np.stack([x, y], axis=-1).reshape(-1, 2).repeat(anchors, axis=0)
+        centres.append(cells * stride)
+        steps.append(np.full((len(cells), 1), stride))
+    return np.concatenate(centres).astype(np.float32), np.concatenate(steps).astype(np.float32)
 
 
 def _decoded(scores: Float32Array, centres: Float32Array, moves: Sequence[Float32Array]) -> Float32Array:
@@ -246,13 +250,13 @@ def _surest_of_overlapping(boxes: Float32Array, threshold: float) -> list[int]:
     """
     kept: list[int] = []
     low, high = boxes[:, :2], boxes[:, 2:]
-    areas = np.prod(high - low + 1, axis=1)
+    areas = (high - low + 1).prod(axis=1)
     rest: IntArray = np.arange(len(boxes))
     while len(rest):
         first, rest = int(rest[0]), rest[1:]
         kept.append(first)
         if len(rest):
-            shared = np.clip(np.minimum(high[first], high[rest]) - np.maximum(low[first], low[rest]) + 1, 0, None)
+            shared = np.maximum(np.minimum(high[first], high[rest]) - np.maximum(low[first], low[rest]) + 1, 0)
             both = shared[:, 0] * shared[:, 1]
             apart: BoolArray = both / (areas[first] + areas[rest] - both) <= threshold
             rest = rest[apart]
