@@ -130,7 +130,8 @@ class Ladder:
             best = _surest(seen[_overlaps(seen, hint) > _SAME])
             if surest(best) >= max(_LIKELIER, likely):
                 settled.append(best)
-            elif len(best):
+            elif len(best) or (glimpse.side == 320 and hint[SCORE] >= self.threshold):
+                # What 320 pixels show of a large picture counts, whether 640 show it or not.
                 return None
         found = sane(self.boxes.merged(settled))
         return found if self._are_clear(found, glimpse.side, image) else None

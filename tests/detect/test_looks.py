@@ -1,5 +1,7 @@
 """How often a picture is looked at, and that no look that is spared loses anybody."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -193,6 +195,15 @@ def test_where_a_close_look_at_a_hint_leaves_a_doubt_the_whole_picture_is_looked
         found = quick._ladder.all_in(glimpse, picture)
         answers[score] = None if found is None else len(found)
     assert answers == {0.4: 1, 0.47: None, 0.6: None, 0.7: None, 0.9: 2}
+
+
+def test_what_a_glimpse_shows_of_a_large_picture_as_a_face_is_none_only_to_a_look_at_all_of_it(quick, two_faces):
+    picture, (large, _) = two_faces
+    picture = cv2.resize(picture, (600, 600))
+    large, nothing = hint(large[:4] * 2.4, 0.9), hint([12, 456, 108, 588])
+    assert len(quick._ladder.all_in(replace(glimpse_of(large, nothing), side=320), picture)) == 1
+    nothing[SCORE] = 0.6
+    assert quick._ladder.all_in(replace(glimpse_of(large, nothing), side=320), picture) is None
 
 
 def test_where_two_faces_are_as_good_as_alike_a_glimpse_is_not_enough(quick, looks, two_faces):
