@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis.strategies import integers
 from skimage.data import astronaut
 from strategies import face_at, poses, seen
 
@@ -14,7 +15,7 @@ from maskgen.detect import DetectorSpec, FaceDetector
 from maskgen.errors import ModelError
 from maskgen.face import HeadPose
 from maskgen.packs.find import PARSING, model_sha256, pack_dir, pack_sha256, parsing_file
-from maskgen.parse import CROP_SIDE, KINDS, FaceParser, face_crop, on_image, upright_crop, window_of
+from maskgen.parse import CROP_SIDE, KINDS, FaceParser, face_crop, network_input, on_image, upright_crop, window_of
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +88,17 @@ def test_the_window_lies_inside_the_picture_and_holds_what_is_seen(centre):
     inside = ((on_crop > -0.5) & (on_crop < CROP_SIDE - 0.5)).all(axis=-1)
     inside[rows, columns] = False
     assert not inside.any()
+
+
+@given(x=integers(0, CROP_SIDE - 1), y=integers(0, CROP_SIDE - 1))
+def test_a_pixel_lies_in_its_patch_beside_its_neighbours(x, y):
+    crop = np.zeros((CROP_SIDE, CROP_SIDE, 3), np.uint8)
+    crop[y, x] = 1, 2, 3
+    (patches,) = network_input(crop)
+    assert patches.shape == (32, 32, 48)
+    assert patches.dtype == np.uint8
+    assert patches[y // 4, x // 4].reshape(4, 4, 3)[y % 4, x % 4].tolist() == [1, 2, 3]
+    assert patches.sum() == 6
 
 
 # ---- regions
@@ -188,7 +200,7 @@ def test_the_hash_covers_the_network_for_regions_also_where_it_is_borrowed(forei
 def test_another_network_is_refused_by_what_it_takes_and_gives(foreign):
     (foreign / PARSING).parent.mkdir()
     shutil.copy(pack_dir("bundled") / "2d106det.onnx", foreign / PARSING)
-    with pytest.raises(ModelError, match=r"parsing\.onnx: takes .*192, 192.*expected .*128, 128") as caught:
+    with pytest.raises(ModelError, match=r"parsing\.onnx: takes .*192, 192.*expected .*uint8.*32, 32, 48") as caught:
         FaceParser(str(foreign))
     assert "borrows" in caught.value.remedy
 

@@ -151,22 +151,30 @@ def detector(
 
 
 @main.command()
-@_training(epochs=40, peak=4e-3)
+@_training(epochs=75, peak=4e-3)
 def parsing(data: Path, work: Path, epochs: int, start: Path | None, peak: float, device: str, workers: int) -> None:
-    """Train the network that tells what lies in front of a face."""
+    """Train the network that tells what lies in front of a face, and a larger one beside it that teaches it.
+
+    WORK/guessed.npz holds portraits that a former network labelled, where 'guess' has made it.
+    """
     import cv2
 
-    from maskgen.packtraining.parsing import train
+    from maskgen.packtraining import portraits
+    from maskgen.packtraining.parsing import pieces_of, train
 
     cv2.setNumThreads(1)
-    train(data, work, epochs, start, peak=peak, device=device, workers=workers)
+    labelled, held_out = (portraits.labelled(data, held_out) for held_out in (False, True))
+    file = work / "guessed.npz"
+    guessed = portraits.load(file) if file.is_file() else []
+    pictures = pieces_of(data)
+    train(labelled, guessed, pictures, held_out, work, epochs, start, peak=peak, device=device, workers=workers)
 
 
 @main.command()
 @DATA
 @WORK
 def guess(data: Path, work: Path) -> None:
-    """Label more photographs by the parsing network in WORK; a training there takes them in."""
+    """Label more photographs by the larger parsing network in WORK; a training there takes them in."""
     from maskgen.packtraining.parsing import guess as label
 
     click.echo(f"{work / 'guessed.npz'}: {label(data, work)} pictures")

@@ -39,22 +39,33 @@ def place(
     -------
     tuple of (B, 3, side, side), (B, 68, 3) and (B, 106, 2) tensors
     """
-    angle = angle_deg * (math.pi / 180)
-    cosine, sine = scale * angle.cos(), scale * angle.sin()
-    turn = torch.stack([torch.stack([cosine, -sine], 1), torch.stack([sine, cosine], 1)], 1)  # (B, 2, 2)
-    centre = (crops.shape[-1] - 1) / 2
-    move = (side - 1) / 2 + shift - turn.sum(dim=2) * centre  # (B, 2)
-    steps = torch.arange(side, device=crops.device, dtype=crops.dtype)
-    rows, columns = torch.meshgrid(steps, steps, indexing="ij")
-    columns = torch.where(mirror[:, None, None], side - 1 - columns, columns.expand(len(crops), -1, -1))
-    there = torch.stack([columns, rows.expand_as(columns)], dim=3).flatten(1, 2) - move[:, None]  # (B, side^2, 2)
-    back = turn.transpose(1, 2) / (scale**2)[:, None, None]
-    here = there @ back.transpose(1, 2)
-    grid = ((2 * here + 1) / crops.shape[-1] - 1).unflatten(1, (side, side))
+    turn, move = _turn_and_move(scale, angle_deg, shift, crops.shape[-1], side)
+    grid = sampling_grid(scale, angle_deg, shift, mirror, crops.shape[-1], side)
     images = F.grid_sample(crops, grid, align_corners=False)
     q68 = torch.cat([p68[..., :2] @ turn.transpose(1, 2) + move[:, None], p68[..., 2:] * scale[:, None, None]], dim=2)
     q106 = p106 @ turn.transpose(1, 2) + move[:, None]
     return images, _mirrored(q68, MIRROR_68, mirror, side), _mirrored(q106, MIRROR_106, mirror, side)
+
+
+def sampling_grid(scale: Tensor, angle_deg: Tensor, shift: Tensor, mirror: Tensor, from_side: int, side: int) -> Tensor:
+    """(B, side, side, 2) where each pixel of square pictures lies in crops, for `F.grid_sample`: see `place`."""
+    turn, move = _turn_and_move(scale, angle_deg, shift, from_side, side)
+    steps = torch.arange(side, device=scale.device, dtype=scale.dtype)
+    rows, columns = torch.meshgrid(steps, steps, indexing="ij")
+    columns = torch.where(mirror[:, None, None], side - 1 - columns, columns.expand(len(scale), -1, -1))
+    there = torch.stack([columns, rows.expand_as(columns)], dim=3).flatten(1, 2) - move[:, None]  # (B, side^2, 2)
+    back = turn.transpose(1, 2) / (scale**2)[:, None, None]
+    here = there @ back.transpose(1, 2)
+    return ((2 * here + 1) / from_side - 1).unflatten(1, (side, side))
+
+
+def _turn_and_move(scale: Tensor, angle_deg: Tensor, shift: Tensor, from_side: int, side: int) -> tuple[Tensor, Tensor]:
+    """What takes a crop's points to those of its picture, but for mirroring: (B, 2, 2) and (B, 2)."""
+    angle = angle_deg * (math.pi / 180)
+    cosine, sine = scale * angle.cos(), scale * angle.sin()
+    turn = torch.stack([torch.stack([cosine, -sine], 1), torch.stack([sine, cosine], 1)], 1)  # (B, 2, 2)
+    centre = (from_side - 1) / 2
+    return turn, (side - 1) / 2 + shift - turn.sum(dim=2) * centre
 
 
 def _mirrored(points: Tensor, order: tuple[int, ...], mirror: Tensor, side: int) -> Tensor:
@@ -64,7 +75,17 @@ def _mirrored(points: Tensor, order: tuple[int, ...], mirror: Tensor, side: int)
 
 
 def degrade(images: Tensor, harshness: float = 1.0) -> Tensor:
-    """Colour, light, blur, small size, noise and erased blocks, each now and then; more often if harsher.
+    """Pictures as `photographed` makes them, with erased blocks now and then."""
+    images = photographed(images, harshness)
+    number, _, side, _ = images.shape
+    some, plain = torch.rand(2, number, 1, 1, 1, device=images.device)
+    erased = (some < 0.35 * harshness) & _blocks(number, side, images.device)
+    tone = 255 * torch.rand(number, 3, 1, 1, device=images.device)
+    return torch.where(erased, torch.where(plain < 0.5, tone, 255 * torch.rand_like(images)), images)
+
+
+def photographed(images: Tensor, harshness: float = 1.0) -> Tensor:
+    """Colour, light, blur, small size and noise, each now and then; more often if harsher.
 
     Parameters
     ----------
@@ -96,14 +117,7 @@ def degrade(images: Tensor, harshness: float = 1.0) -> Tensor:
     lit = images * (across * drawn(0.2, 1.0, number, 1, 1)).exp()[:, None]
     images = torch.where(now_and_then(0.25), lit, images)
     grain = torch.randn_like(images) * drawn(2, 14, number, 1, 1, 1)
-    images = (torch.where(now_and_then(0.2), images + grain, images)).clamp(0, 255)
-    erased = now_and_then(0.35) & _blocks(number, side, device)
-    filling = torch.where(
-        drawn(0, 1, number, 1, 1, 1) < 0.5,
-        drawn(0, 255, number, 3, 1, 1),
-        drawn(0, 255, *images.shape),
-    )
-    return torch.where(erased, filling, images)
+    return torch.where(now_and_then(0.2), images + grain, images).clamp(0, 255)
 
 
 def _grey(images: Tensor) -> Tensor:

@@ -1,13 +1,15 @@
-"""Train the network behind ``parsing/parsing.onnx``: what the pixels of a face and its surroundings are."""
+"""Train the network behind ``parsing/parsing.onnx``: what the pixels of a face and its surroundings are.
+
+It learns from labels, and from a larger network that learns beside it and says what is likely where labels are hard.
+"""
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import cv2
 import numpy as np
@@ -18,38 +20,85 @@ from torch.nn import functional as F  # noqa: N812
 from maskgen.arrays import Float32Array, Image
 from maskgen.catalog.store import Catalog
 from maskgen.packtraining import occluders, portraits
-from maskgen.packtraining.data import read
-from maskgen.packtraining.landmarks import Residual, conv, photographed, to_tensor
+from maskgen.packtraining.batches import photographed, sampling_grid
+from maskgen.packtraining.data import is_held_out, read
+from maskgen.packtraining.landmarks import Residual, conv
 from maskgen.packtraining.portraits import GLASSES, HAT, OTHER, SIDE, UNKNOWN, Portrait
 from maskgen.packtraining.trainer import Trainer
-from maskgen.parse import CROP_SIDE, GRID_SIDE, KINDS
+from maskgen.parse import CROP_SIDE, GRID_SIDE, KINDS, PATCH_SIDE
 
-WIDTHS: Final = (16, 24, 48, 80, 112)
-RESIDUALS: Final = (0, 0, 1, 2, 1)
+WIDTHS: Final = (16, 48, 80, 112)
+"""Channels of the maps of 32x32, 16x16, 8x8 and 4x4 cells."""
+RESIDUALS: Final = (0, 0, 1, 1)
+_TEACHER_WIDTHS: Final = (24, 48, 96, 160, 224)
+_TEACHER_RESIDUALS: Final = (0, 1, 2, 2, 1)
 # Rare kinds count more: without this they are drowned by skin and hair.
 _WEIGHTS: Final = (1.0, 1.0, 1.0, 2.0, 1.5, 1.5)
 _MASKED_SHARE: Final = 0.2
 _BEARDED_SHARE: Final = 0.15
-_BATCH: Final = 32
+# How much more often portraits come up that people labelled, and those with something rare.
+_OFTEN_LABELLED: Final = 2.5
+_OFTEN_RARE: Final = 2.5
+_STEPS: Final = 64  # per epoch
+_BATCH: Final = 256
+_FRESH: Final = 128  # portraits that are new at each step; the others were there before
+_POOL: Final = 6144
+_READY: Final = 1024  # portraits with which training begins
+_TRUST: Final = (0.05, 0.25)  # the shares of the training in which the larger network begins to be believed, and is
 _SURE: Final = 0.9  # from which share on a guess is taken for a label
+
+Net = TypeVar("Net", bound=nn.Module)
 
 
 class ParsingNet(nn.Module):
     """(B, 3, 128, 128) in [-1, 1] -> scores (B, 6, 64, 64), whose softmax says what each two by two pixels are.
 
-    An encoder, and a decoder that adds what the encoder saw at the same size.
+    An encoder, and a decoder that adds what the encoder saw at the same size. The largest map has 32x32 cells: a patch
+    of the picture is taken in as one, and what doubles the size is learned. Few channels in large maps cost a CPU more
+    than many in small ones.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        channels = (3, *WIDTHS)
+        channels = (3 * PATCH_SIDE**2, *WIDTHS)
+        self.encode = nn.ModuleList(
+            nn.Sequential(conv(before, width, *how), *(Residual(width) for _ in range(number)))
+            for before, width, how, number in zip(channels, WIDTHS, ((1, 1), *[(3, 2)] * 3), RESIDUALS, strict=False)
+        )
+        self.lateral = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(wide, 4 * width, 1, bias=False), nn.BatchNorm2d(4 * width))
+            for width, wide in pairwise(WIDTHS)
+        )
+        self.smooth = nn.ModuleList([nn.ReLU(), *(conv(width, width, 3) for width in WIDTHS[1:-1])])
+        self.scores = nn.Conv2d(WIDTHS[0], 4 * len(KINDS), 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.of_patches(in_patches(x))
+
+    def of_patches(self, x: Tensor) -> Tensor:
+        """The same from patches (B, 48, 32, 32)."""
+        seen = []
+        for stage in self.encode:
+            x = stage(x)
+            seen.append(x)
+        for level in reversed(range(len(self.smooth))):
+            x = self.smooth[level](seen[level] + _spread(self.lateral[level](x)))
+        return _spread(self.scores(x))
+
+
+class TeacherNet(nn.Module):
+    """The same from 5 times as many parameters and 10 times the arithmetic, for training alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        channels = (3, *_TEACHER_WIDTHS)
         self.encode = nn.ModuleList(
             nn.Sequential(conv(before, width, 3, 2), *(Residual(width) for _ in range(number)))
-            for before, width, number in zip(channels, WIDTHS, RESIDUALS, strict=False)
+            for before, width, number in zip(channels, _TEACHER_WIDTHS, _TEACHER_RESIDUALS, strict=False)
         )
-        self.lateral = nn.ModuleList(conv(wide, width, 1) for width, wide in pairwise(WIDTHS))
-        self.smooth = nn.ModuleList(conv(width, width, 3) for width in WIDTHS[:-1])
-        self.scores = nn.Conv2d(WIDTHS[0], len(KINDS), 1)
+        self.lateral = nn.ModuleList(conv(wide, width, 1) for width, wide in pairwise(_TEACHER_WIDTHS))
+        self.smooth = nn.ModuleList(conv(width, width, 3) for width in _TEACHER_WIDTHS[:-1])
+        self.scores = nn.Conv2d(_TEACHER_WIDTHS[0], len(KINDS), 1)
 
     def forward(self, x: Tensor) -> Tensor:
         seen = []
@@ -62,84 +111,135 @@ class ParsingNet(nn.Module):
         return self.scores(x)
 
 
-class Mixed(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
-    """Portraits with things laid before them, turned, moved, mirrored and degraded; each pass draws anew.
+def in_patches(images: Tensor) -> Tensor:
+    """(B, 3, 128, 128) -> (B, 48, 32, 32): `maskgen.parse.network_input` with the channels before the places."""
+    patches = images.unflatten(3, (-1, PATCH_SIDE)).unflatten(2, (-1, PATCH_SIDE))  # (B, 3, 32, 4, 32, 4)
+    return patches.permute(0, 3, 5, 1, 2, 4).flatten(1, 3)
 
-    Attributes
+
+def _spread(x: Tensor) -> Tensor:
+    """(B, 4 C, H, W) -> (B, C, 2 H, 2 W): a cell becomes two by two."""
+    # Not nn.PixelShuffle: ONNX Runtime would leave int8 for it.
+    cells = x.permute(0, 2, 3, 1).unflatten(3, (2, 2, -1))  # (B, H, W, 2, 2, C)
+    return cells.permute(0, 1, 3, 2, 4, 5).flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
+
+
+class Mixed(torch.utils.data.Dataset[Tensor]):
+    """Portraits with things laid before them, in masks, beards and shadows, as many as are asked for.
+
+    Parameters
     ----------
-    epoch : int
-        The pass.
+    labelled : list of Portrait
+        By people; things are cut from them.
+    guessed : list of Portrait
+        By a former network.
+    pictures : list of (H, W, 3) uint8 arrays
+        To cut pieces from.
     """
 
     def __init__(
-        self, bare: list[Portrait], worn: list[Portrait], pictures: list[Image], length: int, seed: int
+        self, labelled: list[Portrait], guessed: list[Portrait], pictures: list[Image], catalog: Catalog, seed: int
     ) -> None:
-        self.bare, self.worn, self.pictures, self.length, self.seed = bare, worn, pictures, length, seed
-        # Portraits with something rare come up more often.
-        rare = np.array([np.isin(p.kinds, (GLASSES, HAT, OTHER)).sum() > 100 for p in bare])
-        weights = np.where(rare, 2.5, 1.0)
-        self._often = weights / weights.sum()
-        self.epoch = 0
+        self.labelled, self.bare, self.pictures = labelled, [*labelled, *guessed], pictures
+        self.catalog, self.seed = catalog, seed
+        rare = np.array([np.isin(portrait.kinds, (GLASSES, HAT, OTHER)).sum() > 100 for portrait in self.bare])
+        often = np.where(rare, _OFTEN_RARE, 1.0)
+        often[: len(labelled)] *= _OFTEN_LABELLED
+        self._often = often / often.sum()
 
-    def __len__(self) -> int:
-        return self.length
-
-    def __getitem__(self, item: int) -> tuple[Tensor, Tensor]:
-        rng = np.random.default_rng((self.seed, self.epoch, item))
-        if self.worn and rng.random() < _MASKED_SHARE:
-            portrait = self.worn[rng.integers(len(self.worn))]
-        else:
-            portrait = self.bare[rng.choice(len(self.bare), p=self._often)]
-            if rng.random() < _BEARDED_SHARE:
-                portrait = occluders.bearded(portrait, self.bare[rng.integers(len(self.bare))], rng)
+    def __getitem__(self, item: int) -> Tensor:
+        """(192, 192, 4) uint8: RGB and kinds."""
+        rng = np.random.default_rng((self.seed, item))
+        portrait = self.bare[rng.choice(len(self.bare), p=self._often)]
+        if rng.random() < _MASKED_SHARE:
+            portrait = portraits.masked(portrait, self.catalog, rng)
+        elif rng.random() < _BEARDED_SHARE:
+            portrait = occluders.bearded(portrait, self.labelled[rng.integers(len(self.labelled))], rng)
         if rng.random() < 0.35:
             portrait = occluders.shaded(portrait, rng)
         for chance in (0.55, 0.25):
             if rng.random() < chance:
-                layer = occluders.any_layer(portrait, self.bare, self.pictures, rng)
+                layer = occluders.any_layer(portrait, self.labelled, self.pictures, rng)
                 if layer is not None:
                     portrait = occluders.laid_on(portrait, layer)
-        image, kinds = _placed(portrait, rng)
-        return to_tensor(photographed(image, rng)), torch.from_numpy(cell_shares(kinds))
+        return torch.from_numpy(np.dstack([portrait.image, portrait.kinds]))
 
 
-def _placed(portrait: Portrait, rng: np.random.Generator) -> tuple[Image, Image]:
-    """The crop (128, 128, 3) and its kinds, turned, resized, moved, mirrored, and cut by the edge of a photograph."""
-    scale = CROP_SIDE * portraits.MARGIN / SIDE * math.exp(rng.normal(0, 0.1))
-    angle = rng.normal(0, 7) if rng.random() < 0.9 else rng.uniform(-40, 40)
-    matrix = cv2.getRotationMatrix2D((0, 0), angle, scale)
-    middle = (SIDE - 1) / 2
-    matrix[:, 2] = (CROP_SIDE - 1) / 2 + rng.normal(0, 4, 2) - matrix[:, :2] @ [middle, middle]
-    image = cv2.warpAffine(portrait.image, matrix, (CROP_SIDE, CROP_SIDE), flags=cv2.INTER_LINEAR)
-    kinds = cv2.warpAffine(
-        portrait.kinds,
-        matrix,
-        (CROP_SIDE, CROP_SIDE),
-        flags=cv2.INTER_NEAREST,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=UNKNOWN,
-    )
-    if rng.random() < 0.15:
-        cut = int(rng.integers(4, 34))
-        side = int(rng.integers(4))
-        for array, value in ((image, 0), (kinds, UNKNOWN)):
-            np.rot90(array, side)[:cut] = value
-    if rng.random() < 0.5:
-        image, kinds = np.ascontiguousarray(image[:, ::-1]), np.ascontiguousarray(kinds[:, ::-1])
-    return image, kinds
+class Pool:
+    """The last portraits that were made, on the device that learns, which cuts batches of crops from them.
+
+    Parameters
+    ----------
+    size : int
+        Portraits to keep.
+    """
+
+    def __init__(self, size: int, device: torch.device) -> None:
+        self._portraits = torch.zeros((size, SIDE, SIDE, 4), dtype=torch.uint8, device=device)
+        self._taken = 0
+
+    def take(self, made: Tensor) -> None:
+        """Keep some (B, 192, 192, 4) instead of the oldest."""
+        places = (self._taken + torch.arange(len(made))) % len(self._portraits)
+        self._portraits[places.to(self._portraits.device)] = made.to(self._portraits.device)
+        self._taken += len(made)
+
+    def batch(self, number: int) -> tuple[Tensor, Tensor]:
+        """Crops (B, 3, 128, 128) in [-1, 1] of portraits drawn at random, and the shares (B, 6, 64, 64) of cells.
+
+        They are turned, resized, moved, mirrored, cut by the edge of a photograph and degraded.
+        """
+        kept = min(self._taken, len(self._portraits))
+        drawn = self._portraits[torch.randint(kept, (number,), device=self._portraits.device)].permute(0, 3, 1, 2)
+        uniform, normal = (make(number, 6, device=drawn.device) for make in (torch.rand, torch.randn))
+        grid = sampling_grid(
+            CROP_SIDE * portraits.MARGIN / SIDE * (0.1 * normal[:, 0]).exp(),
+            torch.where(uniform[:, 0] < 0.9, 7 * normal[:, 1], 80 * uniform[:, 1] - 40),
+            4 * normal[:, 2:4],
+            uniform[:, 2] < 0.5,
+            SIDE,
+            CROP_SIDE,
+        )
+        seen = _inside_of_photograph(uniform[:, 3:])
+        images = F.grid_sample(drawn[:, :3].float(), grid, align_corners=False) * seen
+        # Nearest: between two kinds lies no third. Beyond the portrait, 0 is nothing known.
+        numbered = (drawn[:, 3:].int() + 1) % (UNKNOWN + 1)
+        kinds = F.grid_sample(numbered.float(), grid, mode="nearest", align_corners=False) * seen
+        return as_input(photographed(images)), cell_shares(kinds[:, 0].int() - 1)
 
 
-def cell_shares(kinds: Image) -> Float32Array:
-    """(6, 64, 64) how much of each cell is of each kind; what is unknown counts as nothing."""
-    each = np.stack([kinds == kind for kind in range(len(KINDS))]).astype(np.float32)
-    shares: Float32Array = each.reshape(len(KINDS), GRID_SIDE, 2, GRID_SIDE, 2).mean(axis=(2, 4))
-    return shares
+def _inside_of_photograph(uniform: Tensor) -> Tensor:
+    """(B, 1, 128, 128) false where a photograph, 15 of 100, ends in one side of the crop; from (B, 3) of 0 to 1."""
+    is_cut, depth, side = uniform.T
+    cut = torch.where(is_cut < 0.15, (4 + 30 * depth).long(), 0)
+    place = torch.arange(CROP_SIDE, device=uniform.device)
+    strip = place >= cut[:, None]
+    strip = torch.where((side < 0.5)[:, None], strip, strip.flip(1))
+    rows, columns = strip[:, None, :, None], strip[:, None, None, :]
+    across = ((4 * side).long() % 2 == 1)[:, None, None, None]
+    return torch.where(across, columns.expand(-1, -1, CROP_SIDE, -1), rows.expand(-1, -1, -1, CROP_SIDE))
+
+
+def as_input(images: Tensor) -> Tensor:
+    """[-1, 1] of pixels, 0 to 255, whole as those that the network sees in use."""
+    return (images.floor() - 128) / 128
+
+
+def cell_shares(kinds: Tensor) -> Tensor:
+    """(B, 6, 64, 64) how much of each cell is of each kind; what else stands in kinds (B, 128, 128) is nothing."""
+    each = torch.stack([kinds == kind for kind in range(len(KINDS))], dim=1).float()
+    return F.avg_pool2d(each, CROP_SIDE // GRID_SIDE)
 
 
 def loss_of(scores: Tensor, shares: Tensor) -> Tensor:
     """Cross-entropy with shares (B, 6, 64, 64)."""
     weighted = shares * scores.new_tensor(_WEIGHTS)[:, None, None]
     return -(weighted * scores.log_softmax(dim=1)).sum() / weighted.sum().clamp(min=1)
+
+
+def difference(scores: Tensor, taught: Tensor) -> Tensor:
+    """How far scores (B, 6, 64, 64) are from the shares that another network gives (Kullback-Leibler)."""
+    return F.kl_div(scores.log_softmax(dim=1), taught, reduction="none").sum(dim=1).mean()
 
 
 def pieces_of(data: Path) -> list[Image]:
@@ -150,78 +250,125 @@ def pieces_of(data: Path) -> list[Image]:
 
 def samples(data: Path, count: int) -> list[Float32Array]:
     """Some (3, 128, 128) pictures as training sees them."""
-    bare = portraits.labelled(data, held_out=False)
-    mixed = Mixed(bare, [], pieces_of(data), count, seed=1)
-    return [mixed[item][0].numpy() for item in range(count)]
+    mixed = Mixed(portraits.labelled(data, held_out=False), [], pieces_of(data), Catalog.load(), seed=1)
+    pool = Pool(count, torch.device("cpu"))
+    pool.take(torch.stack([mixed[item] for item in range(count)]))
+    with torch.random.fork_rng([]):
+        torch.manual_seed(1)
+        return list(pool.batch(count)[0].numpy())
 
 
 def train(
-    data: Path,
+    labelled: list[Portrait],
+    guessed: list[Portrait],
+    pictures: list[Image],
+    held_out: list[Portrait],
     work: Path,
     epochs: int,
     start: Path | None = None,
     peak: float = 4e-3,
     device: str = "cpu",
     workers: int = 1,
+    steps: int = _STEPS,
+    batch: int = _BATCH,
 ) -> ParsingNet:
     """Train, or go on from ``work/parsing_last.pt``; the EMA weights go to ``work/parsing.pt``.
 
-    A fresh training begins with the weights of ``start``, where given. ``work/guessed.npz`` holds portraits that a
-    former network labelled, where `guess` has made it.
+    The larger network lies beside it, as ``parsing_teacher_last.pt`` and ``parsing_teacher.pt``. A fresh training
+    begins with the weights of ``start``, where given.
     """
     torch.manual_seed(0)
     catalog = Catalog.load()
     catalog.preload()
-    bare, held_out = portraits.labelled(data, held_out=False), portraits.labelled(data, held_out=True)
-    if (work / "guessed.npz").is_file():
-        bare += portraits.load(work / "guessed.npz")
-    rng = np.random.default_rng(0)
-    worn = [portraits.masked(portrait, catalog, rng) for portrait in bare]
-    mixed = Mixed(bare, worn, pieces_of(data), 64 * _BATCH, seed=0)
-    trainer = Trainer(
-        ParsingNet(),
-        start,
-        work / "parsing_last.pt",
-        work / "parsing.pt",
-        peak=peak,
-        steps=epochs * 64,
-        warm_up=0.1,
-        clip=1.0,
-        device=device,
+
+    def trainer_of(net: Net, start: Path | None, name: str) -> Trainer[Net]:
+        return Trainer(
+            net,
+            start,
+            work / f"{name}_last.pt",
+            work / f"{name}.pt",
+            peak=peak,
+            steps=epochs * steps,
+            warm_up=0.05,
+            clip=1.0,
+            device=device,
+        )
+
+    teacher = trainer_of(TeacherNet(), None, "parsing_teacher")
+    trainer = trainer_of(ParsingNet(), start, "parsing")
+    fresh, kept, ready = (batch * number // _BATCH for number in (_FRESH, _POOL, _READY))
+    first = trainer.epoch * steps * fresh
+    mixed = Mixed(labelled, guessed, pictures, catalog, seed=0)
+    made = iter(
+        torch.utils.data.DataLoader(
+            torch.utils.data.Subset(mixed, range(first, ready + epochs * steps * fresh)),
+            fresh,
+            num_workers=workers,
+            multiprocessing_context="fork",
+        )
     )
+    pool = Pool(kept, trainer.device)
+    for some in islice(made, ready // fresh):
+        pool.take(some)
     started = time.monotonic()
     while trainer.epoch < epochs:
-        mixed.epoch = trainer.epoch
-        loader = torch.utils.data.DataLoader(mixed, _BATCH, num_workers=workers, multiprocessing_context="fork")
-        trainer.net.train()
+        # It is an epoch ahead if the training was stopped between the two checkpoints.
+        teacher_learns = teacher.epoch == trainer.epoch
+        trust = float(np.interp(trainer.epoch / epochs, _TRUST, (0, 1)))
         losses = []
-        for images, shares in loader:
-            images = images.to(trainer.device, memory_format=torch.channels_last)
-            loss = loss_of(trainer.net(images), shares.to(trainer.device))
+        trainer.net.train()
+        teacher.net.train()
+        teacher.average.eval()
+        for some in islice(made, steps):
+            pool.take(some)
+            images, shares = pool.batch(batch)
+            images = images.contiguous(memory_format=torch.channels_last)
+            if teacher_learns:
+                with teacher.autocast():
+                    scores = teacher.net(images)
+                teacher.step(loss_of(scores.float(), shares))
+            with trainer.autocast():
+                with torch.no_grad():
+                    taught = teacher.average(images).float().softmax(dim=1)
+                scores = trainer.net(images)
+            loss = loss_of(scores.float(), shares) + trust * difference(scores.float(), taught)
             trainer.step(loss)
-            losses.append(float(loss.detach()))
+            losses.append(loss.detach())
+        if teacher_learns:
+            teacher.end_epoch()
         trainer.end_epoch()
         report = evaluate(trainer.average, held_out) if trainer.epoch in (*range(0, epochs, 5), epochs) else {}
         print(
-            f"epoch {trainer.epoch}/{epochs} loss {np.mean(losses):.4f} {time.monotonic() - started:.0f}s {report}",
+            f"epoch {trainer.epoch}/{epochs} loss {torch.stack(losses).mean():.4f} "
+            f"{time.monotonic() - started:.0f}s {report}",
             flush=True,
         )
     return trainer.average
 
 
 def guess(data: Path, work: Path) -> int:
-    """Label photographs without labels by ``work/parsing.pt``, for ``work/guessed.npz``; their number.
+    """Label photographs without labels by ``work/parsing_teacher.pt``, for ``work/guessed.npz``; their number.
 
-    Pixels of which the network is not sure, in the picture and in its mirror image alike, stay unknown.
+    Pixels of which the network is not sure, in the picture and in its mirror image alike, stay unknown. What
+    `evaluate_parsing` looks at is left out.
     """
-    net = ParsingNet()
-    net.load_state_dict(torch.load(work / "parsing.pt", weights_only=True))
+    net = TeacherNet()
+    net.load_state_dict(torch.load(work / "parsing_teacher.pt", weights_only=True))
+    lfw = [path for n, path in enumerate(sorted((data / "lfw").glob("*/*.jpg"))) if n % 8 != 3]
     paths = [
-        *sorted((data / "lfw").glob("*/*.jpg"))[::8],
-        *sorted((data / "celeba").glob("*/*.jpg"))[::6],
-        *sorted((data / "masked_photos").glob("*.jpg"))[::2],
+        *[path for path in lfw if not is_held_out(path.parent.name)][::3],
+        *[
+            path
+            for person in sorted((data / "celeba").iterdir())
+            for n, path in enumerate(sorted(person.glob("*.jpg")))
+            if n % 4 != 1
+        ],
+        *[path for n, path in enumerate(sorted((data / "masked_photos").glob("*.jpg"))) if n % 6 != 1],
     ]
-    found = list(portraits.unlabelled(paths))
+    found = [
+        *portraits.unlabelled(paths, 1),
+        *portraits.unlabelled(sorted((data / "scenes").glob("*.jpg"))[1::2]),
+    ]
     crops = [centre_of(portrait)[0] for portrait in found]
     mirrored = predict(net, [np.ascontiguousarray(crop[:, ::-1]) for crop in crops])[..., ::-1]
     shares = (predict(net, crops) + mirrored) / 2
@@ -239,16 +386,15 @@ def _with_guess(portrait: Portrait, shares: Float32Array) -> Portrait:
     return Portrait(portrait.image, kinds, portrait.face)
 
 
-def predict(net: ParsingNet, images: Sequence[Image]) -> Float32Array:
+def predict(net: nn.Module, images: Sequence[Image]) -> Float32Array:
     """Shares (N, 6, 64, 64) of crops (128, 128, 3)."""
     net.eval()
     device = next(net.parameters()).device
     shares = []
     with torch.no_grad():
         for first in range(0, len(images), 64):
-            batch = torch.stack([to_tensor(image) for image in images[first : first + 64]])
-            batch = batch.to(device, memory_format=torch.channels_last)
-            shares.append(net(batch).softmax(dim=1).cpu().numpy())
+            pixels = torch.from_numpy(np.stack(images[first : first + 64])).to(device).permute(0, 3, 1, 2)
+            shares.append(net(as_input(pixels.float())).softmax(dim=1).cpu().numpy())
     return np.concatenate(shares)
 
 

@@ -69,12 +69,12 @@ def labelled(data: Path, held_out: bool) -> list[Portrait]:
     return portraits
 
 
-def unlabelled(paths: Iterable[Path]) -> Iterator[Portrait]:
-    """The largest faces of photographs; nothing is known of their pixels."""
+def unlabelled(paths: Iterable[Path], number: int | None = None) -> Iterator[Portrait]:
+    """The faces of photographs, or so many of the largest; nothing is known of their pixels."""
     detector = FaceDetector()
     for path in paths:
         image = read(path)
-        for face in detector.detect(image)[:1]:
+        for face in detector.detect(image)[:number]:
             if min(face.size_wh) >= 40:
                 yield _cut(image, np.full(image.shape[:2], UNKNOWN, np.uint8), face)
 

@@ -13,7 +13,8 @@ from maskgen.face import HeadPose
 from maskgen.packs.find import PARSING
 from maskgen.packtraining import evaluate_parsing, export, occluders, parsing, portraits
 from maskgen.packtraining.portraits import BACKGROUND, GLASSES, HAIR, OTHER, SIDE, SKIN, UNKNOWN, Portrait
-from maskgen.parse import CROP_SIDE, KINDS, FaceParser
+from maskgen.packtraining.trainer import Trainer
+from maskgen.parse import CROP_SIDE, KINDS, FaceParser, network_input
 
 
 def portrait(seed=0):
@@ -101,21 +102,132 @@ def test_background_inside_of_a_face_is_something_in_front_and_around_it_nobody_
     assert (kinds[:20, :20] == BACKGROUND).all()
 
 
+def shares_of(kinds):
+    return parsing.cell_shares(torch.from_numpy(kinds)[None].int())
+
+
 def test_shares_of_cells_count_their_pixels_and_unknown_ones_as_nothing():
     kinds = np.zeros((CROP_SIDE, CROP_SIDE), np.uint8)
     kinds[0, :3] = [HAIR, OTHER, UNKNOWN]
-    shares = parsing.cell_shares(kinds)
+    (shares,) = shares_of(kinds)
     assert shares[:, 0, 0].tolist() == [0.5, 0, 0.25, 0, 0, 0.25]
     assert shares[:, 0, 1].tolist() == [0.75, 0, 0, 0, 0, 0]
     assert shares[BACKGROUND, 1:].min() == 1
 
 
 def test_the_loss_is_least_for_the_truth():
-    shares = torch.from_numpy(parsing.cell_shares(np.full((CROP_SIDE, CROP_SIDE), OTHER, np.uint8)))[None]
+    shares = shares_of(np.full((CROP_SIDE, CROP_SIDE), OTHER, np.uint8))
     right, wrong = torch.zeros(1, 6, 64, 64), torch.zeros(1, 6, 64, 64)
     right[:, OTHER], wrong[:, HAIR] = 9, 9
     assert float(parsing.loss_of(right, shares)) < 0.01 < float(parsing.loss_of(wrong, shares))
     assert float(parsing.loss_of(wrong, torch.zeros_like(shares))) == 0
+    taught = right.softmax(dim=1)
+    assert float(parsing.difference(right, taught)) == pytest.approx(0, abs=1e-6)
+    assert float(parsing.difference(wrong, taught)) > 1
+
+
+def pool_of(*some):
+    pool = parsing.Pool(len(some), torch.device("cpu"))
+    pool.take(torch.stack([torch.from_numpy(np.dstack([one.image, one.kinds])) for one in some]))
+    return pool
+
+
+@pytest.fixture
+def undegraded(monkeypatch):
+    monkeypatch.setattr(parsing, "photographed", lambda images: images)
+
+
+@pytest.mark.usefixtures("undegraded")
+def test_what_is_known_of_a_crop_lies_where_the_crop_shows_it():
+    one = portrait()
+    tones = np.array([(10, 200, 10), (200, 10, 10), (10, 10, 200)], np.uint8)
+    one = Portrait(tones[one.kinds], one.kinds, one.face)
+    torch.manual_seed(4)
+    images, shares = pool_of(one).batch(24)
+    assert images.shape == (24, 3, CROP_SIDE, CROP_SIDE)
+    pixels = (images * 128 + 128).unflatten(3, (64, 2)).unflatten(2, (64, 2)).mean(dim=(3, 5))
+    for kind, channel in ((BACKGROUND, 1), (SKIN, 0), (HAIR, 2)):
+        whole = shares[:, kind] == 1
+        assert whole.sum() > 2000
+        # A share of a hundred lies at the edge of another kind, from which it takes some colour.
+        assert (pixels[:, channel][whole] > 150).float().mean() > 0.99
+    # Black is what lies beyond the photograph, of which nothing is known.
+    beyond = pixels.amax(dim=1) == 0
+    assert beyond.any()
+    assert shares.sum(dim=1)[beyond].max() == 0
+    # They are not the same crop again and again.
+    assert (images[0] - images[1]).abs().mean() > 0.02
+
+
+@pytest.mark.usefixtures("undegraded")
+def test_some_crops_are_cut_by_the_edge_of_a_photograph_on_each_side():
+    one = portrait()
+    white = Portrait(np.full_like(one.image, 255), one.kinds, one.face)
+    torch.manual_seed(0)
+    images, _ = pool_of(white).batch(200)
+    black = images[:, 0] < 0
+    sides = torch.stack([black[:, 0].all(1), black[:, -1].all(1), black[:, :, 0].all(1), black[:, :, -1].all(1)])
+    assert all(2 <= number <= 20 for number in sides.sum(dim=1).tolist())
+    assert 15 <= int(sides.any(dim=0).sum()) <= 60
+
+
+def test_a_pool_keeps_the_last_portraits():
+    pool = parsing.Pool(5, torch.device("cpu"))
+    for first in (0, 3, 6):
+        pool.take(torch.arange(first, first + 3)[:, None, None, None].byte().expand(-1, SIDE, SIDE, 4))
+    assert sorted(pool._portraits[:, 0, 0, 0].tolist()) == [4, 5, 6, 7, 8]
+
+
+def test_the_network_sees_whole_pixels_as_bytes_give_them():
+    seen = parsing.as_input(torch.tensor([0.0, 127.9, 128.0, 255.0]))
+    assert seen.tolist() == [-1, -1 / 128, 0, 127 / 128]
+
+
+def test_patches_are_those_that_are_cut_in_use():
+    crop = np.random.default_rng(0).integers(0, 256, (CROP_SIDE, CROP_SIDE, 3), dtype=np.uint8)
+    (patches,) = parsing.in_patches(torch.from_numpy(crop).permute(2, 0, 1)[None])
+    assert np.array_equal(patches.permute(1, 2, 0).numpy(), network_input(crop)[0])
+
+
+def test_every_portrait_is_made_anew_and_the_same_number_gives_the_same_one():
+    mixed = parsing.Mixed([portrait(0), portrait(1)], [portrait(2)], [PICTURE], Catalog.load(), seed=0)
+    first = [mixed[number] for number in range(12)]
+    assert all(torch.equal(mixed[number], one) for number, one in enumerate(first[:3]))
+    bare = [mixed.bare[n].kinds for n in range(3)]
+    changed = [not any(np.array_equal(one[..., 3], kinds) for kinds in bare) for one in first]
+    assert sum(changed) >= 4
+    assert set(np.unique(torch.stack(first)[..., 3])) <= {*range(len(KINDS)), UNKNOWN}
+
+
+def test_training_that_was_stopped_between_its_two_checkpoints_goes_on_with_both_networks_in_step(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(Catalog, "preload", lambda self: None)  # it takes longer than what is tested
+    monkeypatch.setattr(parsing, "_MASKED_SHARE", 0)
+
+    def train(epochs):
+        one, two, three = (portrait(seed) for seed in range(3))
+        return parsing.train([one, two], [three], [PICTURE], [three], tmp_path, epochs, steps=2, batch=4)
+
+    def epochs_of(*names):
+        return [torch.load(tmp_path / f"{name}_last.pt", weights_only=True)["epoch"] for name in names]
+
+    end_epoch = Trainer.end_epoch
+
+    def stopped(trainer):
+        if isinstance(trainer.net, parsing.ParsingNet) and trainer.epoch == 1:
+            raise KeyboardInterrupt
+        end_epoch(trainer)
+
+    monkeypatch.setattr(Trainer, "end_epoch", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        train(3)
+    assert epochs_of("parsing", "parsing_teacher") == [1, 2]
+    monkeypatch.setattr(Trainer, "end_epoch", end_epoch)
+    net = train(3)
+    assert epochs_of("parsing", "parsing_teacher") == [3, 3]
+    saved = torch.load(tmp_path / "parsing.pt", weights_only=True)
+    assert all(torch.equal(value, saved[name]) for name, value in net.state_dict().items())
 
 
 def test_a_perfect_answer_has_an_iou_of_one():
@@ -157,7 +269,8 @@ def test_the_exported_network_says_what_the_trained_one_says(tmp_path):
     torch.save(net.state_dict(), tmp_path / "parsing.pt")
     one = portrait()
     crop, _ = parsing.centre_of(one)
-    export.export_parsing(tmp_path, tmp_path, [parsing.to_tensor(crop).numpy()] * 2)
+    seen = parsing.as_input(torch.from_numpy(crop).permute(2, 0, 1).float()).numpy()
+    export.export_parsing(tmp_path, tmp_path, [seen] * 2)
     for name in ("det.onnx", "1k3d68.onnx"):
         (tmp_path / name).write_bytes(b"")  # a pack, as far as anybody looks
     said = FaceParser(str(tmp_path)).regions(one.image, one.face)
