@@ -207,7 +207,7 @@ def test_training_that_was_stopped_between_its_two_checkpoints_goes_on_with_both
 
     def train(epochs):
         one, two, three = (portrait(seed) for seed in range(3))
-        return parsing.train([one, two], [three], [PICTURE], [three], tmp_path, epochs, steps=2, batch=4)
+        return parsing.train([one, two], [three], [PICTURE], [three], tmp_path, epochs, steps=1, batch=2)
 
     def epochs_of(*names):
         return [torch.load(tmp_path / f"{name}_last.pt", weights_only=True)["epoch"] for name in names]

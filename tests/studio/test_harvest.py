@@ -332,7 +332,7 @@ def test_a_bare_face_is_no_mask_to_the_network_either():
 @pytest.mark.parametrize("name", ["surgical-blue-deep", "cloth-black"])
 def test_a_mask_that_leaves_the_nose_bare_is_worn_wrongly(name):
     face = astronaut()[1]
-    assert refusal(painted(name, lowered(face, 0.3)), face, parser()) == "worn_wrongly"
+    assert refusal(painted(name, lowered(face, 0.25)), face, parser()) == "worn_wrongly"
 
 
 @needs_pack

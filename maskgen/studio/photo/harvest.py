@@ -39,7 +39,7 @@ _RIM_CONTRAST: Final = 25.0  # see `worn.rim_contrast`
 _FRONTED: Final = 0.35
 _SURELY_FRONTED: Final = 0.6
 # How much of forehead and cheeks must look like a head's.
-_HEAD: Final = 0.4
+_HEAD: Final = 0.65
 _WEAR_IT: Final = "wear it over nose and chin"
 # How far from the pose of the photograph a mask can be used, degrees.
 _YAW_REACH: Final = 10.0
