@@ -228,7 +228,8 @@ def on_image(
 def network_input(crop: Image) -> Image:
     """(1, 32, 32, 48) of an RGB crop (128, 128, 3): patches of four by four pixels, row by row."""
     patches = crop.reshape(_PATCHES, PATCH_SIDE, _PATCHES, 3 * PATCH_SIDE).swapaxes(1, 2)
-    return patches.reshape(_INPUT[2])
+    channels_last: Image = patches.reshape(_INPUT[2])
+    return channels_last
 
 
 def _softmax(scores: Float32Array) -> Float32Array:

@@ -205,6 +205,27 @@ def test_another_network_is_refused_by_what_it_takes_and_gives(foreign):
     assert "borrows" in caught.value.remedy
 
 
+def test_a_network_of_the_former_form_is_refused_and_the_remedy_helps(foreign):
+    onnx = pytest.importorskip("onnx", reason="making a network needs the extra [train]")
+    float32, form = onnx.TensorProto.FLOAT, onnx.helper.make_tensor_value_info
+    shape = onnx.numpy_helper.from_array(np.array([1, 6, 64, 64]), "shape")
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("ConstantOfShape", ["shape"], ["scores"])],
+        "former",
+        [form("data", float32, [1, 3, CROP_SIDE, CROP_SIDE])],
+        [form("scores", float32, [1, 6, 64, 64])],
+        [shape],
+    )
+    (foreign / PARSING).parent.mkdir()
+    opset = onnx.helper.make_opsetid("", 17)
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[opset], ir_version=8), foreign / PARSING)
+    with pytest.raises(ModelError, match=r"parsing\.onnx: takes .*float.*1, 3, 128, 128.*expected .*uint8") as caught:
+        FaceParser(str(foreign))
+    assert "delete the file" in caught.value.remedy
+    (foreign / PARSING).unlink()
+    assert FaceParser(str(foreign)).path == pack_dir("bundled") / PARSING
+
+
 def test_a_broken_network_is_refused_by_name(foreign):
     (foreign / PARSING).parent.mkdir()
     (foreign / PARSING).write_bytes(b"not a model")
