@@ -6,12 +6,10 @@ Coordinates are those of InsightFace's ``Landmark.get``: ``x = (output + 1) * 96
 
 from __future__ import annotations
 
-import math
 import time
 from pathlib import Path
 from typing import Final
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -194,30 +192,6 @@ def samples(faces: LandmarkSet, count: int) -> list[Float32Array]:
     with torch.random.fork_rng([]):
         torch.manual_seed(1)
         return list(crops.batch(rows, 1.0)[0].numpy())
-
-
-def photographed(image: Image, rng: np.random.Generator, harshness: float = 1.0) -> Image:
-    """A square picture in other colours and light, blurred, made small and noisy, each now and then."""
-    side = image.shape[0]
-    if rng.random() < 0.15 * harshness:
-        image = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
-    if rng.random() < 0.3 * harshness:
-        size = int(rng.integers(20, 80))
-        small = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
-        image = cv2.resize(small, (side, side), interpolation=cv2.INTER_LINEAR)
-    elif rng.random() < 0.2 * harshness:
-        image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.4, 2.0)))
-    x = image.astype(np.float32)
-    if rng.random() < 0.7 * harshness:
-        x = (x - 127) * float(np.exp(rng.normal(0, 0.25))) + 127 + float(rng.normal(0, 25))
-        x = x * np.exp(rng.normal(0, 0.08, 3)).astype(np.float32)
-    if rng.random() < 0.25 * harshness:  # light from one side
-        ramp = np.linspace(-1, 1, side, dtype=np.float32)
-        ramp2 = ramp[None] * math.cos(a := rng.uniform(0, 2 * math.pi)) + ramp[:, None] * math.sin(a)
-        x = x * np.exp(ramp2 * rng.uniform(0.2, 1.0))[..., None]
-    if rng.random() < 0.2 * harshness:
-        x = x + rng.normal(0, rng.uniform(2, 14), x.shape).astype(np.float32)
-    return np.clip(x, 0, 255).astype(np.uint8)
 
 
 def to_tensor(image: Image) -> Tensor:
