@@ -160,7 +160,8 @@ def parsing(data: Path, work: Path, epochs: int, start: Path | None, peak: float
     import cv2
 
     from maskgen.packtraining import portraits
-    from maskgen.packtraining.parsing import pieces_of, train
+    from maskgen.packtraining.mixed import pieces_of
+    from maskgen.packtraining.parsing import train
 
     cv2.setNumThreads(1)
     labelled, held_out = (portraits.labelled(data, held_out) for held_out in (False, True))
@@ -194,7 +195,7 @@ def export(data: Path, work: Path, pack: Path) -> None:
 
     The ranges of their int8 numbers are measured on the photographs.
     """
-    from maskgen.packtraining import canvases, landmarks, parsing
+    from maskgen.packtraining import canvases, landmarks, mixed
     from maskgen.packtraining.data import landmark_set
     from maskgen.packtraining.export import export as write
     from maskgen.packtraining.export import export_parsing
@@ -203,7 +204,7 @@ def export(data: Path, work: Path, pack: Path) -> None:
         crops = landmarks.samples(landmark_set(data), 256)
         write(work, pack, crops, canvases.samples(canvases.training_pictures(data), 128))
     if (work / "parsing.pt").is_file():
-        export_parsing(work, pack, parsing.samples(data, 256))
+        export_parsing(work, pack, mixed.samples(data, 256))
     for file in sorted(pack.rglob("*.onnx")):
         click.echo(f"{file} {file.stat().st_size}")
 

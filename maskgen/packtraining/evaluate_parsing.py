@@ -16,7 +16,8 @@ from maskgen.face import Face
 from maskgen.masking.occlude import COVERED, IN_FRONT, covered_share, visible_of
 from maskgen.packtraining import occluders, portraits
 from maskgen.packtraining.data import human_boxes, iou_matrix, read
-from maskgen.packtraining.parsing import ious, pieces_of
+from maskgen.packtraining.mixed import pieces_of
+from maskgen.packtraining.parsing import ious
 from maskgen.packtraining.portraits import BACKGROUND, OTHER, UNKNOWN, Portrait
 from maskgen.parse import CROP_SIDE, KINDS, FaceParser, face_crop
 

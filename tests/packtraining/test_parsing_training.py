@@ -11,7 +11,7 @@ torch.set_num_threads(1)
 from maskgen.catalog.store import Catalog
 from maskgen.face import HeadPose
 from maskgen.packs.find import PARSING
-from maskgen.packtraining import evaluate_parsing, export, occluders, parsing, portraits
+from maskgen.packtraining import evaluate_parsing, export, mixed, occluders, parsing, portraits
 from maskgen.packtraining.portraits import BACKGROUND, GLASSES, HAIR, OTHER, SIDE, SKIN, UNKNOWN, Portrait
 from maskgen.packtraining.trainer import Trainer
 from maskgen.parse import CROP_SIDE, KINDS, FaceParser, network_input
@@ -103,7 +103,7 @@ def test_background_inside_of_a_face_is_something_in_front_and_around_it_nobody_
 
 
 def shares_of(kinds):
-    return parsing.cell_shares(torch.from_numpy(kinds)[None].int())
+    return mixed.cell_shares(torch.from_numpy(kinds)[None].int())
 
 
 def test_shares_of_cells_count_their_pixels_and_unknown_ones_as_nothing():
@@ -127,14 +127,14 @@ def test_the_loss_is_least_for_the_truth():
 
 
 def pool_of(*some):
-    pool = parsing.Pool(len(some), torch.device("cpu"))
+    pool = mixed.Pool(len(some), torch.device("cpu"))
     pool.take(torch.stack([torch.from_numpy(np.dstack([one.image, one.kinds])) for one in some]))
     return pool
 
 
 @pytest.fixture
 def undegraded(monkeypatch):
-    monkeypatch.setattr(parsing, "photographed", lambda images: images)
+    monkeypatch.setattr(mixed, "photographed", lambda images: images)
 
 
 @pytest.mark.usefixtures("undegraded")
@@ -172,14 +172,14 @@ def test_some_crops_are_cut_by_the_edge_of_a_photograph_on_each_side():
 
 
 def test_a_pool_keeps_the_last_portraits():
-    pool = parsing.Pool(5, torch.device("cpu"))
+    pool = mixed.Pool(5, torch.device("cpu"))
     for first in (0, 3, 6):
         pool.take(torch.arange(first, first + 3)[:, None, None, None].byte().expand(-1, SIDE, SIDE, 4))
     assert sorted(pool._portraits[:, 0, 0, 0].tolist()) == [4, 5, 6, 7, 8]
 
 
 def test_the_network_sees_whole_pixels_as_bytes_give_them():
-    seen = parsing.as_input(torch.tensor([0.0, 127.9, 128.0, 255.0]))
+    seen = mixed.as_input(torch.tensor([0.0, 127.9, 128.0, 255.0]))
     assert seen.tolist() == [-1, -1 / 128, 0, 127 / 128]
 
 
@@ -190,10 +190,10 @@ def test_patches_are_those_that_are_cut_in_use():
 
 
 def test_every_portrait_is_made_anew_and_the_same_number_gives_the_same_one():
-    mixed = parsing.Mixed([portrait(0), portrait(1)], [portrait(2)], [PICTURE], Catalog.load(), seed=0)
-    first = [mixed[number] for number in range(12)]
-    assert all(torch.equal(mixed[number], one) for number, one in enumerate(first[:3]))
-    bare = [mixed.bare[n].kinds for n in range(3)]
+    made = mixed.Mixed([portrait(0), portrait(1)], [portrait(2)], [PICTURE], Catalog.load(), seed=0)
+    first = [made[number] for number in range(12)]
+    assert all(torch.equal(made[number], one) for number, one in enumerate(first[:3]))
+    bare = [made.bare[n].kinds for n in range(3)]
     changed = [not any(np.array_equal(one[..., 3], kinds) for kinds in bare) for one in first]
     assert sum(changed) >= 4
     assert set(np.unique(torch.stack(first)[..., 3])) <= {*range(len(KINDS)), UNKNOWN}
@@ -203,7 +203,7 @@ def test_training_that_was_stopped_between_its_two_checkpoints_goes_on_with_both
     tmp_path, monkeypatch
 ):
     monkeypatch.setattr(Catalog, "preload", lambda self: None)  # it takes longer than what is tested
-    monkeypatch.setattr(parsing, "_MASKED_SHARE", 0)
+    monkeypatch.setattr(mixed, "_MASKED_SHARE", 0)
 
     def train(epochs):
         one, two, three = (portrait(seed) for seed in range(3))
@@ -269,7 +269,7 @@ def test_the_exported_network_says_what_the_trained_one_says(tmp_path):
     torch.save(net.state_dict(), tmp_path / "parsing.pt")
     one = portrait()
     crop, _ = parsing.centre_of(one)
-    seen = parsing.as_input(torch.from_numpy(crop).permute(2, 0, 1).float()).numpy()
+    seen = mixed.as_input(torch.from_numpy(crop).permute(2, 0, 1).float()).numpy()
     export.export_parsing(tmp_path, tmp_path, [seen] * 2)
     for name in ("det.onnx", "1k3d68.onnx"):
         (tmp_path / name).write_bytes(b"")  # a pack, as far as anybody looks
