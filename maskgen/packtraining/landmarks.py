@@ -237,7 +237,7 @@ def train(
     torch.manual_seed(0)
     rows = np.flatnonzero(~faces.held_out)
     often = turned_weights(faces, rows)
-    worn = Worn(faces, rows, copies, workers)  # before the device is touched, which is not to be forked
+    worn = Worn(faces, rows, copies, workers)
     trainer = Trainer(
         LandmarkNet(),
         start,

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from functools import lru_cache
+from itertools import islice
 from multiprocessing import get_context
 from typing import Final
 
@@ -90,36 +93,39 @@ class Worn:
     """
 
     def __init__(self, faces: LandmarkSet, rows: IntArray, copies: int, workers: int) -> None:
-        global _bare
-        _bare = faces, Catalog.load()
-        self._pool = ProcessPoolExecutor(workers, get_context("fork"))
-        self._coming: list[tuple[int, IntArray, Future[Image]]] = [
-            (copy, part, self._pool.submit(_wearing, part, copy))
-            for copy in range(copies)
-            for part in np.array_split(rows, max(len(rows) // _PART, 1))
-        ]
+        self._faces, self._most = faces, 2 * workers
+        parts = np.array_split(rows, max(len(rows) // _PART, 1))
+        self._waiting = iter([(copy, part) for copy in range(copies) for part in parts])
+        # Spawned: where OpenCV has used several threads, it hangs in a forked process.
+        self._pool = ProcessPoolExecutor(workers, get_context("spawn"))
+        self._coming: deque[tuple[int, IntArray, Future[Image]]] = deque()
+        self._order()
 
     def finished(self, wait: bool = False) -> Iterator[tuple[int, IntArray, Image]]:
         """What is finished and was not given before, in order: the copy's number, the rows, their crops."""
         while self._coming and (wait or self._coming[0][2].done()):
-            copy, rows, made = self._coming.pop(0)
+            copy, rows, made = self._coming.popleft()
+            self._order()
             yield copy, rows, made.result()
 
     def end(self) -> None:
         """Let the processes end; what they have not begun is not made."""
         self._pool.shutdown(cancel_futures=True)
 
+    def _order(self) -> None:
+        """Keep the processes busy, without a copy of all crops on its way to them."""
+        for copy, rows in islice(self._waiting, self._most - len(self._coming)):
+            made = self._pool.submit(_wearing, self._faces.crops[rows], self._faces.points_68[rows], rows, copy)
+            self._coming.append((copy, rows, made))
 
-_bare: tuple[LandmarkSet, Catalog] | None = None
 
-
-def _wearing(rows: IntArray, copy: int) -> Image:
-    assert _bare is not None
+def _wearing(crops: Image, points: Float32Array, rows: IntArray, copy: int) -> Image:
     cv2.setNumThreads(1)
-    faces, catalog = _bare
-    return np.stack(
-        [
-            wear_mask(faces.crops[row], faces.points_68[row], catalog, np.random.default_rng((copy, int(row))))
-            for row in rows
-        ]
-    )
+    chances = (np.random.default_rng((copy, int(row))) for row in rows)
+    each = zip(crops, points, chances, strict=True)
+    return np.stack([wear_mask(crop, p68, _catalog(), rng) for crop, p68, rng in each])
+
+
+@lru_cache(maxsize=1)
+def _catalog() -> Catalog:
+    return Catalog.load()
