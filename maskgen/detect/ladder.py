@@ -11,6 +11,7 @@ import numpy as np
 
 from maskgen.arrays import Float32Array, Image
 from maskgen.detect.networks import BOX, KEYPOINTS, NOBODY, SCORE, BoxNetwork, Part
+from maskgen.face.boxes import iou_matrix
 
 SURE: Final = 0.85
 """No face that stands on its head reaches this score at an input of 128, and one upright face in twenty stays below."""
@@ -127,7 +128,7 @@ class Ladder:
         settled = [faces]
         candidates = self.boxes.candidates_in(image, side, parts, self.threshold - _DOUBT)
         for hint, seen in zip(hints, candidates, strict=True):
-            best = _surest(seen[_overlaps(seen, hint) > _SAME])
+            best = _surest(seen[iou_matrix(seen[:, BOX], hint[None, BOX])[:, 0] > _SAME])
             if surest(best) >= max(_LIKELIER, likely):
                 settled.append(best)
             elif len(best) or (glimpse.side == 320 and hint[SCORE] >= self.threshold):
@@ -225,14 +226,6 @@ def _is_crowded(found: Float32Array, image: Image) -> bool:
 def _pixels(part: Part) -> int:
     rows, columns = part
     return int((rows.stop - rows.start) * (columns.stop - columns.start))
-
-
-def _overlaps(found: Float32Array, one: Float32Array) -> Float32Array:
-    """(K,) intersection over union of detections (K, 15) and one (15,)."""
-    low, high = np.maximum(found[:, :2], one[:2]), np.minimum(found[:, 2:4], one[2:4])
-    shared = np.maximum(high - low, 0).prod(axis=1)
-    shares: Float32Array = shared / (_areas(found) + _areas(one[None]) - shared)
-    return shares
 
 
 def _surest(found: Float32Array) -> Float32Array:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maskgen.arrays import Float32Array
-from maskgen.packtraining.data import iou_matrix
+from maskgen.face.boxes import iou_matrix
 
 STRIDES: Final = (8, 16, 32)
 ANCHOR_SIDES: Final = ((16, 32), (64, 128), (256, 512))

@@ -16,6 +16,7 @@ from torch import Tensor
 from maskgen.arrays import Float32Array, Image
 from maskgen.catalog.store import Catalog
 from maskgen.detect import FaceDetector
+from maskgen.face.boxes import iou_matrix
 from maskgen.face.landmarks import bbox_of_points, keypoints_of
 from maskgen.packtraining.anchors import assign
 from maskgen.packtraining.data import (
@@ -23,7 +24,6 @@ from maskgen.packtraining.data import (
     boxes_file,
     crop_points,
     human_boxes,
-    iou_matrix,
     is_doubtful,
     is_held_out,
     lfw_points,
@@ -31,7 +31,6 @@ from maskgen.packtraining.data import (
     read,
     scene_number,
 )
-from maskgen.packtraining.landmarks import to_tensor
 from maskgen.packtraining.worn import wear_mask
 
 SMALLEST_FACE: Final = 9.0  # px on the canvas; smaller faces count neither as faces nor as background
@@ -269,7 +268,7 @@ class Canvases(torch.utils.data.Dataset[tuple[Tensor, ...]]):
 def samples(pictures: dict[str, list[Picture]], count: int, side: int = 320) -> list[Float32Array]:
     """Some (3, side, side) canvases as training sees them, in [-1, 1]."""
     canvases = Canvases(pictures, side, count, seed=1)
-    return [to_tensor(canvases[i][0].numpy()).numpy() for i in range(count)]
+    return [((canvases[i][0].permute(2, 0, 1).float() - 127.5) / 128).numpy() for i in range(count)]
 
 
 def _move(boxes: Float32Array, matrix: Float32Array) -> Float32Array:

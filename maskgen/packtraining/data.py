@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 
 from maskgen.arrays import BoolArray, Float32Array, Image, IntArray
+from maskgen.face.boxes import iou_matrix
 from maskgen.face.landmarks import EXTRA_PAIRS_106, INDEX_106_OF_68, JAW_106, bbox_of_points
 
 # fmt: off
@@ -193,16 +194,6 @@ def boxes_file(path: Path) -> dict[str, tuple[Float32Array, Float32Array, Float3
             np.array(row["scores"], np.float32),
         )
     return rows
-
-
-def iou_matrix(a: Float32Array, b: Float32Array) -> Float32Array:
-    """(N, M) intersection over union of xyxy boxes (N, 4) and (M, 4)."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    shared = np.prod(np.clip(high - low, 0, None), axis=2)
-    areas = np.prod(a[:, 2:] - a[:, :2], axis=1)[:, None] + np.prod(b[:, 2:] - b[:, :2], axis=1)[None]
-    result: Float32Array = shared / np.maximum(areas - shared, 1e-6)
-    return result
 
 
 def is_doubtful(boxes: Float32Array, scores: Float32Array) -> BoolArray:

@@ -12,6 +12,7 @@ from maskgen.arrays import Float32Array, Image
 from maskgen.catalog.store import Catalog
 from maskgen.detect import FaceDetector
 from maskgen.face import Face
+from maskgen.face.boxes import iou_matrix
 from maskgen.face.landmarks import bbox_of_points, keypoints_of
 from maskgen.face.pose import pose_from_68
 from maskgen.packs.find import pack_dir
@@ -20,7 +21,6 @@ from maskgen.packtraining.data import (
     boxes_file,
     crop_points,
     human_boxes,
-    iou_matrix,
     is_doubtful,
     is_held_out,
     lfw_points,

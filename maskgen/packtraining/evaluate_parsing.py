@@ -13,9 +13,10 @@ import numpy as np
 from maskgen.arrays import BoolArray, Image
 from maskgen.detect import FaceDetector
 from maskgen.face import Face
+from maskgen.face.boxes import iou_matrix
 from maskgen.masking.occlude import COVERED, IN_FRONT, covered_share, visible_of
 from maskgen.packtraining import occluders, portraits
-from maskgen.packtraining.data import human_boxes, iou_matrix, read
+from maskgen.packtraining.data import human_boxes, read
 from maskgen.packtraining.mixed import pieces_of
 from maskgen.packtraining.parsing import ious
 from maskgen.packtraining.portraits import BACKGROUND, OTHER, UNKNOWN, Portrait

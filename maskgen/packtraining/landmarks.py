@@ -16,13 +16,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from maskgen.arrays import Float32Array, Float64Array, Image, IntArray
-from maskgen.catalog.store import Catalog
 from maskgen.face.landmarks import INDEX_106_OF_68
 from maskgen.face.pose import pose_from_68
 from maskgen.packtraining.batches import degrade, place
 from maskgen.packtraining.data import CROP_OVER_BOX, CROP_SIDE, LandmarkSet
 from maskgen.packtraining.trainer import Trainer
-from maskgen.packtraining.worn import Worn, wear_mask
+from maskgen.packtraining.worn import Worn, masked_crops
 
 INPUT_SIDE: Final = 192
 WORK_SIDE: Final = 96
@@ -194,11 +193,6 @@ def samples(faces: LandmarkSet, count: int) -> list[Float32Array]:
         return list(crops.batch(rows, 1.0)[0].numpy())
 
 
-def to_tensor(image: Image) -> Tensor:
-    """(3, H, W) as InsightFace feeds it: (RGB - 127.5) / 128."""
-    return (torch.from_numpy(image).permute(2, 0, 1).float() - 127.5) / 128
-
-
 def turned_weights(faces: LandmarkSet, rows: IntArray) -> Float64Array:
     """Shares (R,) in which to draw some faces: those turned by 60 degrees three times as often as frontal ones."""
     yaw = np.array([abs(pose_from_68(faces.points_68[row]).yaw) for row in rows])
@@ -290,16 +284,10 @@ def evaluate(net: LandmarkNet, faces: LandmarkSet) -> dict[str, float]:
     """Mean held-out error in per cent of the distance between the outer eye corners, plain and wearing a mask."""
     figures: dict[str, float] = {}
     rows = np.flatnonzero(faces.held_out)
-    catalog = Catalog.load()
     for name in ("plain", "masked"):
         crops = faces.crops[rows]
         if name == "masked":
-            crops = np.stack(
-                [
-                    wear_mask(crop, p68, catalog, np.random.default_rng((1, int(row))))
-                    for crop, p68, row in zip(crops, faces.points_68[rows], rows, strict=True)
-                ]
-            )
+            crops = masked_crops(crops, faces.points_68[rows], rows, 1)
         chance = torch.Generator().manual_seed(1)
         normal = torch.randn(len(rows), 4, generator=chance)
         images, p68, p106 = place(

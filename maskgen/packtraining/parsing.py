@@ -6,7 +6,8 @@ It learns from labels, and from a larger network that learns beside it and says 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Final, TypeVar
@@ -73,13 +74,7 @@ class ParsingNet(nn.Module):
 
     def of_patches(self, x: Tensor) -> Tensor:
         """The same from patches (B, 48, 32, 32)."""
-        seen = []
-        for stage in self.encode:
-            x = stage(x)
-            seen.append(x)
-        for level in reversed(range(len(self.smooth))):
-            x = self.smooth[level](seen[level] + _spread(self.lateral[level](x)))
-        return _spread(self.scores(x))
+        return _spread(self.scores(_there_and_back(self, x, _spread)))
 
 
 class TeacherNet(nn.Module):
@@ -97,14 +92,18 @@ class TeacherNet(nn.Module):
         self.scores = nn.Conv2d(_TEACHER_WIDTHS[0], len(KINDS), 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        seen = []
-        for stage in self.encode:
-            x = stage(x)
-            seen.append(x)
-        for level in reversed(range(len(self.smooth))):
-            up = F.interpolate(self.lateral[level](x), scale_factor=2.0, mode="nearest")
-            x = self.smooth[level](seen[level] + up)
-        return self.scores(x)
+        return self.scores(_there_and_back(self, x, partial(F.interpolate, scale_factor=2.0, mode="nearest")))
+
+
+def _there_and_back(net: ParsingNet | TeacherNet, x: Tensor, doubled: Callable[[Tensor], Tensor]) -> Tensor:
+    """What the decoder makes of a picture: on the way back up, each stage's map is added to what is below, doubled."""
+    seen = []
+    for stage in net.encode:
+        x = stage(x)
+        seen.append(x)
+    for level in reversed(range(len(net.smooth))):
+        x = net.smooth[level](seen[level] + doubled(net.lateral[level](x)))
+    return x
 
 
 def in_patches(images: Tensor) -> Tensor:

@@ -97,7 +97,7 @@ class Worn:
         parts = np.array_split(rows, max(len(rows) // _PART, 1))
         self._waiting = iter([(copy, part) for copy in range(copies) for part in parts])
         # Spawned: where OpenCV has used several threads, it hangs in a forked process.
-        self._pool = ProcessPoolExecutor(workers, get_context("spawn"))
+        self._pool = ProcessPoolExecutor(workers, get_context("spawn"), cv2.setNumThreads, (1,))
         self._coming: deque[tuple[int, IntArray, Future[Image]]] = deque()
         self._order()
 
@@ -115,12 +115,12 @@ class Worn:
     def _order(self) -> None:
         """Keep the processes busy, without a copy of all crops on its way to them."""
         for copy, rows in islice(self._waiting, self._most - len(self._coming)):
-            made = self._pool.submit(_wearing, self._faces.crops[rows], self._faces.points_68[rows], rows, copy)
+            made = self._pool.submit(masked_crops, self._faces.crops[rows], self._faces.points_68[rows], rows, copy)
             self._coming.append((copy, rows, made))
 
 
-def _wearing(crops: Image, points: Float32Array, rows: IntArray, copy: int) -> Image:
-    cv2.setNumThreads(1)
+def masked_crops(crops: Image, points: Float32Array, rows: IntArray, copy: int) -> Image:
+    """Crops (R, 128, 128, 3) in masks; those of other copies, or of faces of other rows, wear others."""
     chances = (np.random.default_rng((copy, int(row))) for row in rows)
     each = zip(crops, points, chances, strict=True)
     return np.stack([wear_mask(crop, p68, _catalog(), rng) for crop, p68, rng in each])
